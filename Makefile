@@ -1,0 +1,58 @@
+# Everything needs Python 3.11 or later and make; the rest is fetched into .venv (to run and test) and .tools (to check).
+
+PYTHON ?= python3
+# Further options for "make run": --config FILE, --data-dir FOLDER, --listen ENDPOINT.
+OPTIONS ?=
+# What "make test" runs, and in how many processes. "tests.system" takes minutes.
+TESTS ?= tests.unit tests.integration
+JOBS ?= 2
+
+PIP = .venv/bin/python -m pip --quiet --disable-pip-version-check
+SOURCES := $(shell find dockreg twisted/plugins -name '*.py') setup.py pyproject.toml README.rst
+
+.PHONY: run test lint types docs clean
+
+run: .venv/installed
+	.venv/bin/twistd --nodaemon --pidfile= dockreg $(OPTIONS)
+
+# Only "tests" can be imported from the checkout: what is tested is dockreg as it was installed.
+test: .venv/installed
+	mkdir -p .venv/importable
+	ln -sfn $(CURDIR)/tests .venv/importable/tests
+	PYTHONPATH=$(CURDIR)/.venv/importable .venv/bin/trial -j$(JOBS) $(TESTS)
+
+lint: .tools/installed
+	.tools/bin/ruff check .
+	.tools/bin/ruff format --check .
+	PYTHONPATH=$(CURDIR) .tools/bin/lint-imports
+
+types: .tools/installed
+	.tools/bin/mypy --config-file pyproject.toml
+
+docs: .tools/installed
+	.tools/bin/sphinx-build -W --keep-going -q -b html docs build/docs
+
+clean:
+	rm -rf .venv .tools build dist dockreg.egg-info _trial_temp* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# The dependencies change seldom; dockreg itself is installed again whenever a source is newer. Not editable: twistd finds
+# plugins of installed packages only.
+.venv/dependencies: setup.py
+	$(PYTHON) -m venv .venv
+	$(PIP) install --upgrade pip
+	rm -rf build/lib dockreg.egg-info
+	$(PIP) install '.[postgresql,test]'
+	touch $@
+
+.venv/installed: .venv/dependencies $(SOURCES)
+	rm -rf build/lib dockreg.egg-info
+	$(PIP) install --no-deps --force-reinstall .
+	touch $@
+
+# The tools look at the checkout, and at the dependencies that it imports.
+.tools/installed: .ci/tools.txt setup.py
+	$(PYTHON) -m venv .tools
+	rm -rf build/lib dockreg.egg-info
+	.tools/bin/python -m pip --quiet --disable-pip-version-check install --requirement .ci/tools.txt '.[postgresql,test]'
+	.tools/bin/python -m pip --quiet --disable-pip-version-check uninstall --yes dockreg
+	touch $@

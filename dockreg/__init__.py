@@ -1,0 +1,1 @@
+"""A container registry for every Docker engine and every OCI client."""

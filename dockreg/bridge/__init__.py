@@ -1,0 +1,1 @@
+"""Pure conversions between the image formats of the protocols."""

@@ -1,0 +1,27 @@
+"""Functions and small objects that are handed in: threads, identifiers, observers of bytes."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class InThread(Protocol):
+    """Runs a blocking function where it does not block the reactor."""
+
+    def __call__(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Awaitable[T]:
+        """The result of ``function(*args, **kwargs)``, later."""
+
+
+class IdentifierFactory(Protocol):
+    """Makes identifiers that nobody can guess, safe in a URL and in a file name."""
+
+    def __call__(self) -> str:
+        """A new one."""
+
+
+class ByteObserver(Protocol):
+    """Something that digests bytes as they pass; called in a worker thread, in order, never by two at once."""
+
+    def update(self, data: bytes, /) -> object:
+        """Take note of the next bytes."""

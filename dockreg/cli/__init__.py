@@ -1,0 +1,1 @@
+"""The ``dockreg`` command: one module per noun."""

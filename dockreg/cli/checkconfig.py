@@ -1,0 +1,169 @@
+"""``dockreg check-config``: would the daemon start with this configuration, and with which settings?"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory
+
+from dockreg.cli.running import run
+from dockreg.cli.settings import config_options, configured
+from dockreg.config import Config, ConfigError
+from dockreg.providers.listening import Judge, ListenFailed
+from dockreg.service import judge_for, open_registry
+
+#: The endpoints of Twisted that say in their text where they listen.
+_PORTS = ("tcp:", "tcp6:", "ssl:", "tls:")
+_HIDDEN = "(not shown)"
+_PASSWORD = re.compile(r"(?<=://)([^/?#]*?):[^/?#]*@")
+_QUERY = re.compile(r"\?.*", re.DOTALL)
+
+
+@click.command("check-config")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@config_options
+def check_config(as_json: bool, config_file: str | None, data_dir: str | None) -> None:
+    """
+    Check the configuration, and show every setting that would be used.
+
+    Nothing is opened, made or changed. The exit status is 1 when the daemon would not start, as far as that can be
+    known before: whether a port is free, and who can reach it when it is named by a host name, a socket of systemd or
+    an endpoint of somebody else, is decided when it is bound, at the start.
+    """
+
+    async def work(reactor: Any) -> None:
+        try:
+            config = configured(config_file, data_dir)
+            check(config, reactor)
+        except ConfigError as error:
+            file = error.file or config_file or ""
+            if not as_json:
+                raise attrs.evolve(error, file=file) from None
+            outcome = {"ok": False, "file": file, "key": error.key, "reason": error.reason}
+            click.echo(json.dumps(outcome))
+            raise SystemExit(1) from None
+        shown = shown_settings(config)
+        if as_json:
+            click.echo(json.dumps({"ok": True, "file": config_file, "settings": shown}))
+            return
+        for line in _lines(shown):
+            click.echo(line)
+        click.echo(f"{config_file or 'the configuration without a file'} can be used")
+
+    run(work)
+
+
+def check(config: Config, reactor: Any) -> None:
+    """
+    Look at what the configuration names.
+
+    :raises ConfigError: a provider can not be imported or made, an endpoint is none or may not be served, or a folder
+        can not be used.
+    """
+    open_registry(config, reactor)
+    for key, descriptions in (("listen", config.listen), ("metrics.listen", config.metrics.listen)):
+        for description in descriptions:
+            _check_endpoint(key, description, reactor)
+    for description in config.listen:
+        _check_reach(description, judge_for(config))
+    _check_folder("data_dir", config.data_dir)
+    if config.blobs.provider == "files":
+        _check_folder("blobs.folder", config.blob_folder)
+
+
+def _check_endpoint(key: str, description: str, reactor: Any) -> None:
+    if description.removeprefix("haproxy:").startswith("systemd:"):
+        # The sockets are there only when systemd starts the daemon.
+        return
+    try:
+        serverFromString(reactor, description)
+    except Exception as error:
+        # Plugins raise what they like.
+        raise ConfigError("", key, f"{description!r} is no endpoint: {error}") from error
+
+
+class _Binding:
+    """Stands in for a reactor: is told where an endpoint would listen, and opens nothing."""
+
+    address: IPv4Address | IPv6Address | None = None
+
+    def listenTCP(self, port: int, factory: object, backlog: int = 50, interface: str = "") -> None:
+        """As ``IReactorTCP`` has it. A host name leads to no address, for it is looked up only when the port is bound."""
+        with suppress(ValueError):
+            host = ip_address(interface or "0.0.0.0")  # noqa: S104  # what an empty interface means
+            kind = IPv4Address if host.version == 4 else IPv6Address
+            self.address = kind("TCP", str(host), port)
+
+    def listenSSL(
+        self, port: int, factory: object, contextFactory: object, backlog: int = 50, interface: str = ""
+    ) -> None:
+        """As ``IReactorSSL`` has it."""
+        self.listenTCP(port, factory, backlog, interface)
+
+
+def _check_reach(description: str, judge: Judge) -> None:
+    if not description.removeprefix("haproxy:").startswith(_PORTS):
+        # What the endpoints of others do when they listen is not known.
+        return
+    binding: Any = _Binding()
+    _ = serverFromString(binding, description).listen(Factory())
+    if binding.address is None:
+        return
+    try:
+        judge(description, binding.address)
+    except ListenFailed as error:
+        raise ConfigError("", "listen", str(error)) from None
+
+
+def _check_folder(key: str, folder: Path) -> None:
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    if not existing.is_dir():
+        raise ConfigError("", key, f"{existing} is no folder")
+    if not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        what = "can not be written" if existing == folder else f"can not be made: {existing} can not be written"
+        raise ConfigError("", key, f"{folder} {what} by this user")
+
+
+def shown_settings(config: Config) -> Mapping[str, Any]:
+    """Every setting by its key in the file, secrets left out."""
+    members = attrs.asdict(config, value_serializer=_plain)
+    members["metadata"]["url"] = _without_password(config.metadata_url)
+    members["blobs"]["folder"] = str(config.blob_folder)
+    for table in ("metadata", "blobs"):
+        members[table]["options"] = dict.fromkeys(members[table]["options"], _HIDDEN)
+    return members
+
+
+def _plain(_owner: object, _attribute: object, value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _without_password(url: str) -> str:
+    # A query may hold one too: libpq takes "password=" there.
+    return _QUERY.sub(f"?{_HIDDEN}", _PASSWORD.sub(r"\1:***@", url))
+
+
+def _lines(settings: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in settings.items():
+        if not isinstance(value, Mapping):
+            yield f"{key} = {_spelled(value)}"
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from (f"{key}.{name} = {_spelled(each)}" for name, each in value.items())
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(map(_spelled, value)) + "]"
+    return json.dumps(value)

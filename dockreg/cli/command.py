@@ -1,0 +1,42 @@
+"""The ``dockreg`` command: its nouns, each in a module that is imported when it is used."""
+
+from collections.abc import Mapping
+from pkgutil import resolve_name
+from typing import Any
+
+import click
+
+from dockreg.cli.failures import CommandFailed
+from dockreg.config import ConfigError
+from dockreg.errors import RegistryError
+from dockreg.version import VERSION
+
+_COMMANDS: Mapping[str, str] = {
+    "check-config": "dockreg.cli.checkconfig:check_config",
+    "user": "dockreg.cli.user:user",
+    "v1": "dockreg.cli.v1:v1",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command when it is asked for, and tells in a sentence what is wrong with a configuration."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        found = resolve_name(_COMMANDS[name]) if name in _COMMANDS else None
+        assert found is None or isinstance(found, click.Command)
+        return found
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (ConfigError, RegistryError) as error:
+            raise CommandFailed(str(error)) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="dockreg")
+def main() -> None:
+    """Administer a dockreg registry, and push and pull archives."""

@@ -1,0 +1,400 @@
+"""
+The configuration file: TOML, read once, into frozen values.
+
+Every key has a default; ``etc/dockreg.toml`` shows them all. Nothing here opens, makes or imports anything.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from ipaddress import ip_address
+from math import inf
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+from attrs import field, frozen
+
+from dockreg.model.names import is_host_port
+
+_KIB = 1024
+_MIB = 1024 * _KIB
+_GIB = 1024 * _MIB
+
+#: The longest time for which a verified password may be remembered.
+MAX_REMEMBER_SECONDS = 60
+
+
+@frozen
+class ConfigError(Exception):
+    """A configuration that can not be used: which file, which key, and what to change."""
+
+    file: str
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.file, self.key, self.reason) if part)
+
+
+# What a value may be. Each is a validator of attrs that raises ValueError with the rest of a sentence. Values of the
+# wrong type get the same error as other bad ones: for who wrote the file there is no difference.
+
+
+def _is(kind: type, what: str) -> Callable[[object, object, object], None]:
+    def check(_: object, __: object, value: object) -> None:
+        if not isinstance(value, kind):
+            raise ValueError(f"must be {what}")  # noqa: TRY004
+
+    return check
+
+
+def _path(_: object, __: object, value: object) -> None:
+    if not isinstance(value, Path) or value == Path():
+        raise ValueError("must be the path of a folder")
+
+
+def _texts(_: object, __: object, value: object) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(each, str) and each for each in value):
+        raise ValueError("must be a list of texts")
+
+
+def _number(
+    least: float, most: float | None = None, kind: Any = int, what: str = "a whole number"
+) -> Callable[[object, object, object], None]:
+    def check(_: object, __: object, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise ValueError(f"must be {what}")  # noqa: TRY004
+        # Written so that "nan", which TOML allows, is refused.
+        if not value >= least or value == inf:
+            raise ValueError(f"must be {least:g} or more")
+        if most is not None and value > most:
+            raise ValueError(f"must be {most:g} or less")
+
+    return check
+
+
+_text, _flag, _options = _is(str, "a text"), _is(bool, "true or false"), _is(Mapping, "a table")
+_seconds = partial(_number, kind=int | float, what="a number of seconds")
+
+
+def _one_of(*choices: str) -> Callable[[object, object, object], None]:
+    def check(_: object, __: object, value: object) -> None:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+
+    return check
+
+
+def _provider(*names: str) -> Callable[[object, object, object], None]:
+    def check(_: object, attribute: object, value: object) -> None:
+        _text(_, attribute, value)
+        parts = str(value).replace(":", ".").split(".")
+        if value not in names and not (len(parts) > 1 and all(part.isidentifier() for part in parts)):
+            raise ValueError(f"must be {' or '.join(map(repr, names))} or a dotted path such as 'package.module.name'")
+
+    return check
+
+
+def _checkers(_: object, attribute: object, value: tuple[str, ...]) -> None:
+    _texts(_, attribute, value)
+    for each in value:
+        _provider("accounts")(_, attribute, each)
+
+
+def _endpoints(_: object, attribute: object, value: tuple[str, ...]) -> None:
+    _texts(_, attribute, value)
+    for each in value:
+        if not is_host_port(each):
+            raise ValueError(f"{each!r} is not host or host:port")
+
+
+def _addresses(_: object, attribute: object, value: tuple[str, ...]) -> None:
+    _texts(_, attribute, value)
+    for each in value:
+        try:
+            ip_address(each)
+        except ValueError:
+            raise ValueError(f"{each!r} is no IP address; names and networks are not looked up") from None
+
+
+def _listeners(_: object, attribute: object, value: tuple[str, ...]) -> None:
+    _texts(_, attribute, value)
+    if not value:
+        raise ValueError("must name at least one endpoint, such as 'tcp:5000:interface=127.0.0.1'")
+
+
+def _url(_: object, attribute: object, value: str) -> None:
+    _text(_, attribute, value)
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username):
+        raise ValueError("must be an http or https URL without user name and query")
+
+
+# The tables of the file, in its order.
+
+
+@frozen
+class HTTPSettings:
+    """``[http]``: what a connection may ask of the server. The meaning of each is that of ``dockreg.web.limits``."""
+
+    header_seconds: float = field(default=30.0, validator=_seconds(0.1))
+    header_bytes: int = field(default=16 * _KIB, validator=_number(_KIB))
+    keep_alive_seconds: float = field(default=60.0, validator=_seconds(0.1))
+    body_idle_seconds: float = field(default=60.0, validator=_seconds(0.1))
+    minimum_rate: int = field(default=1024, validator=_number(0))
+    rate_window_seconds: float = field(default=60.0, validator=_seconds(1))
+    unasked_seconds: float = field(default=300.0, validator=_seconds(1))
+    window_bytes: int = field(default=512 * _KIB, validator=_number(4 * _KIB))
+    unasked_bytes: int = field(default=16 * _KIB, validator=_number(1))
+    response_idle_seconds: float = field(default=300.0, validator=_seconds(1))
+    drain_bytes: int = field(default=64 * _KIB, validator=_number(0))
+    linger_seconds: float = field(default=30.0, validator=_seconds(0.1))
+    linger_idle_seconds: float = field(default=5.0, validator=_seconds(0.1))
+    connections_per_address: int = field(default=256, validator=_number(1))
+    half_read_total: int = field(default=2048, validator=_number(1))
+    exempt_addresses: tuple[str, ...] = field(default=(), validator=_addresses)
+    sweep_seconds: float = field(default=1.0, validator=_seconds(0.05, 60))
+
+
+@frozen
+class V1Settings:
+    """``[v1]``: the v1 registry and hub."""
+
+    endpoints: tuple[str, ...] = field(default=(), validator=_endpoints)
+    max_json_bytes: int = field(default=4 * _MIB, validator=_number(_KIB))
+    max_list_bytes: int = field(default=16 * _MIB, validator=_number(_KIB))
+    max_list_entries: int = field(default=10_000, validator=_number(1))
+    max_layer_bytes: int = field(default=0, validator=_number(0))
+    max_uncompressed_bytes: int = field(default=100 * _GIB, validator=_number(1))
+    max_layer_entries: int = field(default=250_000, validator=_number(1))
+    staging_seconds: float = field(default=86400.0, validator=_seconds(60))
+    announcement_seconds: float = field(default=86400.0, validator=_seconds(60))
+    lease_seconds: float = field(default=86400.0, validator=_seconds(60))
+    max_ancestry: int = field(default=1024, validator=_number(1))
+
+
+@frozen
+class IndexSettings:
+    """``[index]``: the index that a registry of its own asks."""
+
+    url: str = field(default="", validator=_url)
+    cache_seconds: float = field(default=60.0, validator=_seconds(0, 60))
+
+
+@frozen
+class AuthSettings:
+    """``[auth]``: who may do what."""
+
+    anonymous: str = field(default="push", validator=_one_of("push", "pull", "none"))
+    registration: str = field(default="open", validator=_one_of("open", "closed"))
+    checkers: tuple[str, ...] = field(default=("accounts",), validator=_checkers)
+    authorizer: str = field(default="", validator=_provider(""))
+    token_seconds: float = field(default=86400.0, validator=_seconds(1))
+    remember_seconds: float = field(default=60.0, validator=_seconds(0, MAX_REMEMBER_SECONDS))
+    hash_workers: int = field(default=2, validator=_number(1, 64))
+    hash_queue: int = field(default=32, validator=_number(0, 10_000))
+
+
+@frozen
+class MetadataSettings:
+    """``[metadata]``: where everything but the bytes of blobs is kept. A URL may hold a password: it is never shown."""
+
+    provider: str = field(default="sql", validator=_provider("sql"))
+    url: str = field(default="", validator=_text, repr=False)
+    options: Mapping[str, Any] = field(factory=dict, validator=_options, repr=False)
+
+
+@frozen
+class BlobSettings:
+    """``[blobs]``: where the bytes are kept."""
+
+    provider: str = field(default="files", validator=_provider("files"))
+    folder: str = field(default="", validator=_text)
+    options: Mapping[str, Any] = field(factory=dict, validator=_options, repr=False)
+
+
+@frozen
+class LogSettings:
+    """``[log]``: files of the access log and the structured log, ``-`` being standard output."""
+
+    access: str = field(default="", validator=_text)
+    json: str = field(default="", validator=_text)
+
+
+@frozen
+class MetricsSettings:
+    """``[metrics]``: listeners of its own for ``/metrics``, ``/healthz`` and ``/readyz``."""
+
+    listen: tuple[str, ...] = field(default=(), validator=_texts)
+
+
+@frozen
+class Config:
+    """Every setting. ``Config()`` is what dockreg does without a configuration file."""
+
+    data_dir: Path = field(default=Path("dockreg-data"), validator=_path)
+    listen: tuple[str, ...] = field(default=("tcp:5000:interface=127.0.0.1",), validator=_listeners)
+    role: str = field(default="standalone", validator=_one_of("standalone", "index", "registry"))
+    allow_unauthenticated: bool = field(default=False, validator=_flag)
+    grace_seconds: float = field(default=30.0, validator=_seconds(0))
+    http: HTTPSettings = field(factory=HTTPSettings)
+    v1: V1Settings = field(factory=V1Settings)
+    index: IndexSettings = field(factory=IndexSettings)
+    auth: AuthSettings = field(factory=AuthSettings)
+    metadata: MetadataSettings = field(factory=MetadataSettings)
+    blobs: BlobSettings = field(factory=BlobSettings)
+    log: LogSettings = field(factory=LogSettings)
+    metrics: MetricsSettings = field(factory=MetricsSettings)
+
+    @property
+    def metadata_url(self) -> str:
+        """The database: the one configured, else a SQLite file in the data folder."""
+        return self.metadata.url or f"sqlite:///{self.data_dir / 'metadata.sqlite3'}"
+
+    @property
+    def blob_folder(self) -> Path:
+        """The folder of blobs: the one configured, else one in the data folder."""
+        return self.data_dir / (self.blobs.folder or "blobs")
+
+
+#: The tables of the file and what they become.
+TABLES: Mapping[str, type] = {
+    "http": HTTPSettings,
+    "v1": V1Settings,
+    "index": IndexSettings,
+    "auth": AuthSettings,
+    "metadata": MetadataSettings,
+    "blobs": BlobSettings,
+    "log": LogSettings,
+    "metrics": MetricsSettings,
+}
+
+
+def read_config(text: str, file: str = "") -> Config:
+    """
+    The configuration that ``text`` holds.
+
+    :param file: how messages call it.
+    :raises ConfigError: it is not TOML, has an unknown key or a bad value, or keys that do not fit together.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(file, "", f"not TOML: {error}") from None
+    values: dict[str, Any] = {}
+    for key, value in document.items():
+        if key not in TABLES:
+            values[key] = value
+        elif isinstance(value, dict):
+            values[key] = _make(TABLES[key], value, file, f"{key}.")
+        else:
+            raise ConfigError(file, key, f"must be a table: write [{key}]")
+    config = _make(Config, values, file, "")
+    assert isinstance(config, Config)
+    _check_together(config, file)
+    return config
+
+
+def load_config(
+    file: str | None,
+    data_dir: str | None = None,
+    listen: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """
+    Read the configuration file, if there is one, and put what the command line says over it.
+
+    Without ``data_dir`` the state folder of systemd (``STATE_DIRECTORY``) is used, else ``dockreg-data`` right here.
+
+    :raises ConfigError: the file can not be read or used.
+    """
+    text = ""
+    if file is not None:
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror or str(error) if isinstance(error, OSError) else "not UTF-8"
+            raise ConfigError(file, "", f"can not be read: {reason}") from None
+    config = read_config(text, file or "")
+    state = (environ or {}).get("STATE_DIRECTORY", "").split(":")[0]
+    if data_dir is not None:
+        config = _changed(config, "--data-dir", data_dir=Path(data_dir))
+    elif state and "data_dir" not in tomllib.loads(text):
+        config = _changed(config, "STATE_DIRECTORY", data_dir=Path(state))
+    if listen:
+        config = _changed(config, "--listen", listen=tuple(listen))
+    return attrs.evolve(config, data_dir=Path(os.path.abspath(config.data_dir)))  # noqa: PTH100  # without following links
+
+
+def _make(kind: type, values: Mapping[str, Any], file: str, prefix: str) -> Any:
+    known = attrs.fields_dict(kind)
+    kept: dict[str, Any] = {}
+    for key, given in values.items():
+        if key not in known:
+            raise ConfigError(file, prefix + key, "there is no such key")
+        value = _as_kept(key, given)
+        check = known[key].validator
+        if check is not None:
+            try:
+                check(None, known[key], value)
+            except ValueError as error:
+                raise ConfigError(file, prefix + key, str(error)) from None
+        kept[key] = value
+    return kind(**kept)
+
+
+def _as_kept(key: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return Path(value) if key == "data_dir" and isinstance(value, str) else value
+
+
+def _changed(config: Config, option: str, **values: Any) -> Config:
+    try:
+        return attrs.evolve(config, **values)
+    except ValueError as error:
+        raise ConfigError("", option, str(error)) from None
+
+
+def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
+    """What makes settings idle in this configuration, and their keys."""
+    v1, auth = [f"v1.{name}" for name in attrs.fields_dict(V1Settings)], config.auth
+    if config.role == "registry":
+        yield "when role is registry: its index decides", [f"auth.{name}" for name in attrs.fields_dict(AuthSettings)]
+        yield "when role is registry", ["v1.endpoints", "v1.max_list_entries", "v1.announcement_seconds"]
+    else:
+        yield "unless role is registry", ["index.url", "index.cache_seconds"]
+    if config.role == "index":
+        lists = ("v1.endpoints", "v1.max_list_bytes", "v1.max_list_entries")
+        yield "when role is index: images are not kept there", [key for key in v1 if key not in lists]
+    if auth.authorizer:
+        yield "beside auth.authorizer, which decides", ["auth.anonymous"]
+    if config.role == "registry" or auth.authorizer or auth.anonymous != "push":
+        yield "unless everybody may push by the rules of dockreg", ["allow_unauthenticated"]
+    if "accounts" not in auth.checkers:
+        yield "unless auth.checkers has 'accounts'", ["auth.remember_seconds"]
+    for table, own, place in (("metadata", "sql", "url"), ("blobs", "files", "folder")):
+        if getattr(config, table).provider == own:
+            yield f"with provider {own}: options are for other providers", [f"{table}.options"]
+        else:
+            yield f"beside another provider than {own}", [f"{table}.{place}"]
+    if not config.http.minimum_rate:
+        yield "while http.minimum_rate is 0", ["http.rate_window_seconds"]
+
+
+def _check_together(config: Config, file: str) -> None:
+    if config.role == "registry" and not config.index.url:
+        raise ConfigError(file, "index.url", "must name the index when role is registry")
+    if config.role == "index" and not config.auth.checkers:
+        raise ConfigError(file, "auth.checkers", "must not be empty when role is index")
+    # Only what differs from its default is refused, so that a file may show every key.
+    for reason, keys in _idle_settings(config):
+        for key in keys:
+            if attrgetter(key)(config) != attrgetter(key)(Config()):
+                raise ConfigError(file, key, f"has no effect {reason}")
+    if "accounts" in config.auth.checkers and len(config.auth.checkers) > 1 and config.auth.registration == "open":
+        raise ConfigError(file, "auth.registration", "must be closed, or strangers take names that other checkers know")

@@ -1,0 +1,132 @@
+"""The bytes of a v1 layer on their way in."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from attrs import define, field
+
+from dockreg.errors import BodyTooLarge
+from dockreg.interfaces import IUpload
+from dockreg.model.blobs import StoredBlob
+from dockreg.model.layers import LayerInspector, PayloadHasher
+from dockreg.model.v1 import Checksums, LayerFacts, StagedImage
+from dockreg.registry import Registry
+from dockreg.shield import shielded
+
+
+class LayerUpload(Protocol):
+    """Where the bytes of one layer go."""
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Take the next bytes. :raises BodyTooLarge: they are more than a layer may have."""
+
+    async def finish(self) -> None:
+        """All bytes are here: make them durable, and ready for their checksum."""
+
+    async def abort(self) -> None:
+        """Drop what is not finished. Harmless after :meth:`finish`."""
+
+
+class LayerLimits(Protocol):
+    """The part of the limits that concerns the bytes of a layer."""
+
+    @property
+    def max_layer(self) -> int:
+        """Bytes as sent; 0 means no limit."""
+
+    @property
+    def max_uncompressed(self) -> int:
+        """Bytes of the uncompressed tar."""
+
+    @property
+    def max_entries(self) -> int:
+        """Files in the tar."""
+
+
+@define(eq=False)
+class DiscardedLayer:
+    """A layer that is not needed: its image was completed meanwhile. Read to its end, as clients expect."""
+
+    max_size: int
+    _size: int = 0
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Count and forget."""
+        self._size = _counted(self._size, chunks, self.max_size)
+
+    async def finish(self) -> None:
+        """Nothing is kept."""
+
+    async def abort(self) -> None:
+        """Nothing is kept."""
+
+
+@define(eq=False)
+class StagedLayerUpload:
+    """
+    A layer for one or more staged jsons.
+
+    The payload checksum covers json and layer, so each distinct json has a hasher of its own. Nearly always there is
+    one; several pushers of one id with differing jsons are told apart by it.
+    """
+
+    _registry: Registry
+    _upload: IUpload
+    _staged: Sequence[StagedImage]
+    _payloads: Sequence[PayloadHasher]
+    _inspector: LayerInspector
+    _max_size: int
+    _size: int = field(default=0, init=False)
+    _finishing: bool = field(default=False, init=False)
+
+    @classmethod
+    async def start(cls, registry: Registry, staged: Sequence[StagedImage], limits: LayerLimits) -> "StagedLayerUpload":
+        """:raises StorageFull: there is no room to begin."""
+        inspector = LayerInspector(max_uncompressed=limits.max_uncompressed, max_entries=limits.max_entries)
+        payloads = [PayloadHasher(image.json) for image in staged]
+        upload = await registry.blobs.start_upload([*payloads, inspector])
+        return cls(registry, upload, staged, payloads, inspector, limits.max_layer)
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Hash, inspect and store the next bytes."""
+        self._size = _counted(self._size, chunks, self._max_size)
+        await self._upload.write(chunks)
+
+    async def finish(self) -> None:
+        """Record the layer for every json that it was checked against."""
+        self._finishing = True
+        await shielded(self._finish())
+
+    async def _finish(self) -> None:
+        registry = self._registry
+        try:
+            facts, checksums = await registry.in_thread(self._inspect)
+            committed = await self._upload.commit()
+        finally:
+            await self._upload.abort()
+
+        async def record(blob: StoredBlob) -> StoredBlob:
+            now, leased_until = registry.clock.seconds(), registry.lease_end()
+            return await registry.metadata.images.stage_layer(blob, facts, checksums, now, leased_until)
+
+        await registry.keep_blob(committed, record)
+
+    def _inspect(self) -> tuple[LayerFacts, Sequence[tuple[StagedImage, Checksums]]]:
+        facts = self._inspector.finish()
+        return facts, [
+            (image, Checksums(payload.checksum, self._inspector.tarsums(image.json)))
+            for image, payload in zip(self._staged, self._payloads, strict=True)
+        ]
+
+    async def abort(self) -> None:
+        """Drop the bytes that were received, unless all were: then the end of it no longer depends on the client."""
+        if not self._finishing:
+            self._inspector.stop()
+            await self._upload.abort()
+
+
+def _counted(size: int, chunks: Sequence[bytes], limit: int) -> int:
+    total = size + sum(map(len, chunks))
+    if limit and total > limit:
+        raise BodyTooLarge(limit)
+    return total

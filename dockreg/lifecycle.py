@@ -1,0 +1,245 @@
+"""
+The order in which a registry starts and stops.
+
+Start: threads and log files; the metadata (with its migrations); what a crash left among the blobs; then the ports, and
+who waits is told. Stop: the ports; requests under way are waited for; then timers, metadata, log files and threads.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from attrs import frozen
+from twisted.application.internet import TimerService
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorCore, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from dockreg.errors import RegistryError, explained
+from dockreg.interfaces import IBlobStore, IMetadataStore
+from dockreg.providers.listening import Judge, ListenFailed, open_port, place_of
+from dockreg.providers.threads import Workers
+
+log = Logger()
+
+_SETTLE_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+
+
+class StartFailed(Exception):
+    """The registry could not start; the text is a sentence for the operator."""
+
+
+class Drainable(Protocol):
+    """Something that has requests under way."""
+
+    def drain(self, grace_seconds: float) -> "Deferred[None]":
+        """Take no new requests; fires when those under way are done, or were cut off after the grace time."""
+
+
+class Announcer(Protocol):
+    """Somebody who wants to know how far we are."""
+
+    def ready(self, status: str) -> None:
+        """Everything is open."""
+
+    def stopping(self, status: str) -> None:
+        """No new requests are taken from now on."""
+
+
+@frozen
+class Listener:
+    """Where to listen, for what, and who says whether that is all right."""
+
+    description: str
+    factory: IProtocolFactory
+    judge: Judge
+
+
+@frozen
+class Job:
+    """Something that is done again and again."""
+
+    name: str
+    seconds: float
+    run: Callable[[], Coroutine[Any, Any, object]]
+
+    def once(self) -> "Deferred[None]":
+        """Do it. A failure is logged, and does not keep it from being done the next time."""
+        return Deferred.fromCoroutine(self._once())
+
+    async def _once(self) -> None:
+        try:
+            await self.run()
+        except RegistryError as error:
+            log.warn("{job} did not work this time: {problem}", job=self.name, problem=str(error))
+        except Exception:  # noqa: BLE001
+            # A timer that has failed once would never run again.
+            log.failure("{job} failed", job=self.name)
+
+
+@frozen
+class Plan:
+    """What there is to open and to close, apart from the threads and log files, which are child services."""
+
+    metadata: IMetadataStore
+    blobs: IBlobStore
+    #: What must be there before either is opened, such as the data folder.
+    prepare: Callable[[], Awaitable[object]]
+    #: Told None when requests may come, and else why they may not.
+    set_closed: Callable[[str | None], None]
+    grace_seconds: float
+    jobs: Sequence[Job] = ()
+    listeners: Sequence[Listener] = ()
+    drains: Sequence[Drainable] = ()
+    announcers: Sequence[Announcer] = ()
+    closers: Sequence[Callable[[], Awaitable[object]]] = ()
+
+
+class RegistryService(MultiService):
+    """A whole registry as a service. Its children are started before anything is opened, and stopped last."""
+
+    def __init__(self, plan: Plan, reactor: IReactorCore, clock: IReactorTime) -> None:
+        super().__init__()
+        self._plan = plan
+        self._reactor = reactor
+        self._clock = clock
+        self._ports: list[IListeningPort] = []
+        self._timers: list[TimerService] = []
+        self._starting: Deferred[None] | None = None
+        self._waiting: list[Deferred[None]] = []
+        self._failure: Exception | None = None
+        self._is_open = False
+
+    @property
+    def addresses(self) -> Sequence[IAddress]:
+        """Where the registry listens now, in the order of the configuration."""
+        return [port.getHost() for port in self._ports]
+
+    def when_started(self) -> "Deferred[None]":
+        """
+        Fires once everything is open, or fails with :class:`StartFailed`.
+
+        Before :meth:`startService` was called, and after :meth:`stopService`, it waits for the next start.
+        """
+        waiting: Deferred[None] = Deferred()
+        if self._is_open:
+            waiting.callback(None)
+        elif self._failure is not None:
+            waiting.errback(self._failure)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def startService(self) -> None:
+        """
+        Begin to open everything; :meth:`when_started` tells the outcome.
+
+        :raises StartFailed: at once, when the reactor does not run yet. A daemon then ends before it began.
+        """
+        self._failure = None
+        super().startService()
+        self._starting = Deferred.fromCoroutine(self._start()).addCallback(self._tell)
+        failure = self._failure
+        if failure is not None and not self._reactor.running:
+            raise failure
+
+    def stopService(self) -> "Deferred[None]":
+        """Take no new requests, wait for those under way as long as the grace time, and close everything."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _start(self) -> None:
+        try:
+            await self._open()
+        except (RegistryError, ListenFailed, OSError) as error:
+            self._failure = StartFailed(explained(error))
+            if self._reactor.running:
+                log.critical("dockreg can not start: {problem}", problem=explained(error))
+        except CancelledError:
+            self._failure = StartFailed("dockreg was stopped while it started")
+        except Exception as error:  # noqa: BLE001
+            # It must reach the operator, and whoever waits, by every way there is.
+            self._failure = error
+            log.failure("dockreg can not start")
+        if self._failure is not None:
+            await self._close()
+
+    def _tell(self, _: None) -> None:
+        # Not from within _start: who is told may stop the service, which waits for _start to end.
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if self._failure is None:
+                each.callback(None)
+            else:
+                each.errback(self._failure)
+
+    async def _open(self) -> None:
+        plan = self._plan
+        await plan.prepare()
+        await plan.metadata.open()
+        settled = await plan.blobs.recover(plan.metadata.blobs.is_recorded)
+        if settled:
+            log.info("dropped {objects} objects that a crash left unfinished", objects=settled)
+        for job in plan.jobs:
+            timer = TimerService(job.seconds, job.once)
+            timer.clock = self._clock
+            timer.startService()
+            self._timers.append(timer)
+        plan.set_closed(None)
+        for listener in plan.listeners:
+            port = await open_port(listener.description, listener.factory, self._reactor, listener.judge)
+            self._ports.append(port)
+            log.info("dockreg listens on {address}", address=place_of(port.getHost()), listener=listener.description)
+        self._is_open = True
+        for announcer in plan.announcers:
+            announcer.ready("serving")
+
+    async def _stop(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+            await self._starting
+        if self._is_open:
+            for announcer in self._plan.announcers:
+                announcer.stopping("finishing the requests that are under way")
+        await self._close()
+        # One after the other, for the log files need the threads until they are complete.
+        for child in reversed(list(self)):
+            await self._step(child.stopService)
+        Service.stopService(self)
+        self._failure = None
+
+    async def _close(self) -> None:
+        plan = self._plan
+        self._is_open = False
+        ports, self._ports = self._ports, []
+        for port in ports:
+            await self._step(port.stopListening)
+        plan.set_closed("the registry is stopping")
+        for drained in [each.drain(plan.grace_seconds) for each in plan.drains]:
+            await self._step(partial(_same, drained))
+        timers, self._timers = self._timers, []
+        for timer in timers:
+            await self._step(timer.stopService)
+        await self._settle()
+        await self._step(lambda: Deferred.fromCoroutine(plan.metadata.close()))
+        for close in plan.closers:
+            await self._step(close)
+
+    async def _settle(self) -> None:
+        # Requests that were cut off clean up after themselves; given a moment they need not leave it to the next start.
+        deadline = self._clock.seconds() + _SETTLE_SECONDS
+        while any(isinstance(child, Workers) and child.busy for child in self) and self._clock.seconds() < deadline:
+            await deferLater(self._clock, _POLL_SECONDS)
+
+    async def _step(self, step: Callable[[], object]) -> None:
+        try:
+            await maybeDeferred(step)
+        except Exception:  # noqa: BLE001
+            # Whatever one part does, the others are to be closed.
+            log.failure("a part of dockreg did not stop well")
+
+
+def _same(result: "Deferred[None]") -> "Deferred[None]":
+    return result

@@ -1,0 +1,1 @@
+"""Frozen values and their parsers: no I/O, no Twisted."""

@@ -1,0 +1,49 @@
+"""Digests of content, and the hasher that computes them as bytes pass."""
+
+import hashlib
+import re
+
+from attrs import frozen
+
+from dockreg.errors import DigestInvalid
+
+_ENCODED = {"sha256": re.compile(r"[a-f0-9]{64}", re.ASCII), "sha512": re.compile(r"[a-f0-9]{128}", re.ASCII)}
+
+
+@frozen(order=True)
+class Digest:
+    """``algorithm:encoded`` (OCI Image specification, "Digests"); sha256 and sha512 are known."""
+
+    algorithm: str
+    encoded: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Digest":
+        """:raises DigestInvalid: unknown algorithm, or not its lowercase hexadecimal form."""
+        algorithm, _, encoded = text.partition(":")
+        pattern = _ENCODED.get(algorithm)
+        if pattern is None or not pattern.fullmatch(encoded):
+            raise DigestInvalid(text[:256], "it is not a sha256 or sha512 digest in lowercase hexadecimal digits")
+        return cls(algorithm, encoded)
+
+    @classmethod
+    def sha256(cls, content: bytes) -> "Digest":
+        """The sha256 digest of ``content``."""
+        return cls("sha256", hashlib.sha256(content).hexdigest())
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.encoded}"
+
+
+class Hasher:
+    """Digests bytes as they pass."""
+
+    def __init__(self, algorithm: str = "sha256") -> None:
+        self._algorithm = algorithm
+        self._hash = hashlib.new(algorithm)
+        self.update = self._hash.update
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of all bytes seen so far."""
+        return Digest(self._algorithm, self._hash.hexdigest())

@@ -1,0 +1,1 @@
+"""The replaceable parts: blobs, metadata, auth."""

@@ -1,0 +1,116 @@
+"""Files and folders: locks that die with their process, flushed folders, errors in the words of the registry."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dockreg.errors import StorageFull, StoreUnavailable
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: Linux takes at most 1024 buffers in one call; POSIX promises 16.
+_MAX_BUFFERS = max(16, os.sysconf("SC_IOV_MAX"))
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """
+    Tell what the operating system says in our words.
+
+    :raises StorageFull: no room on the disk, in the quota or under the limit for one file.
+    :raises StoreUnavailable: anything else, as an input/output error or a file system mounted read-only.
+    """
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in _NO_ROOM:
+            raise StorageFull from problem
+        raise StoreUnavailable(f"the blob store does not work now: {os.strerror(problem.errno or 0)}") from problem
+
+
+def create_locked(path: Path) -> int:
+    """
+    A descriptor of a new, empty file of mode 0600 that is locked for as long as this descriptor is open.
+
+    Between its creation and its lock another process may take the file for one that was left behind and remove it; a
+    file without a name is therefore made again.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def lock_left_behind(path: Path) -> int | None:
+    """A descriptor that locks the file, None when it is gone or another descriptor holds its lock."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+    except BlockingIOError:
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def flush_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """A folder of mode 0700, with what leads to it; their names are durable."""
+    if not path.parent.is_dir():
+        make_folder(path.parent)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    # Also when it was there: whoever made it may not have come to the flush.
+    flush_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file; harmless when it is gone."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+
+
+def write_all(descriptor: int, chunks: Sequence[bytes]) -> int:
+    """Write every byte of ``chunks``, however little the kernel takes at a time; return how many there were."""
+    total = 0
+    for first in range(0, len(chunks), _MAX_BUFFERS):
+        buffers: list[bytes | memoryview] = list(chunks[first : first + _MAX_BUFFERS])
+        wanted = sum(map(len, buffers))
+        total += wanted
+        while wanted:
+            written = os.writev(descriptor, buffers)
+            wanted -= written
+            if wanted:
+                buffers = _unwritten(buffers, written)
+    return total
+
+
+def _unwritten(buffers: Sequence[bytes | memoryview], written: int) -> list[bytes | memoryview]:
+    for index, buffer in enumerate(buffers):
+        if written < len(buffer):
+            return [memoryview(buffer)[written:], *buffers[index + 1 :]]
+        written -= len(buffer)
+    return []

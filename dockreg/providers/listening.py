@@ -1,0 +1,162 @@
+"""
+Ports, opened with an eye on who can reach them.
+
+Who can reach a port is decided on the address that it is bound to, not on the text of the configuration: ``tcp:5000``,
+a host name, a wrapped endpoint and a socket passed by systemd all come to an address in the end.
+"""
+
+import os
+import socket
+from collections.abc import Awaitable
+from ipaddress import IPv6Address, ip_address
+from typing import Protocol, cast
+
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.address import IPv6Address as IPv6HostPort
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+    IReactorCore,
+)
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+log = Logger()
+
+
+class ListenFailed(Exception):
+    """A port could not be opened, or must not be; the text is a sentence for who configured it."""
+
+
+class Judge(Protocol):
+    """Says whether a port may serve."""
+
+    def __call__(self, description: str, address: IAddress) -> None:
+        """:raises ListenFailed: it may not serve on this address."""
+
+
+def is_local(address: IAddress) -> bool:
+    """Whether only programs on this machine can reach ``address``. A kind of address not known here is not local."""
+    if isinstance(address, UNIXAddress):
+        return True
+    if not isinstance(address, IPv4Address | IPv6HostPort):
+        return False
+    try:
+        host = ip_address(address.host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(host, IPv6Address) and host.ipv4_mapped is not None:
+        return host.ipv4_mapped.is_loopback
+    return host.is_loopback
+
+
+def allow_all(description: str, address: IAddress) -> None:
+    """The :class:`Judge` of those who are meant to be reached by everybody."""
+
+
+def require_local(description: str, address: IAddress) -> None:
+    """The :class:`Judge` of a service on which everybody may push."""
+    if not is_local(address):
+        raise ListenFailed(
+            f"{description} is bound to {place_of(address)}, where other machines can reach it, and everybody may push: set anonymous"
+            ' = "pull" or "none" under [auth], or allow_unauthenticated = true if that is meant, or listen on'
+            " 127.0.0.1"
+        )
+
+
+@implementer(IProtocolNegotiationFactory)
+class _Gate(Factory):
+    """Lets nobody in before the address was judged, for endpoints that are bound some time before they say so."""
+
+    noisy = False
+
+    def __init__(self, behind: IProtocolFactory) -> None:
+        self.behind = behind
+        self.open = False
+
+    def logPrefix(self) -> str:
+        """What Twisted calls the port in its log."""
+        return "dockreg"
+
+    def doStart(self) -> None:
+        self.behind.doStart()
+
+    def doStop(self) -> None:
+        self.behind.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:  # type: ignore[override]  # the parent promises a Protocol
+        return self.behind.buildProtocol(cast("IAddress", addr)) if self.open else None
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """The protocols of TLS' ALPN that the factory behind speaks."""
+        if IProtocolNegotiationFactory.providedBy(self.behind):
+            return list(cast("IProtocolNegotiationFactory", self.behind).acceptableProtocols())
+        return []
+
+
+def place_of(address: IAddress) -> str:
+    """An address as people write it."""
+    if isinstance(address, IPv4Address):
+        return f"{address.host}:{address.port}"
+    if isinstance(address, IPv6HostPort):
+        return f"[{address.host}]:{address.port}"
+    if isinstance(address, UNIXAddress):
+        return os.fsdecode(address.name or b"unix socket")
+    return str(address)
+
+
+async def open_port(description: str, factory: IProtocolFactory, reactor: IReactorCore, judge: Judge) -> IListeningPort:
+    """
+    Listen on the endpoint that ``description`` names, if ``judge`` agrees with the address it is bound to.
+
+    No connection is served before that: with the endpoints of Twisted none is even accepted.
+
+    :raises ListenFailed: ``description`` is no endpoint, the port can not be opened, or ``judge`` refuses.
+    """
+    try:
+        endpoint = serverFromString(reactor, description)
+    except (KeyError, IndexError):
+        # twisted.internet.endpoints, "systemd": a look-up in what LISTEN_FDS and LISTEN_FDNAMES tell.
+        raise ListenFailed(f"{description}: systemd has passed no such socket; see FileDescriptorName=") from None
+    except Exception as error:  # each kind of endpoint has its own ways to fail
+        raise ListenFailed(f"{description!r} is no endpoint: {error}") from error
+    gate = _Gate(factory)
+    try:
+        port = await cast("Awaitable[IListeningPort]", endpoint.listen(gate))
+    except CannotListenError as error:
+        reason = getattr(error.socketError, "strerror", None) or error.socketError
+        raise ListenFailed(f"can not listen on {description}: {reason}") from None
+    except (OSError, OverflowError, ValueError) as error:
+        raise ListenFailed(f"can not listen on {description}: {error}") from None
+    try:
+        _check_family(description, port)
+        judge(description, port.getHost())
+    except ListenFailed:
+        # It stops reading at once. That it was closed is told by the reactor, which may not run yet: not waited for.
+        _ = maybeDeferred(port.stopListening).addErrback(_not_closed)
+        raise
+    gate.open = True
+    return port
+
+
+def _not_closed(failure: Failure) -> None:
+    log.failure("a port that must not be open was not closed well", failure)
+
+
+def _check_family(description: str, port: IListeningPort) -> None:
+    # systemd's ListenStream=5000 makes an IPv6 socket that takes IPv4 as well (systemd.socket(5)). Adopted with
+    # domain=INET it would have an address that means nothing, and so would each client.
+    passed = getattr(port, "socket", None)
+    if not isinstance(passed, socket.socket) or not hasattr(socket, "SO_DOMAIN"):
+        return
+    family = socket.AddressFamily(passed.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN))
+    if family != passed.family:
+        raise ListenFailed(f"{description}: that is another kind of socket; write domain={family.name[3:]}")

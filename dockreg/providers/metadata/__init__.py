@@ -1,0 +1,1 @@
+"""Where everything but the bytes of blobs is kept."""

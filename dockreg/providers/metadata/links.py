@@ -1,0 +1,134 @@
+"""What belongs to a repository: images with their ancestors, and blobs."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, exists, func, insert, literal, select
+
+from dockreg.errors import ImageConflict, ImageUnknown, NameUnknown
+from dockreg.model.names import RepositoryName
+from dockreg.model.v1 import ImageID
+from dockreg.providers.metadata.rows import AnyRow
+from dockreg.providers.metadata.tables import (
+    repositories,
+    repository_blobs,
+    repository_v1_images,
+    v1_image_list,
+    v1_images,
+)
+
+FIND_REPOSITORY = select(repositories).where(
+    repositories.c.name == bindparam("wanted"), repositories.c.deleted_at.is_(None)
+)
+# Enough to exclude each other, without stopping others that insert rows which refer to the repository.
+_LOCK_REPOSITORY = FIND_REPOSITORY.with_for_update(key_share=True)
+
+_LINKED_KEY = select(repository_v1_images.c.image_key).where(
+    repository_v1_images.c.repository_key == bindparam("repository"),
+    repository_v1_images.c.image_id == bindparam("image_id"),
+)
+
+
+def _unlinked_chain() -> Any:
+    """An image and its ancestors up to the first that is linked, base first; ``taken``: what its id is linked with."""
+    link, other = repository_v1_images, repository_v1_images.alias("other")
+    columns = (v1_images.c.key, v1_images.c.image_id, v1_images.c.parent_key, v1_images.c.layer_digest)
+    chain = (
+        select(*columns, literal(0).label("depth"))
+        .where(v1_images.c.key == bindparam("key"))
+        .cte("unlinked", recursive=True)
+    )
+    linked = exists().where(link.c.repository_key == bindparam("repository"), link.c.image_key == v1_images.c.key)
+    ancestors = select(*columns, chain.c.depth + 1).join(chain, v1_images.c.key == chain.c.parent_key).where(~linked)
+    chain = chain.union_all(ancestors)
+    same_id = (other.c.repository_key == bindparam("repository")) & (other.c.image_id == chain.c.image_id)
+    return (
+        select(chain, other.c.image_key.label("taken"))
+        .select_from(chain.outerjoin(other, same_id))
+        .order_by(chain.c.depth.desc())
+    )
+
+
+_UNLINKED_CHAIN = _unlinked_chain()
+
+
+def lock_repository(connection: Connection, name: RepositoryName) -> AnyRow:
+    """
+    The row of a repository, which no other transaction changes until this one ends.
+
+    :raises NameUnknown: there is none.
+    """
+    return _known(connection.execute(_LOCK_REPOSITORY, {"wanted": name.value}).one_or_none(), name)
+
+
+def find_repository(connection: Connection, name: RepositoryName) -> AnyRow:
+    """:raises NameUnknown: there is no such repository."""
+    return _known(connection.execute(FIND_REPOSITORY, {"wanted": name.value}).one_or_none(), name)
+
+
+def linked_key(connection: Connection, repository: int, image_id: ImageID) -> int | None:
+    """The key of the image that a repository holds under an id."""
+    values = {"repository": repository, "image_id": image_id.value}
+    return connection.execute(_LINKED_KEY, values).scalar_one_or_none()
+
+
+def link_image(connection: Connection, repository: int, image_id: ImageID, key: int) -> None:
+    """
+    Make an image, its ancestors and their layers part of a locked repository.
+
+    :raises ImageConflict: it holds other content under one of the ids.
+    :raises ImageUnknown: there is no image of this key any more.
+    """
+    if linked_key(connection, repository, image_id) == key:
+        return
+    chain = connection.execute(_UNLINKED_CHAIN, {"repository": repository, "key": key}).all()
+    if not chain:
+        raise ImageUnknown(image_id.value)
+    seen: set[str] = set()
+    for image in chain:
+        if image.taken is not None or image.image_id in seen:
+            raise ImageConflict(image.image_id)
+        seen.add(image.image_id)
+    connection.execute(
+        insert(repository_v1_images),
+        [{"repository_key": repository, "image_id": image.image_id, "image_key": image.key} for image in chain],
+    )
+    _list(connection, repository, [image.image_id for image in chain])
+    link_blobs(connection, repository, {image.layer_digest for image in chain})
+
+
+def link_blobs(connection: Connection, repository: int, digests: Collection[str]) -> None:
+    """Make blobs part of a locked repository."""
+    column = repository_blobs.c.digest
+    known = select(column).where(repository_blobs.c.repository_key == repository, column.in_(digests))
+    new = set(digests).difference(connection.execute(known).scalars())
+    if new:
+        rows = [{"repository_key": repository, "digest": digest} for digest in sorted(new)]
+        connection.execute(insert(repository_blobs), rows)
+
+
+def next_position(connection: Connection, repository: int) -> int:
+    """Where the next entry of the image list of a locked repository goes."""
+    query = select(func.max(v1_image_list.c.position)).where(v1_image_list.c.repository_key == repository)
+    last = connection.execute(query).scalar()
+    return 0 if last is None else last + 1
+
+
+def _list(connection: Connection, repository: int, image_ids: Sequence[str]) -> None:
+    column = v1_image_list.c.image_id
+    query = select(column).where(v1_image_list.c.repository_key == repository, column.in_(image_ids))
+    known = set(connection.execute(query).scalars())
+    new = [image_id for image_id in image_ids if image_id not in known]
+    if new:
+        first = next_position(connection, repository)
+        rows = [
+            {"repository_key": repository, "image_id": image_id, "position": position}
+            for position, image_id in enumerate(new, first)
+        ]
+        connection.execute(insert(v1_image_list), rows)
+
+
+def _known(row: AnyRow | None, name: RepositoryName) -> AnyRow:
+    if row is None:
+        raise NameUnknown(name.value)
+    return row

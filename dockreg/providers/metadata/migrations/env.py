@@ -1,0 +1,17 @@
+"""What alembic runs to migrate: the steps, on the connection and in the transaction that it is given."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from dockreg.providers.metadata.tables import metadata
+
+
+def migrate() -> None:
+    """Run the steps that are missing."""
+    connection: Connection = context.config.attributes["connection"]
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+migrate()

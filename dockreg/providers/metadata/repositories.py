@@ -1,0 +1,246 @@
+"""Repositories and their tags."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Integer, bindparam, case, delete, func, insert, literal, or_, select, update
+from zope.interface import implementer
+
+from dockreg.errors import TagUnknown
+from dockreg.interfaces import IRepositoryStore
+from dockreg.model.manifest import Manifest
+from dockreg.model.names import RepositoryName, Tag
+from dockreg.model.repositories import RepositoryRecord, TagRecord
+from dockreg.model.v1 import ImageID, TagClient, V1Image
+from dockreg.providers.metadata.links import find_repository, link_image, lock_repository
+from dockreg.providers.metadata.manifests import put_manifest
+from dockreg.providers.metadata.rows import AnyRow, account_column, account_name, digest_of, storable, storable_or_none
+from dockreg.providers.metadata.tables import (
+    manifests,
+    repositories,
+    repository_blobs,
+    repository_v1_images,
+    tags,
+    v1_announcements,
+    v1_image_list,
+    v1_images,
+)
+from dockreg.providers.metadata.transactions import Database
+
+#: SQLite takes patterns of 50,000 bytes; no name is longer than 255 characters.
+_MAX_TERM = 4096
+_ASCII_LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_LIKE_ESCAPES = str.maketrans({"!": "!!", "%": "!%", "_": "!_"})
+
+_name = repositories.c.name
+_SEARCH = (
+    select(repositories)
+    .where(
+        repositories.c.deleted_at.is_(None),
+        _name > bindparam("after"),
+        or_(
+            case((_name.like("%/%"), _name), else_=literal("library/") + _name).like(bindparam("pattern"), escape="!"),
+            func.lower(repositories.c.description).like(bindparam("pattern"), escape="!"),
+        ),
+    )
+    .order_by(_name)
+    .limit(bindparam("limit", type_=Integer))
+)
+_TAGS = (
+    select(tags, manifests.c.digest, v1_images.c.image_id)
+    .select_from(
+        tags.outerjoin(manifests, tags.c.manifest_key == manifests.c.key).outerjoin(
+            v1_images, tags.c.image_key == v1_images.c.key
+        )
+    )
+    .where(tags.c.repository_key == bindparam("repository"))
+    .order_by(tags.c.name)
+)
+_TAG = _TAGS.where(tags.c.name == bindparam("tag"))
+
+
+@implementer(IRepositoryStore)
+class SQLRepositoryStore:
+    """See :class:`~dockreg.interfaces.IRepositoryStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, name: RepositoryName) -> RepositoryRecord:
+        """See :class:`~dockreg.interfaces.IRepositoryStore`."""
+        return await self._database.read(_get, name)
+
+    async def create(self, name: RepositoryName, owner: str | None, now: float) -> RepositoryRecord:
+        """See :class:`~dockreg.interfaces.IRepositoryStore`."""
+        return await self._database.write(_create, name, account_column(owner), now)
+
+    async def delete(self, name: RepositoryName, now: float) -> None:
+        """See :class:`~dockreg.interfaces.IRepositoryStore`."""
+        await self._database.write(_delete, name, now)
+
+    async def set_private(self, name: RepositoryName, private: bool) -> None:
+        """See :class:`~dockreg.interfaces.IRepositoryStore`."""
+        await self._database.write(_set_private, name, private)
+
+    async def search(self, term: str, after: RepositoryName | None, limit: int) -> Sequence[RepositoryRecord]:
+        """See :class:`~dockreg.interfaces.IRepositoryStore`; a term of more than 4096 characters finds nothing."""
+        folded = term.translate(_ASCII_LOWER)
+        if len(folded) > _MAX_TERM or folded != storable(folded):
+            return ()
+        return await self._database.read(_search, folded, "" if after is None else after.value, limit)
+
+    async def list_tags(self, name: RepositoryName) -> Sequence[TagRecord]:
+        """See :class:`~dockreg.interfaces.IRepositoryStore`."""
+        return await self._database.read(_list_tags, name)
+
+    async def get_tag(self, name: RepositoryName, tag: Tag) -> TagRecord:
+        """See :class:`~dockreg.interfaces.IRepositoryStore`."""
+        return await self._database.read(_get_tag, name, tag)
+
+    async def tag_image(
+        self,
+        name: RepositoryName,
+        tag: Tag,
+        image: V1Image,
+        manifest: Manifest | None,
+        client: TagClient,
+        now: float,
+    ) -> None:
+        """
+        See :class:`~dockreg.interfaces.IRepositoryStore`.
+
+        :raises ImageUnknown: the image is gone.
+        :raises BlobUnknown: the manifest refers to a blob that is neither recorded nor the decompressed form of a layer.
+        """
+        await self._database.write(_tag_image, name, tag, image, manifest, client=client, now=now)
+
+    async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
+        """See :class:`~dockreg.interfaces.IRepositoryStore`."""
+        await self._database.write(_delete_tag, name, tag)
+
+
+def _record(row: AnyRow) -> RepositoryRecord:
+    return RepositoryRecord(
+        name=RepositoryName(row.name),
+        owner=account_name(row.owner),
+        private=row.private,
+        description=row.description,
+        created_at=row.created_at,
+    )
+
+
+def _get(connection: Connection, name: RepositoryName) -> RepositoryRecord:
+    return _record(find_repository(connection, name))
+
+
+def _create(connection: Connection, name: RepositoryName, owner: str, now: float) -> RepositoryRecord:
+    query = select(repositories).where(repositories.c.name == name.value).with_for_update(key_share=True)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        connection.execute(
+            insert(repositories),
+            {"name": name.value, "owner": owner, "private": False, "description": "", "created_at": now},
+        )
+    elif row.deleted_at is not None:
+        _bring_back(connection, row, owner)
+    return _get(connection, name)
+
+
+def _bring_back(connection: Connection, row: AnyRow, owner: str) -> None:
+    values: dict[str, object] = {"deleted_at": None}
+    if row.owner != owner:
+        for table in (repository_v1_images, v1_image_list, repository_blobs):
+            connection.execute(delete(table).where(table.c.repository_key == row.key))
+        values |= {"owner": owner, "private": False, "description": ""}
+    connection.execute(update(repositories).where(repositories.c.key == row.key), values)
+
+
+def _delete(connection: Connection, name: RepositoryName, now: float) -> None:
+    key = lock_repository(connection, name).key
+    for table in (tags, manifests, v1_announcements):
+        connection.execute(delete(table).where(table.c.repository_key == key))
+    links = repository_v1_images
+    held = select(links.c.image_id).where(links.c.repository_key == key)
+    others = (v1_image_list.c.repository_key == key) & v1_image_list.c.image_id.not_in(held)
+    connection.execute(delete(v1_image_list).where(others))
+    layers = (
+        select(v1_images.c.layer_digest)
+        .join(links, links.c.image_key == v1_images.c.key)
+        .where(links.c.repository_key == key)
+    )
+    unused = (repository_blobs.c.repository_key == key) & repository_blobs.c.digest.not_in(layers)
+    connection.execute(delete(repository_blobs).where(unused))
+    connection.execute(update(repositories).where(repositories.c.key == key), {"deleted_at": now})
+
+
+def _set_private(connection: Connection, name: RepositoryName, private: bool) -> None:
+    key = lock_repository(connection, name).key
+    connection.execute(update(repositories).where(repositories.c.key == key), {"private": private})
+
+
+def _search(connection: Connection, term: str, after: str, limit: int) -> Sequence[RepositoryRecord]:
+    values = {"pattern": f"%{term.translate(_LIKE_ESCAPES)}%", "after": after, "limit": limit}
+    return [_record(row) for row in connection.execute(_SEARCH, values)]
+
+
+def _tag_record(row: AnyRow) -> TagRecord:
+    return TagRecord(
+        tag=Tag(row.name),
+        digest=None if row.digest is None else digest_of(row.digest),
+        image_id=None if row.image_id is None else ImageID(row.image_id),
+        client=TagClient(
+            last_update=row.last_update,
+            docker_version=row.docker_version,
+            docker_go_version=row.docker_go_version,
+            arch=row.arch,
+            os=row.os,
+            kernel=row.kernel,
+        ),
+    )
+
+
+def _list_tags(connection: Connection, name: RepositoryName) -> Sequence[TagRecord]:
+    repository = find_repository(connection, name).key
+    return [_tag_record(row) for row in connection.execute(_TAGS, {"repository": repository})]
+
+
+def _get_tag(connection: Connection, name: RepositoryName, tag: Tag) -> TagRecord:
+    repository = find_repository(connection, name).key
+    row = connection.execute(_TAG, {"repository": repository, "tag": tag.value}).one_or_none()
+    if row is None:
+        raise TagUnknown(name.value, tag.value)
+    return _tag_record(row)
+
+
+def _tag_image(
+    connection: Connection,
+    name: RepositoryName,
+    tag: Tag,
+    image: V1Image,
+    manifest: Manifest | None,
+    *,
+    client: TagClient,
+    now: float,
+) -> None:
+    repository = lock_repository(connection, name).key
+    link_image(connection, repository, image.image_id, image.key)
+    values = {
+        "manifest_key": None if manifest is None else put_manifest(connection, repository, manifest, image, now),
+        "image_key": image.key,
+        "updated_at": now,
+        "last_update": client.last_update,
+        "docker_version": storable_or_none(client.docker_version),
+        "docker_go_version": storable_or_none(client.docker_go_version),
+        "arch": storable(client.arch),
+        "os": storable(client.os),
+        "kernel": storable_or_none(client.kernel),
+    }
+    this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
+    if connection.execute(update(tags).where(this), values).rowcount == 0:
+        connection.execute(insert(tags), {"repository_key": repository, "name": tag.value, **values})
+
+
+def _delete_tag(connection: Connection, name: RepositoryName, tag: Tag) -> None:
+    repository = lock_repository(connection, name).key
+    this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
+    if connection.execute(delete(tags).where(this)).rowcount == 0:
+        raise TagUnknown(name.value, tag.value)

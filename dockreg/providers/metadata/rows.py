@@ -1,0 +1,112 @@
+"""Rows to values, and values to what both databases can store."""
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from dockreg.model.blobs import StoredBlob
+from dockreg.model.digest import Digest
+from dockreg.model.v1 import Checksums, ImageID, LayerFacts, V1Image
+from dockreg.providers.metadata.tables import blobs, v1_images
+
+AnyRow = Row[*tuple[Any, ...]]
+
+_parents = v1_images.alias("parents")
+
+BLOB_COLUMNS = (
+    blobs.c.digest,
+    blobs.c.generation,
+    blobs.c.size,
+    blobs.c.compression,
+    blobs.c.diff_id,
+    blobs.c.uncompressed_size,
+    blobs.c.entries,
+)
+#: What :func:`image_of` reads, from :data:`IMAGE_TABLES`.
+IMAGE_COLUMNS = (
+    v1_images.c.key,
+    v1_images.c.image_id,
+    v1_images.c.json,
+    v1_images.c.parent_key,
+    _parents.c.image_id.label("parent"),
+    v1_images.c.payload,
+    v1_images.c.tarsums,
+    v1_images.c.pushed_by,
+    v1_images.c.unannounced,
+    *BLOB_COLUMNS,
+)
+IMAGE_TABLES = v1_images.join(blobs, v1_images.c.layer_digest == blobs.c.digest).outerjoin(
+    _parents, v1_images.c.parent_key == _parents.c.key
+)
+
+
+def account_column(name: str | None) -> str:
+    """How the name of an account is stored: empty for anonymous."""
+    return "" if name is None else name
+
+
+def account_name(column: str) -> str | None:
+    """The opposite of :func:`account_column`."""
+    return column or None
+
+
+def storable(text: str) -> str:
+    """``text`` without what UTF-8 or PostgreSQL does not take: lone surrogates and NUL become question marks."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def storable_or_none(text: str | None) -> str | None:
+    """:func:`storable`, where there is text."""
+    return None if text is None else storable(text)
+
+
+def digest_of(column: str) -> Digest:
+    """A digest that was checked before it was stored."""
+    algorithm, _, encoded = column.partition(":")
+    return Digest(algorithm, encoded)
+
+
+def blob_of(row: AnyRow) -> StoredBlob:
+    """The object of a row with :data:`BLOB_COLUMNS`."""
+    return StoredBlob(digest_of(row.digest), row.generation, row.size)
+
+
+def facts_of(row: AnyRow) -> LayerFacts:
+    """What is known of the layer in a row with :data:`BLOB_COLUMNS`."""
+    diff_id = None if row.diff_id is None else digest_of(row.diff_id)
+    return LayerFacts(row.compression or "none", diff_id, row.uncompressed_size, row.entries)
+
+
+def facts_columns(facts: LayerFacts) -> dict[str, str | int | None]:
+    """The opposite of :func:`facts_of`."""
+    return {
+        "compression": facts.compression,
+        "diff_id": None if facts.diff_id is None else str(facts.diff_id),
+        "uncompressed_size": facts.uncompressed_size,
+        "entries": facts.entries,
+    }
+
+
+def checksums_of(row: AnyRow) -> Checksums:
+    """The checksums in a row."""
+    return Checksums(row.payload, frozenset(row.tarsums.split()))
+
+
+def checksums_columns(checksums: Checksums) -> dict[str, str]:
+    """The opposite of :func:`checksums_of`."""
+    return {"payload": checksums.payload, "tarsums": " ".join(sorted(checksums.tarsums))}
+
+
+def image_of(row: AnyRow) -> V1Image:
+    """The image in a row with :data:`IMAGE_COLUMNS`."""
+    return V1Image(
+        key=row.key,
+        image_id=ImageID(row.image_id),
+        json=row.json,
+        parent_key=row.parent_key,
+        parent=None if row.parent is None else ImageID(row.parent),
+        layer=blob_of(row),
+        facts=facts_of(row),
+        checksums=checksums_of(row),
+        pushed_by=account_name(row.pushed_by),
+    )

@@ -1,0 +1,56 @@
+"""The metadata store in SQL: SQLite, the embedded default, and PostgreSQL."""
+
+from sqlalchemy import Connection, select
+from zope.interface import implementer
+
+from dockreg.callables import InThread
+from dockreg.interfaces import IAccountStore, IBlobIndex, IKeyStore, IMetadataStore, IRepositoryStore, IV1ImageStore
+from dockreg.providers.metadata.accounts import SQLAccountStore
+from dockreg.providers.metadata.blobs import SQLBlobIndex
+from dockreg.providers.metadata.keys import SQLKeyStore
+from dockreg.providers.metadata.repositories import SQLRepositoryStore
+from dockreg.providers.metadata.schema import prepare
+from dockreg.providers.metadata.tables import repositories
+from dockreg.providers.metadata.transactions import Database
+from dockreg.providers.metadata.v1images import SQLV1ImageStore
+
+
+@implementer(IMetadataStore)
+class SQLMetadataStore:
+    """
+    Everything but the bytes of blobs, in one database.
+
+    :param url: ``sqlite:////var/lib/dockreg/dockreg.sqlite`` (its folder is made with mode 0700, the file with 0600;
+        ``?timeout=`` says how many seconds to wait for writers in other processes, else 15) or
+        ``postgresql+psycopg://user@host/database``.
+    """
+
+    blobs: IBlobIndex
+    repositories: IRepositoryStore
+    images: IV1ImageStore
+    accounts: IAccountStore
+    keys: IKeyStore
+
+    def __init__(self, url: str, in_thread: InThread) -> None:
+        self._database = Database(url, in_thread)
+        self.blobs = SQLBlobIndex(self._database)
+        self.repositories = SQLRepositoryStore(self._database)
+        self.images = SQLV1ImageStore(self._database)
+        self.accounts = SQLAccountStore(self._database)
+        self.keys = SQLKeyStore(self._database)
+
+    async def open(self) -> None:
+        """See :class:`~dockreg.interfaces.IMetadataStore`."""
+        await self._database.open(prepare)
+
+    async def close(self) -> None:
+        """See :class:`~dockreg.interfaces.IMetadataStore`."""
+        await self._database.close()
+
+    async def check(self) -> None:
+        """See :class:`~dockreg.interfaces.IMetadataStore`."""
+        await self._database.read(_look)
+
+
+def _look(connection: Connection) -> None:
+    connection.execute(select(repositories.c.key).limit(1)).all()

@@ -1,0 +1,210 @@
+"""
+What every door needs: repositories, tags, search, and bytes that become recorded blobs.
+
+Who may call a method was decided at the door, by the right that its route names; where a method needs more than that
+right, it asks for it.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from attrs import define, frozen
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from dockreg.callables import InThread
+from dockreg.errors import Denied, NameUnknown, RegistryError, Unauthorized
+from dockreg.interfaces import IAuthorizer, IBlobStore, IImageList, IMetadataStore, IUpload
+from dockreg.model.access import ANONYMOUS, Access, Action, Principal
+from dockreg.model.blobs import StoredBlob
+from dockreg.model.digest import Digest
+from dockreg.model.names import RepositoryName, Tag
+from dockreg.model.repositories import RepositoryRecord, TagRecord
+from dockreg.model.v1 import AnnouncedImage, ImageID
+from dockreg.shield import shielded
+
+_SEARCH_BATCH = 500
+
+
+@frozen
+class SearchPage:
+    """One page of the repositories that were found; ``total`` counts all that the caller may see."""
+
+    total: int
+    results: Sequence[RepositoryRecord]
+
+
+@define(eq=False)
+class Registry:
+    """The rules of a registry that do not depend on a protocol."""
+
+    metadata: IMetadataStore
+    blobs: IBlobStore
+    authorizer: IAuthorizer
+    clock: IReactorTime
+    in_thread: InThread
+    lease_seconds: float = 86400
+
+    async def may(self, principal: Principal, action: Action, repository: RepositoryName | None) -> bool:
+        """Whether ``principal`` may do ``action`` on the repository, or (None) on the registry as a whole."""
+        return action in await self.authorizer.granted(principal, Access(repository, frozenset({action})))
+
+    async def require(
+        self,
+        principal: Principal,
+        action: Action,
+        repository: RepositoryName | None,
+        absent: RegistryError | None = None,
+    ) -> None:
+        """
+        Refuse unless the principal may do ``action``: absent and forbidden look the same to who may not pull.
+
+        :param absent: what is raised where the thing would not be found; by default that the repository is unknown.
+        :raises Unauthorized: anonymous may not; credentials might help.
+        :raises Denied: the caller may pull, and not do this.
+        """
+        granted = await self.authorizer.granted(principal, Access(repository, frozenset({action, Action.PULL})))
+        if action in granted:
+            return
+        if principal.name is None:
+            raise Unauthorized("authentication is required for this")
+        if Action.PULL in granted or repository is None:
+            raise Denied(f"{principal} may not {action.value} here")
+        raise absent or NameUnknown(str(repository))
+
+    async def world_readable(self, repository: RepositoryName | None) -> bool:
+        """Whether caches between us and the client may keep what comes from this repository."""
+        return repository is not None and await self.may(ANONYMOUS, Action.PULL, repository)
+
+    # Repositories
+
+    async def create_repository(
+        self, principal: Principal, name: RepositoryName, images: Sequence[AnnouncedImage] = ()
+    ) -> None:
+        """Make sure that the repository is there, and add to its image list."""
+        now = self.clock.seconds()
+        await self.metadata.repositories.create(name, principal.name, now)
+        if images:
+            await self.metadata.images.announce(name, principal.name, images, now)
+
+    async def delete_repository(self, name: RepositoryName) -> None:
+        """:raises NameUnknown: there is no such repository."""
+        await self.metadata.repositories.delete(name, self.clock.seconds())
+
+    async def list_images(self, name: RepositoryName) -> Sequence[AnnouncedImage]:
+        """:raises NameUnknown: there is no such repository."""
+        return await self.metadata.images.list_images(name)
+
+    async def get_repository(self, name: RepositoryName) -> RepositoryRecord:
+        """:raises NameUnknown: there is no such repository."""
+        return await self.metadata.repositories.get(name)
+
+    async def set_private(self, name: RepositoryName, private: bool) -> None:
+        """:raises NameUnknown: there is no such repository."""
+        await self.metadata.repositories.set_private(name, private)
+
+    # Tags
+
+    async def list_tags(self, name: RepositoryName) -> Sequence[TagRecord]:
+        """:raises NameUnknown: there is no such repository."""
+        return await self.metadata.repositories.list_tags(name)
+
+    async def get_tag(self, name: RepositoryName, tag: Tag) -> TagRecord:
+        """:raises NameUnknown: there is no such repository. :raises TagUnknown: it has no such tag."""
+        return await self.metadata.repositories.get_tag(name, tag)
+
+    async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
+        """:raises NameUnknown: there is no such repository. :raises TagUnknown: it has no such tag."""
+        await self.metadata.repositories.delete_tag(name, tag)
+
+    # Search
+
+    async def search(self, principal: Principal, term: str, page: int, page_size: int) -> SearchPage:
+        """
+        The repositories that ``principal`` may pull from and whose name or description contains ``term``.
+
+        Private ones are shown to those they belong to only: who may read everything is not shown everything.
+        """
+        first = (page - 1) * page_size
+        total = 0
+        results: list[RepositoryRecord] = []
+        after: RepositoryName | None = None
+        while batch := await self.metadata.repositories.search(term, after, _SEARCH_BATCH):
+            for record in batch:
+                if not await self._is_shown(principal, record):
+                    continue
+                if first <= total < first + page_size:
+                    results.append(record)
+                total += 1
+            after = batch[-1].name
+        return SearchPage(total, results)
+
+    async def _is_shown(self, principal: Principal, record: RepositoryRecord) -> bool:
+        if record.private and (record.owner is None or principal.name is None) and not principal.admin:
+            return False
+        return await self.may(principal, Action.PULL, record.name)
+
+    # Blobs
+
+    async def store_blob(self, content: bytes) -> StoredBlob:
+        """Record a small document as a blob; what is stored already is leased again."""
+        return await shielded(self._store_blob(content))
+
+    async def _store_blob(self, content: bytes) -> StoredBlob:
+        digest = Digest.sha256(content)
+        known = await self.metadata.blobs.find(digest)
+        if known is not None:
+            return await self._record(known)
+        upload: IUpload = await self.blobs.start_upload()
+        try:
+            await upload.write([content])
+            committed = await upload.commit(digest)
+        finally:
+            await upload.abort()
+        return await self.keep_blob(committed, self._record)
+
+    async def _record(self, blob: StoredBlob) -> StoredBlob:
+        return await self.metadata.blobs.record(blob, None, self.lease_end())
+
+    async def keep_blob(
+        self, committed: StoredBlob, record: Callable[[StoredBlob], Awaitable[StoredBlob]]
+    ) -> StoredBlob:
+        """
+        Record a committed object, and drop it when the metadata does not name it in the end.
+
+        Not to be cancelled: whether a transaction that was under way took place would not be known.
+
+        :param record: records the object, or finds another one for the same digest, and returns what is recorded.
+        """
+        try:
+            recorded = await record(committed)
+        except Exception:
+            # The database may have committed and failed to say so. If it can not even be asked, the note that the
+            # commit left is settled at the next start.
+            if not await self.metadata.blobs.is_recorded(committed):
+                await self._drop(committed)
+            raise
+        if recorded != committed:
+            await self._drop(committed)
+        else:
+            await self.blobs.confirm(committed)
+        return recorded
+
+    async def _drop(self, committed: StoredBlob) -> None:
+        await self.blobs.delete(committed)
+        await self.blobs.confirm(committed)
+
+    def lease_end(self) -> float:
+        """Until when a blob that was just pushed is safe from collection."""
+        return self.clock.seconds() + self.lease_seconds
+
+
+@implementer(IImageList)
+@define(eq=False)
+class AnnouncedImages:
+    """The image lists of a registry that is its own index."""
+
+    metadata: IMetadataStore
+
+    async def allows(self, principal: Principal, repository: RepositoryName, image_id: ImageID) -> bool:
+        """Whether the image was announced to the repository, or is held by it."""
+        return await self.metadata.images.is_listed(repository, image_id)

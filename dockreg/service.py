@@ -1,0 +1,398 @@
+"""
+The composition root: the only module that names concrete providers.
+
+:func:`make_registry_service` is all of dockreg as a service, ports included. :func:`registry_resource` is a resource for
+a site that an application has. Constructors touch no disk and open nothing; services do, when they start.
+"""
+
+import pkgutil
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
+
+import attrs
+from attrs import frozen
+from twisted.application.service import IService, IServiceCollection
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.logger import globalLogPublisher
+from twisted.web.resource import IResource
+from zope.interface import Interface, Invalid
+from zope.interface.verify import verifyObject
+
+from dockreg.accounts import Accounts
+from dockreg.callables import InThread
+from dockreg.config import Config, ConfigError
+from dockreg.interfaces import IAuthenticator, IAuthorizer, IBlobStore, IImageList, IMetadataStore
+from dockreg.lifecycle import Job, Listener, Plan, RegistryService
+from dockreg.providers.auth.accounts import AccountsChecker
+from dockreg.providers.auth.cred import CredAuthenticator
+from dockreg.providers.auth.hashing import PasswordHasher
+from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS, Rules
+from dockreg.providers.auth.tokens import TokenSigner
+from dockreg.providers.listening import Judge, allow_all, require_local
+from dockreg.providers.logs import JSONLog, LineLog, LogFile
+from dockreg.providers.systemd import SystemdNotifier
+from dockreg.providers.threads import IThreadReactor, Workers
+from dockreg.registry import AnnouncedImages, Registry
+from dockreg.v1images import ImageLimits, V1Images
+from dockreg.web.accesslog import AccessLog
+from dockreg.web.assembly import Core, DoorSettings, make_resource
+from dockreg.web.exchange import Role
+from dockreg.web.monitoring import Metrics, Monitoring, MonitoringResource
+from dockreg.web.mounting import MountedResource
+from dockreg.web.records import RequestRecord
+from dockreg.web.site import Limits, Site
+
+#: Threads at most for the bytes of layers and for the database, however many requests there are.
+_BYTES_THREADS = 16
+_DATABASE_THREADS = 8
+#: For what only computes, so that it does not keep bytes from moving.
+_WORK_THREADS = 4
+_EXPIRY_SECONDS = 600.0
+#: The lists of files that tools ask for are made in memory.
+_MAX_LISTED_FILES = 200_000
+
+_new_id = partial(secrets.token_urlsafe, 18)
+
+
+class IRegistryReactor(IThreadReactor, IReactorTime):
+    """What dockreg uses of a reactor, apart from what its endpoints use; every reactor of Twisted has it."""
+
+
+@frozen
+class Threads:
+    """The pools of one registry."""
+
+    bytes: Workers
+    work: Workers
+    database: Workers
+    hashing: Workers
+    logs: Workers
+
+    @classmethod
+    def make(cls, config: Config, reactor: IRegistryReactor) -> "Threads":
+        """Pools of the sizes that the configuration asks for."""
+        return cls(
+            bytes=Workers("bytes", _BYTES_THREADS, reactor),
+            work=Workers("work", _WORK_THREADS, reactor),
+            database=Workers("database", _DATABASE_THREADS, reactor),
+            hashing=Workers("hashing", config.auth.hash_workers, reactor),
+            logs=Workers("logs", 1, reactor),
+        )
+
+    def all(self) -> Sequence[Workers]:
+        """Each of them."""
+        return (self.bytes, self.work, self.database, self.hashing, self.logs)
+
+
+@frozen
+class OpenRegistry:
+    """One registry, put together; a service opens and closes it."""
+
+    config: Config
+    reactor: IRegistryReactor
+    threads: Threads
+    core: Core
+    resource: IResource
+    closers: Sequence[Callable[[], Any]] = ()
+
+    def plan(self, **further: Any) -> Plan:
+        """How to open and close it."""
+        folder = self.config.data_dir
+        return Plan(
+            metadata=self.core.registry.metadata,
+            blobs=self.core.registry.blobs,
+            prepare=partial(self.threads.bytes.in_thread, folder.mkdir, 0o700, parents=True, exist_ok=True),
+            grace_seconds=self.config.grace_seconds,
+            jobs=[Job("the expiry of unfinished pushes", _EXPIRY_SECONDS, self.core.images.expire)],
+            closers=self.closers,
+            **further,
+        )
+
+
+# Providers
+
+
+def make_metadata_store(config: Config, in_thread: InThread, clock: IReactorTime) -> IMetadataStore:
+    """The configured metadata store. :raises ConfigError: it is a provider of others that can not be made."""
+    settings = config.metadata
+    if settings.provider != "sql":
+        arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
+        return cast("IMetadataStore", _made("metadata.provider", settings.provider, IMetadataStore, arguments))
+    from dockreg.providers.metadata.sql import SQLMetadataStore
+
+    return SQLMetadataStore(config.metadata_url, in_thread)
+
+
+def make_blob_store(config: Config, in_thread: InThread, clock: IReactorTime) -> IBlobStore:
+    """The configured blob store. :raises ConfigError: it is a provider of others that can not be made."""
+    settings = config.blobs
+    if settings.provider != "files":
+        arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
+        return cast("IBlobStore", _made("blobs.provider", settings.provider, IBlobStore, arguments))
+    from dockreg.providers.blobs.filesystem import FilesystemBlobStore
+
+    return FilesystemBlobStore(config.blob_folder, in_thread, _new_id)
+
+
+def make_hasher(config: Config, in_thread: InThread) -> PasswordHasher:
+    """What hashes passwords, few at a time."""
+    return PasswordHasher(in_thread, config.auth.hash_workers, config.auth.hash_queue)
+
+
+def make_accounts(
+    config: Config, metadata: IMetadataStore, hasher: PasswordHasher, clock: IReactorTime, authenticator: object = None
+) -> Accounts:
+    """The rules of accounts."""
+    registration = "open" if _takes_strangers(config, authenticator) else "closed"
+    return Accounts(metadata.accounts, hasher, clock, registration)
+
+
+def _takes_strangers(config: Config, authenticator: object = None) -> bool:
+    # An account that nobody asks for is not worth making.
+    return config.auth.registration == "open" and "accounts" in config.auth.checkers and authenticator is None
+
+
+def _made(key: str, path: str, interface: type[Interface], arguments: Mapping[str, Any]) -> Any:
+    """What the third-party factory at ``path`` returns."""
+    try:
+        made = pkgutil.resolve_name(path)(**arguments)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError("", key, f"{path} can not be imported: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError("", key, f"{path} does not take these options: {error}") from error
+    try:
+        verifyObject(interface, made)
+    except Invalid as error:
+        raise ConfigError("", key, f"{path} does not provide what it should: {error}") from error
+    return made
+
+
+# Who may do what
+
+
+@frozen
+class _Access:
+    """Who is asking, what they may do, and which tokens and image lists there are."""
+
+    authenticator: IAuthenticator
+    authorizer: IAuthorizer
+    image_list: IImageList
+    tokens: TokenSigner
+    closers: Sequence[Callable[[], Any]] = ()
+
+
+def _make_access(
+    config: Config,
+    metadata: IMetadataStore,
+    hasher: PasswordHasher,
+    reactor: IRegistryReactor,
+    authenticator: IAuthenticator | ICredentialsChecker | None,
+) -> _Access:
+    tokens = TokenSigner(metadata.keys, reactor, _new_id, secrets.token_bytes, int(config.auth.token_seconds))
+    if config.role == "registry" and authenticator is None:
+        from dockreg.providers.auth.index import IndexAuthorizer, RemoteIndex
+        from dockreg.providers.auth.indexagent import IndexAgent
+
+        agent = IndexAgent(reactor)
+        index = RemoteIndex(config.index.url, agent, reactor, config.index.cache_seconds)
+        return _Access(index, IndexAuthorizer(), index, tokens, [agent.close])
+    strangers = _takes_strangers(config, authenticator)
+    if authenticator is None:
+        checkers = [_make_checker(config, each, metadata, hasher, reactor) for each in config.auth.checkers]
+        authenticator = CredAuthenticator(checkers, metadata.accounts, tokens)
+    elif ICredentialsChecker.providedBy(authenticator):
+        authenticator = CredAuthenticator([authenticator], metadata.accounts, tokens)
+    everybody = ANONYMOUS_ACTIONS[config.auth.anonymous]
+    authorizer: IAuthorizer = Rules(metadata.repositories, everybody, strangers=strangers)
+    if config.auth.authorizer:
+        arguments = {"repositories": metadata.repositories}
+        authorizer = _made("auth.authorizer", config.auth.authorizer, IAuthorizer, arguments)
+    return _Access(cast("IAuthenticator", authenticator), authorizer, AnnouncedImages(metadata), tokens)
+
+
+def _make_checker(
+    config: Config, name: str, metadata: IMetadataStore, hasher: PasswordHasher, clock: IReactorTime
+) -> ICredentialsChecker:
+    if name == "accounts":
+        return AccountsChecker(metadata.accounts, hasher, clock, secrets.token_bytes, config.auth.remember_seconds)
+    return cast("ICredentialsChecker", _made("auth.checkers", name, ICredentialsChecker, {}))
+
+
+def _everybody_pushes(config: Config, authenticator: object = None) -> bool:
+    # The rules of others are theirs to answer for, and a registry that asks an index takes tokens only.
+    asks_index = config.role == "registry" and authenticator is None
+    return config.auth.anonymous == "push" and not config.auth.authorizer and not asks_index
+
+
+def judge_for(config: Config) -> Judge:
+    """Who says whether the service may listen on an address."""
+    return require_local if _everybody_pushes(config) and not config.allow_unauthenticated else allow_all
+
+
+# The whole
+
+
+def open_registry(
+    config: Config,
+    reactor: IReactorCore,
+    authenticator: IAuthenticator | ICredentialsChecker | None = None,
+) -> OpenRegistry:
+    """The parts of a registry, put together and not yet opened. :raises ConfigError: as for its stores."""
+    full = cast("IRegistryReactor", reactor)
+    threads = Threads.make(config, full)
+    metadata = make_metadata_store(config, threads.database.in_thread, full)
+    blobs = make_blob_store(config, threads.bytes.in_thread, full)
+    hasher = make_hasher(config, threads.hashing.in_thread)
+    access = _make_access(config, metadata, hasher, full, authenticator)
+    registry = Registry(metadata, blobs, access.authorizer, full, threads.work.in_thread, config.v1.lease_seconds)
+    core = Core(
+        registry=registry,
+        images=V1Images(registry, access.image_list, image_limits(config)),
+        accounts=make_accounts(config, metadata, hasher, full, authenticator),
+        authenticator=access.authenticator,
+        image_list=access.image_list,
+        tokens=access.tokens,
+        monitoring=Monitoring(metadata, blobs, Metrics(), full, closed="the registry is starting"),
+    )
+    resource = make_resource(core, door_settings(config), full, _new_id)
+    return OpenRegistry(config, full, threads, core, resource, access.closers)
+
+
+def make_registry_service(
+    config: Config, reactor: IReactorCore, environ: Mapping[str, str] | None = None
+) -> RegistryService:
+    """
+    All of dockreg as one service, for twistd and for other Twisted applications.
+
+    :param environ: where systemd left its wishes (sd_notify(3)); only the main program of a unit answers them.
+    :raises ConfigError: a provider of others can not be imported or made.
+    """
+    opened = open_registry(config, reactor)
+    clock = opened.reactor
+    monitoring, figures = opened.core.monitoring, opened.core.monitoring.figures
+    records: list[Callable[[RequestRecord], object]] = [figures.observe]
+    logs = _make_logs(config, opened.threads, clock)
+    if config.log.access:
+        records.append(AccessLog(logs[-1].lines.write, clock))
+
+    def record(done: RequestRecord) -> None:
+        for each in records:
+            each(done)
+
+    site = Site(opened.resource, clock, connection_limits(config), record)
+    watchers = Site(MonitoringResource(monitoring), clock, connection_limits(config))
+    site.noisy = watchers.noisy = False
+
+    def set_closed(reason: str | None) -> None:
+        monitoring.closed = reason
+        site.draining = watchers.draining = reason is not None
+
+    _watch(site, figures)
+    notifiers = [SystemdNotifier(environ, clock)] if environ is not None else []
+    listeners = [Listener(each, site, judge_for(config)) for each in config.listen]
+    listeners += [Listener(each, watchers, allow_all) for each in config.metrics.listen]
+    plan = opened.plan(set_closed=set_closed, listeners=listeners, drains=[site, watchers], announcers=notifiers)
+    return _service(plan, [*opened.threads.all(), *logs, *notifiers], clock)
+
+
+def _watch(site: Site, figures: Metrics) -> None:
+    half_read = "Requests whose body is on its way: uploads, mostly."
+    figures.watch("open_connections", "Connections of clients.", lambda: site.open_connections)
+    figures.watch("requests_in_flight", "Requests that are being handled.", lambda: site.requests_in_flight)
+    figures.watch("half_read_requests", half_read, lambda: site.half_read.total)
+
+
+def registry_resource(
+    config: Config,
+    reactor: IReactorCore,
+    parent: IServiceCollection,
+    authenticator: IAuthenticator | ICredentialsChecker | None = None,
+    *,
+    allow_anonymous: bool = False,
+) -> IResource:
+    """
+    A registry for a site that an application has: the root of a site, or the child under each of ``v1``, ``v2``,
+    ``_ping`` and ``_status`` of its root.
+
+    It answers 503 until ``parent`` runs and the registry is open. Database, timers and threads live and die with
+    ``parent``. Listeners, connections, logs and metrics are the application's: their settings have no effect here.
+
+    :param authenticator: who knows the people: a checker of ``twisted.cred``, or an ``IAuthenticator`` that also redeems
+        the registry's tokens. Without one, people are the configuration's.
+    :param allow_anonymous: everybody may do what ``auth.anonymous`` says, pushing included. Without it, and with an
+        authenticator, nobody pushes without a name.
+    :raises ValueError: everybody could push, and ``allow_anonymous`` is not set.
+    :raises ConfigError: a provider of others can not be imported or made.
+    """
+    if _everybody_pushes(config, authenticator) and not allow_anonymous:
+        if authenticator is None:
+            raise ValueError(
+                "everybody could push: pass an authenticator or allow_anonymous=True, or set auth.anonymous to 'pull' or"
+                " 'none' in the configuration"
+            )
+        config = attrs.evolve(config, auth=attrs.evolve(config.auth, anonymous="none"))
+    opened = open_registry(config, reactor, authenticator)
+    mounted = MountedResource(opened.resource, opened.reactor)
+
+    def set_closed(reason: str | None) -> None:
+        opened.core.monitoring.closed = reason
+        mounted.set_closed(reason)
+
+    plan = opened.plan(set_closed=set_closed, drains=[mounted])
+    _service(plan, opened.threads.all(), opened.reactor).setServiceParent(parent)
+    return mounted
+
+
+def _service(plan: Plan, children: Sequence[IService], reactor: IRegistryReactor) -> RegistryService:
+    service = RegistryService(plan, reactor, reactor)
+    for child in children:
+        child.setServiceParent(service)
+    return service
+
+
+def _make_logs(config: Config, threads: Threads, clock: IReactorTime) -> list[LogFile]:
+    # The access log comes last.
+    logs: list[LogFile] = []
+    if config.log.json:
+        logs.append(JSONLog(LineLog(config.log.json, threads.logs.in_thread), clock, globalLogPublisher))
+    if config.log.access:
+        logs.append(LogFile(LineLog(config.log.access, threads.logs.in_thread), clock))
+    return logs
+
+
+# From the configuration to what the layers call these settings
+
+
+def connection_limits(config: Config) -> Limits:
+    """``[http]``."""
+    settings = attrs.asdict(config.http)
+    settings["exempt_addresses"] = frozenset(config.http.exempt_addresses)
+    return Limits(**settings)
+
+
+def image_limits(config: Config) -> ImageLimits:
+    """What of ``[v1]`` bounds a push."""
+    return ImageLimits(
+        max_layer=config.v1.max_layer_bytes,
+        max_uncompressed=config.v1.max_uncompressed_bytes,
+        max_entries=config.v1.max_layer_entries,
+        max_ancestry=config.v1.max_ancestry,
+        staging_seconds=config.v1.staging_seconds,
+        announcement_seconds=config.v1.announcement_seconds,
+    )
+
+
+def door_settings(config: Config) -> DoorSettings:
+    """What of ``[v1]`` the doors are told."""
+    return DoorSettings(
+        role=Role(config.role),
+        endpoints=config.v1.endpoints,
+        max_json_bytes=config.v1.max_json_bytes,
+        max_list_bytes=config.v1.max_list_bytes,
+        max_list_entries=config.v1.max_list_entries,
+        max_uncompressed_bytes=config.v1.max_uncompressed_bytes,
+        max_listed_files=_MAX_LISTED_FILES,
+    )

@@ -1,0 +1,1 @@
+"""For authors of providers and clients: contracts, samples, engines to test with."""

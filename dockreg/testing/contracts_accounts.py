@@ -1,0 +1,97 @@
+"""
+What every store of accounts and keys promises.
+
+Subclass a contract and say how to make the store. Import this module, not the classes in it: trial would run an
+imported contract as a test of its own.
+"""
+
+from zope.interface.verify import verifyObject
+
+from dockreg.errors import AccountExists, AccountUnknown
+from dockreg.interfaces import IAccountStore, IKeyStore
+from dockreg.model.accounts import Account, SigningKey
+from dockreg.testing.contracts_auth import ContractCase
+
+
+class AccountStoreContract(ContractCase):
+    """What every IAccountStore promises."""
+
+    def make_account_store(self) -> IAccountStore:
+        """One without accounts."""
+        raise NotImplementedError
+
+    def setUp(self) -> None:
+        """Make a store with two accounts."""
+        self.store = self.make_account_store()
+        self.anna = self.now(self.store.create("anna", "hash-a", "anna@example", admin=False, now=1.5))
+        self.root = self.now(self.store.create("root", "hash-r", "", admin=True, now=2.5))
+
+    def test_interface(self) -> None:
+        """The provider has all that IAccountStore declares."""
+        verifyObject(IAccountStore, self.store)
+
+    def test_create(self) -> None:
+        """An account is active, and as it was given."""
+        self.assertEqual(Account("anna", "hash-a", "anna@example", active=True, admin=False, created_at=1.5), self.anna)
+        self.assertEqual(self.anna, self.now(self.store.get("anna")))
+        self.assertEqual(self.root, self.now(self.store.get("root")))
+
+    def test_unknown(self) -> None:
+        """A name that is not there, to the letter, is unknown, and can not be changed."""
+        for name in ("berta", "Anna", "ann", "anna ", "anna\x00", "\n", ""):
+            self.fails(AccountUnknown, self.store.get(name))
+            self.fails(AccountUnknown, self.store.change(name, active=False))
+
+    def test_taken(self) -> None:
+        """A name or an e-mail address is taken once; an empty address never."""
+        self.fails(AccountExists, self.store.create("anna", "x", "", admin=True, now=3.0))
+        self.fails(AccountExists, self.store.create("berta", "x", "anna@example", admin=True, now=3.0))
+        self.now(self.store.create("berta", "x", "", admin=False, now=3.0))
+        self.assertEqual(self.anna, self.now(self.store.get("anna")))
+
+    def test_list(self) -> None:
+        """Accounts are listed in the order of their names."""
+        self.now(self.store.create("berta", "x", "", admin=False, now=3.0))
+        self.assertEqual(["anna", "berta", "root"], [account.name for account in self.now(self.store.list_all())])
+
+    def test_change(self) -> None:
+        """What is not None is replaced, also by nothing; the rest stays."""
+        newer = "hash-n"
+        changed = self.now(self.store.change("anna", password_hash=newer, active=False))
+        self.assertEqual(Account("anna", "hash-n", "anna@example", active=False, admin=False, created_at=1.5), changed)
+        changed = self.now(self.store.change("anna", email="", active=True, admin=True))
+        self.assertEqual(Account("anna", "hash-n", "", active=True, admin=True, created_at=1.5), changed)
+        self.assertEqual(changed, self.now(self.store.get("anna")))
+        self.assertEqual(self.root, self.now(self.store.get("root")))
+
+    def test_change_to_a_taken_address(self) -> None:
+        """The e-mail address of another account can not be taken over; one's own can be set again."""
+        self.fails(AccountExists, self.store.change("root", email="anna@example"))
+        self.assertEqual(self.root, self.now(self.store.get("root")))
+        self.assertEqual(self.anna, self.now(self.store.change("anna", email="anna@example")))
+
+
+class KeyStoreContract(ContractCase):
+    """What every IKeyStore promises."""
+
+    def make_key_store(self) -> IKeyStore:
+        """One without keys."""
+        raise NotImplementedError
+
+    def test_interface(self) -> None:
+        """The provider has all that IKeyStore declares."""
+        verifyObject(IKeyStore, self.make_key_store())
+
+    def test_made_once(self) -> None:
+        """The key of a purpose is made when it is first asked for, and stays."""
+        store = self.make_key_store()
+        first = SigningKey("one", b"\x00\xff" * 16, 1.5)
+        self.assertEqual([first], list(self.now(store.get("a", lambda: first))))
+        self.assertEqual([first], list(self.now(store.get("a", lambda: SigningKey("two", b"x" * 32, 2.5)))))
+
+    def test_purposes(self) -> None:
+        """Each purpose has keys of its own."""
+        store = self.make_key_store()
+        one, two = (SigningKey(name, b"x" * 32, 1.0) for name in ("one", "two"))
+        self.assertEqual([one], list(self.now(store.get("a", lambda: one))))
+        self.assertEqual([two], list(self.now(store.get("b", lambda: two))))

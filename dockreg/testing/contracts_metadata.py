@@ -1,0 +1,118 @@
+"""What every metadata store promises of blobs and of itself, as tests."""
+
+from zope.interface.verify import verifyObject
+
+from dockreg.errors import StoreUnavailable
+from dockreg.interfaces import (
+    IAccountStore,
+    IBlobIndex,
+    IKeyStore,
+    IMetadataStore,
+    IRepositoryStore,
+    IV1ImageStore,
+)
+from dockreg.model.blobs import StoredBlob
+from dockreg.model.digest import Digest
+from dockreg.model.v1 import LayerFacts
+from dockreg.testing.contracts import Contract
+
+
+def some_blob(content: bytes = b"layer", generation: str = "first") -> StoredBlob:
+    """An object with ``content``."""
+    return StoredBlob(Digest.sha256(content), generation, len(content))
+
+
+class MetadataContract(Contract):
+    """Subclass this with one of the contracts below, and say how to make a store."""
+
+    def make_metadata_store(self) -> IMetadataStore:
+        """A store with an empty database that was not opened yet."""
+        raise NotImplementedError
+
+    async def opened(self) -> IMetadataStore:
+        """A store that is open until the end of the test."""
+        metadata = self.make_metadata_store()
+        await metadata.open()
+        self.addCleanup(metadata.close)
+        return metadata
+
+
+class MetadataStoreContract(MetadataContract):
+    """What every IMetadataStore promises."""
+
+    def test_interfaces(self) -> None:
+        """The store and its parts have all that their interfaces declare."""
+        metadata = self.make_metadata_store()
+        verifyObject(IMetadataStore, metadata)
+        verifyObject(IBlobIndex, metadata.blobs)
+        verifyObject(IRepositoryStore, metadata.repositories)
+        verifyObject(IV1ImageStore, metadata.images)
+        verifyObject(IAccountStore, metadata.accounts)
+        verifyObject(IKeyStore, metadata.keys)
+
+    async def test_open_again(self) -> None:
+        """What was stored is there when the store was closed and is opened again."""
+        metadata = await self.opened()
+        await metadata.blobs.record(some_blob(), None, 1.0)
+        await metadata.close()
+        await metadata.open()
+        self.assertEqual(some_blob(), await metadata.blobs.find(some_blob().digest))
+
+    async def test_close_again(self) -> None:
+        """Closing is harmless when the store is not open."""
+        metadata = self.make_metadata_store()
+        await metadata.close()
+        await metadata.open()
+        await metadata.close()
+        await metadata.close()
+
+    async def test_not_open(self) -> None:
+        """A store that is not open is unavailable."""
+        metadata = self.make_metadata_store()
+        await self.raises(StoreUnavailable, metadata.check())
+        await self.raises(StoreUnavailable, metadata.accounts.list_all())
+
+    async def test_check(self) -> None:
+        """An open store passes its check."""
+        metadata = await self.opened()
+        await metadata.check()
+
+
+class BlobIndexContract(MetadataContract):
+    """What every IBlobIndex promises."""
+
+    async def test_unknown(self) -> None:
+        """A digest that was never recorded is not found."""
+        blobs = (await self.opened()).blobs
+        self.assertIsNone(await blobs.find(some_blob().digest))
+        self.assertFalse(await blobs.is_recorded(some_blob()))
+
+    async def test_record(self) -> None:
+        """A recorded object is found under its digest."""
+        blobs = (await self.opened()).blobs
+        facts = LayerFacts("gzip", Digest.sha256(b"tar"), 1 << 40, 7)
+        self.assertEqual(some_blob(), await blobs.record(some_blob(), facts, 10.0))
+        self.assertEqual(some_blob(), await blobs.find(some_blob().digest))
+        self.assertTrue(await blobs.is_recorded(some_blob()))
+
+    async def test_record_same(self) -> None:
+        """Recording an object again changes nothing."""
+        blobs = (await self.opened()).blobs
+        await blobs.record(some_blob(), None, 10.0)
+        self.assertEqual(some_blob(), await blobs.record(some_blob(), None, 5.0))
+
+    async def test_record_other_generation(self) -> None:
+        """The first object that was recorded under a digest stays; the caller of the second is told so."""
+        blobs = (await self.opened()).blobs
+        await blobs.record(some_blob(), None, 10.0)
+        second = some_blob(generation="second")
+        self.assertEqual(some_blob(), await blobs.record(second, None, 20.0))
+        self.assertEqual(some_blob(), await blobs.find(second.digest))
+        self.assertFalse(await blobs.is_recorded(second))
+
+    async def test_large(self) -> None:
+        """Sizes beyond 32 bits are kept."""
+        blobs = (await self.opened()).blobs
+        blob = StoredBlob(Digest.sha256(b"large"), "first", 5 << 40)
+        await blobs.record(blob, None, 1.7e9)
+        self.assertEqual(blob, await blobs.find(blob.digest))

@@ -1,0 +1,125 @@
+"""From the ``Authorization`` header to a principal, and whether it may use the route."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, field
+from twisted.cred.credentials import UsernamePassword
+from twisted.web.server import Request
+
+from dockreg.errors import AccountInactive, Denied, ImageUnknown, TagInvalid, TagUnknown, Unauthorized
+from dockreg.interfaces import IAuthenticator
+from dockreg.model.access import ANONYMOUS, PUBLIC, Access, Action, Caller, Challenge, On, Principal, Right
+from dockreg.model.names import RepositoryName, Tag
+from dockreg.model.v1 import ImageID
+from dockreg.registry import Registry
+from dockreg.web.exchange import DocumentRoom, Exchange
+from dockreg.web.headers import HINT_COOKIE
+from dockreg.web.routes import Route
+
+
+@define(eq=False)
+class Gate:
+    """Lets a request through to its route, or refuses it, before a byte of its body is read."""
+
+    registry: Registry
+    authenticator: IAuthenticator
+    room: DocumentRoom = field(factory=DocumentRoom)
+
+    async def admit(self, request: Request, route: Route, parts: Mapping[str, str]) -> tuple[Exchange, dict[str, Any]]:
+        """
+        The exchange and the parsed parts of the path.
+
+        :raises RegistryError: the path names nothing that can be, or the caller has not the right that the route
+            needs.
+        """
+        if route.needs is PUBLIC:
+            return Exchange(request, Caller(ANONYMOUS), self.room), _parse(parts, request.method)
+        principal = await self._identify(request)
+        parsed = _parse(parts, request.method)
+        caller = Caller(principal, await self._repository(request, principal, parsed))
+        await self._require(route.needs, caller, parsed)
+        return Exchange(request, caller, self.room), parsed
+
+    async def _identify(self, request: Request) -> Principal:
+        header = request.requestHeaders.getRawHeaders(b"authorization")
+        scheme, _, value = (header[-1] if header else b"").strip().partition(b" ")
+        value = value.strip()
+        if scheme.lower() == b"basic":
+            return await self._login(value)
+        if scheme.lower() == b"token":
+            return await self.authenticator.redeem(value.decode("ascii", "replace")) if value else ANONYMOUS
+        if scheme:
+            raise Unauthorized("the registry speaks the authorization schemes Basic and Token")
+        return ANONYMOUS
+
+    async def _login(self, value: bytes) -> Principal:
+        try:
+            name, colon, password = base64.b64decode(value, validate=True).partition(b":")
+        except binascii.Error:
+            name, colon, password = b"", b"", b""
+        if not colon:
+            raise Unauthorized("the Basic credentials are not of the form base64(user:password)")
+        if not name and not password:
+            return ANONYMOUS  # What engines up to 1.6 send when nobody is logged in.
+        return await self.authenticator.login(UsernamePassword(name, password))
+
+    async def _repository(
+        self, request: Request, principal: Principal, parsed: Mapping[str, Any]
+    ) -> RepositoryName | None:
+        if principal.ceiling is not None:
+            return principal.ceiling.repository
+        hint = request.getCookie(HINT_COOKIE) if "image_id" in parsed and "repository" not in parsed else None
+        if hint is None:
+            return None
+        try:
+            token = base64.urlsafe_b64decode(hint).decode("ascii")
+            hinted = await self.authenticator.redeem(token)
+        except (ValueError, Unauthorized, AccountInactive):
+            return None
+        return hinted.ceiling.repository if hinted.ceiling and hinted.name == principal.name else None
+
+    async def _require(self, needs: Right, caller: Caller, parsed: Mapping[str, Any]) -> None:
+        registry, principal = self.registry, caller.principal
+        if needs.on is On.REPOSITORY:
+            await registry.require(principal, needs.action, parsed["repository"])
+        elif needs.on is On.IMAGE:
+            absent = ImageUnknown(str(parsed["image_id"]))
+            await registry.require(principal, needs.action, caller.repository, absent=absent)
+        elif needs.on is On.ACCOUNT:
+            _require_account(needs.action, principal, parsed.get("account"))
+        else:
+            await registry.require(principal, needs.action, None)
+
+    def challenge(self) -> Challenge:
+        """How the client of a refused request should present itself."""
+        return self.authenticator.challenge(Access(None, frozenset({Action.PULL})))
+
+
+def _require_account(action: Action, principal: Principal, account: str | None) -> None:
+    if principal.name is None or principal.ceiling is not None:
+        raise Unauthorized("log in with the user name and password of the account")
+    if action is Action.ADMIN and principal.name != account and not principal.admin:
+        raise Denied("an account can be changed by its owner only")
+
+
+def _parse(parts: Mapping[str, str], method: bytes) -> dict[str, Any]:
+    parsed: dict[str, Any] = dict(parts)
+    if "image_id" in parts:
+        parsed["image_id"] = ImageID.parse(parts["image_id"])
+    if "repository" in parts:
+        parsed["repository"] = RepositoryName.parse_v1(parts["repository"])
+    if "tag" in parts:
+        parsed["tag"] = _tag(parts, method)
+    return parsed
+
+
+def _tag(parts: Mapping[str, str], method: bytes) -> Tag:
+    try:
+        return Tag.parse(parts["tag"])
+    except TagInvalid:
+        if method == b"PUT":
+            raise
+        raise TagUnknown(parts.get("repository", ""), parts["tag"][:128]) from None

@@ -1,0 +1,98 @@
+"""Who is let in: how many half-read requests there may be, so that slow clients cannot take every connection."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from http import HTTPStatus
+from ipaddress import IPv6Address
+
+from twisted.internet.interfaces import IAddress
+
+from dockreg.web.limits import Limits
+
+#: The address of clients that have none, such as those of a unix socket.
+NO_ADDRESS = "-"
+
+_REASONS: Mapping[int, str] = {
+    400: "the request is not valid HTTP, or its first line and headers are too long",
+    408: "the request took too long to arrive",
+    503: "too many requests are arriving at once; try again in a second",
+}
+
+
+def host_of(peer: IAddress | None) -> str:
+    """The address of a peer as text, :data:`NO_ADDRESS` for one on this machine without any."""
+    host = getattr(peer, "host", None)
+    return host if isinstance(host, str) else NO_ADDRESS
+
+
+def neighbourhood(host: str) -> str:
+    """
+    What counts as one address: an IPv4 address, or the /64 that an IPv6 host can choose its addresses from.
+
+    An IPv4 address that is written as an IPv6 one (RFC 4291 2.5.5.2) is the IPv4 address.
+    """
+    if ":" not in host:
+        return host
+    try:
+        address = IPv6Address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{int(address) >> 64:x}::/64"
+
+
+def flat_error(sentence: str) -> bytes:
+    """The body of an error: one member, never nested, for engines decode it into a map of strings."""
+    return json.dumps({"error": sentence}).encode("ascii")
+
+
+def body_size(response: bytes) -> int:
+    """How many bytes of a whole response are its body."""
+    return len(response.partition(b"\r\n\r\n")[2])
+
+
+def refusal(status: int, *, to_head: bool = False) -> bytes:
+    """
+    The whole response to what cannot be understood (400), took too long (408) or is too much (503).
+
+    :param to_head: whether the method is known to be HEAD, whose response has no content (RFC 9110 9.3.2).
+    """
+    body = flat_error(_REASONS[status])
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        *(["Retry-After: 1"] if status == HTTPStatus.SERVICE_UNAVAILABLE else []),
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + (b"" if to_head else body)
+
+
+class HalfRead:
+    """Counts half-read requests, per address and in total."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._per_address = limits.connections_per_address
+        self._most = limits.half_read_total
+        self._exempt = frozenset({NO_ADDRESS, *map(neighbourhood, limits.exempt_addresses)})
+        self._counts: Counter[str] = Counter()
+        self.total = 0
+
+    def admit(self, address: str) -> bool:
+        """Count one more from ``address`` (a :func:`neighbourhood`) and say True, unless that is one too many."""
+        if self.total >= self._most:
+            return False
+        if self._counts[address] >= self._per_address and address not in self._exempt:
+            return False
+        self._counts[address] += 1
+        self.total += 1
+        return True
+
+    def release(self, address: str) -> None:
+        """One that was admitted is no longer half-read."""
+        self.total -= 1
+        self._counts[address] -= 1
+        if not self._counts[address]:
+            del self._counts[address]

@@ -1,0 +1,396 @@
+"""
+An HTTP/1.1 connection that hands over a request when its headers are complete.
+
+Parsing and framing stay Twisted's. What is added: the body reaches its handler while it arrives, reading pauses with
+the handler, ``100 Continue`` waits until the body is wanted, and a response that is finished before its body has ended
+never lets the rest be taken for a request (RFC 9112 6 and 9.3).
+
+Only this module and :mod:`dockreg.web.requests` name private things of twisted.web's server side.
+"""
+
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel, _MalformedChunkedDataError
+from twisted.web.http_headers import Headers
+
+from dockreg.web.admission import body_size, host_of, neighbourhood, refusal
+from dockreg.web.bodies import CutReason, StreamedBody
+from dockreg.web.requests import Request
+from dockreg.web.sockets import unacknowledged_bytes, unsent_bytes
+from dockreg.web.watch import HALF_READ, Expiry, Phase, Watch
+
+if TYPE_CHECKING:
+    from dockreg.web.site import Site
+
+log = Logger()
+
+#: The first byte of a TLS handshake record (RFC 8446 5.1).
+TLS_HANDSHAKE = b"\x16"
+
+
+class Channel(HTTPChannel):
+    """One connection. Requests on it are answered one after the other."""
+
+    # Twisted declares an optional transport, and none that can be cut off or half-closed.
+    transport: Any
+    site: "Site"
+    requests: list[Request]
+
+    _watch: Watch
+    # The body that is arriving, if one is; None again as soon as its last byte has come.
+    _body: StreamedBody | None = None
+    # The client waits for 100 Continue before it sends its body.
+    _expects = False
+    # Whether the transport reads for the body; None when Twisted may have changed it.
+    _reading: bool | None = None
+    # Bytes that came after the response was finished.
+    _drained = 0
+    # The address under which this connection is counted as half-read, while it is.
+    _counted: str | None = None
+    _address = ""
+    _parsing = False
+
+    # Connection
+
+    def connectionMade(self) -> None:
+        """Begin to watch the connection, or refuse it when there are too many half-read requests."""
+        limits = self.site.limits
+        self.totalHeadersSize = self.MAX_LENGTH = limits.header_bytes
+        super().connectionMade()
+        self._watch = Watch(limits, self._now())
+        self._address = neighbourhood(host_of(self.transport.getPeer()))
+        self.site.channel_opened(self)
+        self._admit()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The client has gone, or was cut off.
+
+        The handler is told that the client has gone before it is told that its body was cut: in the other order it
+        would answer, and Klein would log an error.
+        """
+        body, self._body = self._body, None
+        if body is not None:
+            body.cut(CutReason.DISCONNECTED)
+        self._enter(Phase.CLOSING)
+        super().connectionLost(reason)
+        if body is not None:
+            body.wake()
+        self.site.channel_closed(self)
+
+    def abort(self) -> None:
+        """Cut the connection at once; what was not sent is lost."""
+        self._enter(Phase.CLOSING)
+        self.transport.abortConnection()
+
+    def loseConnection(self) -> None:
+        """Close the connection once all is sent."""
+        self._enter(Phase.CLOSING)
+        super().loseConnection()
+
+    def stop_taking_requests(self) -> None:
+        """Let the request that is being handled be the last."""
+        if self._watch.phase in (Phase.NEW, Phase.IDLE, Phase.HEADERS):
+            self.loseConnection()
+        self.persistent = False
+
+    def check(self, now: float) -> None:
+        """Act on whatever has taken too long; called every :attr:`Limits.sweep_seconds`."""
+        unsent = unsent_bytes(self.transport)
+        handled = self.requests[0] if self.requests else None
+        sending = unsent > 0 or (
+            self._watch.phase is Phase.HANDLING and handled is not None and bool(handled.startedWriting)
+        )
+        sent = 0 if handled is None else handled.sentLength
+        moved = (sent, unsent, unacknowledged_bytes(self.transport)) if sending else None
+        expiry = self._watch.expired(now, sending=sending, moved=moved)
+        if expiry is not None:
+            self._too_long(expiry)
+
+    def _too_long(self, expiry: Expiry) -> None:
+        log.debug("{what} of {peer} took too long", what=expiry.value, peer=self._address)
+        if expiry is Expiry.HEADERS and self._watch.phase is Phase.HEADERS:
+            self._refuse(408)
+        elif expiry in (Expiry.HEADERS, Expiry.KEEP_ALIVE):
+            self.loseConnection()
+        elif expiry in (Expiry.BODY_IDLE, Expiry.BODY_RATE):
+            self._cut_body(CutReason.TIMED_OUT)
+        elif expiry is Expiry.DRAIN:
+            self._linger()
+        else:
+            self.abort()
+
+    def _now(self) -> float:
+        return self.site.clock.seconds()
+
+    def _enter(self, phase: Phase) -> None:
+        self._watch.enter(phase, self._now())
+        if self._counted is not None and phase not in HALF_READ:
+            self.site.half_read.release(self._counted)
+            self._counted = None
+
+    def _admit(self) -> bool:
+        """Count the request that is arriving, or refuse it."""
+        if self._counted is None:
+            if not self.site.half_read.admit(self._address):
+                self._refuse(503)
+                return False
+            self._counted = self._address
+        return True
+
+    # Bytes in
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take note of the time, then parse; or drop the bytes of a connection that is closed for writing."""
+        phase = self._watch.phase
+        if phase in (Phase.LINGERING, Phase.CLOSING):
+            self._watch.arrived(len(data), self._now())
+            return
+        if self._parsing:
+            # Pipelined requests, handed back by a response that was finished while parsing.
+            super().dataReceived(data)
+            return
+        if phase is Phase.NEW and data[:1] == TLS_HANDSHAKE and not ISSLTransport.providedBy(self.transport):
+            # Engines of 2013 wait for an answer to their TLS hello for minutes before they try plain HTTP.
+            self.loseConnection()
+            return
+        if phase in (Phase.NEW, Phase.IDLE):
+            self._enter(Phase.HEADERS)
+        self._parsing = True
+        try:
+            super().dataReceived(data)
+        finally:
+            self._parsing = False
+        if self._watch.phase is Phase.IDLE and (self._buffer or self.requests):
+            self._enter(Phase.HEADERS)
+        if self._watch.phase is Phase.HEADERS:
+            self._admit()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """A line longer than all headers may be."""
+        self._respondToBadRequestAndDisconnect()
+
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        """Whether the connection stays open after this request (RFC 9112 9.3); unlike the parent, reads lists."""
+        if version != b"HTTP/1.1":
+            return False
+        values = cast("list[bytes]", request.requestHeaders.getRawHeaders(b"Connection", []))
+        return not any(option.strip().lower() == b"close" for value in values for option in value.split(b","))
+
+    def allHeadersReceived(self) -> None:
+        """Start the handler, with the body still to come."""
+        self._expects = False
+        self._drained = 0
+        super().allHeadersReceived()
+        if self.length == 0:
+            # Twisted goes on to allContentReceived, which starts the handler.
+            self._enter(Phase.HANDLING)
+            return
+        if not self._admit():
+            return
+        request = self.requests[-1]
+        limits = self.site.limits
+        self._body = StreamedBody(self.length, self, limits.window_bytes, limits.unasked_bytes)
+        self._reading = None
+        request.start_body(self._body)
+        self._enter(Phase.BODY)
+        request.requestReceived(self._command, self._path, self._version)
+        self._update_reading()
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """A piece of a body; or of later requests, which the parent keeps."""
+        if self._watch.phase in (Phase.LINGERING, Phase.CLOSING, Phase.CUT):
+            # Over TLS bytes still come that were decrypted before reading paused.
+            return
+        body = self._body
+        if body is None:
+            super().rawDataReceived(data)
+            return
+        self._watch.arrived(len(data), self._now())
+        request = self.requests[0]
+        try:
+            cast("Any", self._transferDecoder).dataReceived(data)
+        except _MalformedChunkedDataError:
+            # The parent would write a 400 of its own, in the middle of a response if need be.
+            self._cut_body(CutReason.MALFORMED)
+            return
+        if self._watch.phase is Phase.DRAINING:
+            if self._body is None:
+                self._next_request(request)
+                return
+            self._drained += len(data)
+            if self._drained > self.site.limits.drain_bytes:
+                self._linger()
+            return
+        # Only now, with the decoder at rest, may the handler run: it may finish the response.
+        body.wake()
+        self._update_reading()
+
+    def _finishRequestBody(self, data: bytes) -> None:
+        """The last byte of the body has come; ``data`` is what followed it."""
+        body, self._body = self._body, None
+        if body is None:
+            return
+        body.end()
+        if self._reading is not True:
+            self._networkProducer.resumeProducing()
+        if self._watch.phase is not Phase.DRAINING:
+            self._enter(Phase.HANDLING)
+        self._dataBuffer.append(data)
+        # Resets the parser; the second requestReceived that it makes does nothing.
+        self.allContentReceived()
+
+    def _cut_body(self, reason: CutReason) -> None:
+        """Give the body up. The handler may still answer; after that the connection ends."""
+        assert self._body is not None
+        if self._watch.phase is not Phase.BODY:
+            self._linger()
+            return
+        self.persistent = False
+        self._body.cut(reason)
+        self._enter(Phase.CUT)
+        self._update_reading()
+        self._body.wake()
+
+    # The body's side (BodyWire)
+
+    def body_asked(self) -> None:
+        """The handler wants the body: let a client send that waits for that."""
+        body = self._body
+        if body is None:
+            return
+        if self._expects:
+            self._expects = False
+            # Once bytes come or the response has begun, the client waits no more (RFC 9110 10.1.1).
+            if not body.received and not self.requests[0].startedWriting:
+                super()._send100Continue()
+        self._update_reading()
+
+    def body_taken(self) -> None:
+        """The handler has made room."""
+        self._update_reading()
+
+    def _update_reading(self) -> None:
+        """The one place that pauses and resumes reading while a body is arriving."""
+        body = self._body
+        if body is None or self._watch.phase not in (Phase.BODY, Phase.CUT, Phase.DRAINING):
+            return
+        reading = self._watch.phase is Phase.DRAINING or body.wants_bytes
+        if reading == self._reading:
+            return
+        self._reading = reading
+        self._watch.reading(reading, self._now())
+        if reading:
+            self._networkProducer.resumeProducing()
+        else:
+            self._networkProducer.pauseProducing()
+
+    def _send100Continue(self) -> None:
+        """Only note that the client waits; :meth:`body_asked` answers."""
+        self._expects = True
+
+    # Bytes out
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        """Send a response's headers: the last moment to say that the connection will be closed."""
+        named = cast("list[bytes]", headers.getRawHeaders(b"Connection", []))
+        if any(value.lower() == b"close" for value in named) or self._close_needed(int(code)):
+            self.persistent = False
+        if not self.persistent:
+            headers.setRawHeaders(b"Connection", [b"close"])
+        super().writeHeaders(version, code, reason, headers)
+
+    def _close_needed(self, code: int) -> bool:
+        """Whether what is left of the body rules out another request on this connection."""
+        body = self._body
+        if body is None:
+            return self.site.draining
+        if self.site.draining or (self._expects and not body.received):
+            # A client that was not told to continue may send the body, or not: what follows cannot be told apart.
+            return True
+        rest = body.rest
+        unwanted = not body.asked or code >= 400
+        return rest is not None and rest > self.site.limits.drain_bytes and unwanted
+
+    def pauseProducing(self) -> None:
+        """The transport's send buffer is full. Unlike the parent, go on reading a body: it may be what is answered."""
+        if self._body is None:
+            super().pauseProducing()
+            return
+        self._waitingForTransport = True
+        if self._requestProducer is not None:
+            self._requestProducer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The transport's send buffer has emptied."""
+        if self._body is None:
+            super().resumeProducing()
+            return
+        self._waitingForTransport = False
+        if self._requestProducer is not None:
+            self._requestProducer.resumeProducing()
+
+    def requestDone(self, request: Request) -> None:
+        """The response is finished; its body may not have ended."""
+        body = self._body
+        if body is None:
+            self._next_request(request)
+            return
+        limit = self.site.limits.drain_bytes
+        rest = body.rest
+        body.abandon()
+        if not self.persistent or (rest is not None and rest > limit):
+            self._linger()
+            return
+        self._enter(Phase.DRAINING)
+        self._update_reading()
+
+    def _next_request(self, request: Request) -> None:
+        if self.persistent or not any(self._dataBuffer):
+            self._enter(Phase.IDLE)
+            super().requestDone(request)
+        else:
+            # Closing with bytes unread would make the kernel reset the connection, and the answer may be lost.
+            self._linger()
+
+    # Closing
+
+    def _linger(self) -> None:
+        """
+        End the response for the client to see, and drop what it still sends for a while.
+
+        Closing outright would reset the connection, and a client that is still sending would not see its answer.
+        """
+        if self._watch.phase is Phase.LINGERING:
+            return
+        self._enter(Phase.LINGERING)
+        # Else the lines that have come already would still be parsed.
+        self.setRawMode()
+        self._body = None
+        self.requests.clear()
+        self._dataBuffer = []
+        # The transport does not half-close while a producer is registered.
+        cast("Any", self._networkProducer).unregisterProducer()
+        if ISSLTransport.providedBy(self.transport):
+            # Sends close_notify, and goes on reading until the client sends its own.
+            self.transport.loseConnection()
+        else:
+            self.transport.loseWriteConnection()
+        self._networkProducer.resumeProducing()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self._refuse(400)
+
+    def _refuse(self, status: int) -> None:
+        """Answer what is arriving, without a handler; nothing is being answered before it."""
+        if self._watch.phase in (Phase.LINGERING, Phase.CLOSING):
+            return
+        # Twisted has the method from the first line of a request to the end of its body.
+        answer = refusal(status, to_head=getattr(self, "_command", None) == b"HEAD")
+        self.transport.write(answer)
+        self.site.request_refused(host_of(self.transport.getPeer()), status, body_size(answer))
+        self._linger()

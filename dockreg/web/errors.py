@@ -1,0 +1,123 @@
+"""From failures to statuses and bodies, for each door once."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from attrs import define
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Request
+from werkzeug.exceptions import HTTPException
+
+from dockreg import errors
+from dockreg.callables import IdentifierFactory
+from dockreg.model.access import Challenge
+from dockreg.web.admission import flat_error
+from dockreg.web.bodies import BodyCut
+from dockreg.web.headers import set_nocache
+
+log = Logger()
+
+#: What v1 clients are told. Engines look at the text of ``ImageExists``, and at little else than 200, 401 and 404.
+V1_STATUS: Mapping[type[errors.RegistryError], HTTPStatus] = {
+    errors.NameInvalid: HTTPStatus.BAD_REQUEST,
+    errors.TagInvalid: HTTPStatus.BAD_REQUEST,
+    errors.DigestInvalid: HTTPStatus.BAD_REQUEST,
+    errors.RequestInvalid: HTTPStatus.BAD_REQUEST,
+    errors.RangeInvalid: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.LayerTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.NameUnknown: HTTPStatus.NOT_FOUND,
+    errors.TagUnknown: HTTPStatus.NOT_FOUND,
+    errors.BlobUnknown: HTTPStatus.NOT_FOUND,
+    errors.UploadUnknown: HTTPStatus.NOT_FOUND,
+    errors.AccountUnknown: HTTPStatus.NOT_FOUND,
+    errors.ImageUnknown: HTTPStatus.NOT_FOUND,
+    errors.ImageIncomplete: HTTPStatus.BAD_REQUEST,
+    errors.ImageExists: HTTPStatus.CONFLICT,
+    errors.ImageConflict: HTTPStatus.CONFLICT,
+    errors.ImageJSONInvalid: HTTPStatus.BAD_REQUEST,
+    errors.LayerMissing: HTTPStatus.BAD_REQUEST,
+    errors.ChecksumMismatch: HTTPStatus.BAD_REQUEST,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.Denied: HTTPStatus.FORBIDDEN,
+    errors.AccountInactive: HTTPStatus.FORBIDDEN,
+    errors.AccountExists: HTTPStatus.BAD_REQUEST,
+    errors.AccountInvalid: HTTPStatus.BAD_REQUEST,
+    errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.IndexUnavailable: HTTPStatus.BAD_GATEWAY,
+}
+
+#: Of a kind that a foreign provider made up.
+_NO_STATUS = HTTPStatus.INTERNAL_SERVER_ERROR
+
+_RETRY_AFTER = 5
+
+
+@define(eq=False)
+class ErrorResponses:
+    """Answers a request whose route raised."""
+
+    challenge: Challenge
+    new_id: IdentifierFactory
+
+    def respond(self, request: Request, failure: Failure) -> bytes:
+        """Set status and headers, and return the body."""
+        problem = failure.value
+        if isinstance(problem, errors.RegistryError):
+            return self._registry_error(request, problem)
+        if isinstance(problem, HTTPException):
+            return _http_error(request, problem)
+        if isinstance(problem, BodyCut) and problem.status is not None:
+            return _flat(request, HTTPStatus(problem.status), str(problem))
+        incident = self.new_id()
+        log.failure("incident {incident} in {where}", failure, incident=incident, where=_where(request))
+        return _flat(request, HTTPStatus.INTERNAL_SERVER_ERROR, f"internal error; it is in the log as {incident}")
+
+    def _registry_error(self, request: Request, problem: errors.RegistryError) -> bytes:
+        status = next((V1_STATUS[kind] for kind in type(problem).__mro__ if kind in V1_STATUS), _NO_STATUS)
+        if status is HTTPStatus.UNAUTHORIZED:
+            for value in self.challenge.values:
+                request.responseHeaders.addRawHeader(b"www-authenticate", value.encode("ascii"))
+        if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY):
+            retry_after = problem.retry_after if isinstance(problem, errors.Busy) else _RETRY_AFTER
+            request.setHeader(b"retry-after", str(retry_after).encode("ascii"))
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.warn("{where}: {problem}", problem=str(problem), where=_where(request))
+        if isinstance(problem, errors.AccountExists):
+            return _magic(request, status, str(problem))
+        return _flat(request, status, str(problem))
+
+
+def _http_error(request: Request, problem: HTTPException) -> bytes:
+    status = HTTPStatus(problem.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        methods = getattr(problem, "valid_methods", None) or ()
+        request.setHeader(b"allow", ", ".join(sorted(methods)).encode("ascii"))
+        return _flat(request, status, "this URL does not take that method")
+    return _flat(request, status, "there is nothing at this URL" if status == HTTPStatus.NOT_FOUND else status.phrase)
+
+
+def _flat(request: Request, status: HTTPStatus, sentence: str) -> bytes:
+    return _begin(request, status, flat_error(sentence))
+
+
+def _magic(request: Request, status: HTTPStatus, sentence: str) -> bytes:
+    # All engines compare the whole body of a failed registration with these 34 bytes.
+    return _begin(request, status, json.dumps(sentence).encode("ascii"))
+
+
+def _begin(request: Request, status: HTTPStatus, body: bytes) -> bytes:
+    request.setResponseCode(status)
+    for name in (b"last-modified", b"vary"):  # Of what would have been answered.
+        request.responseHeaders.removeHeader(name)
+    set_nocache(request)
+    request.setHeader(b"x-content-type-options", b"nosniff")
+    return body
+
+
+def _where(request: Request) -> str:
+    return f"{request.method.decode('ascii', 'replace')} {request.path.decode('ascii', 'replace')}"

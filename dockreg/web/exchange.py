@@ -1,0 +1,140 @@
+"""What a route function is given: the request, and who is asking."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+from attrs import define, field
+from twisted.web.server import Request
+
+from dockreg.errors import Busy, RequestInvalid
+from dockreg.model.access import Caller, Principal
+from dockreg.model.documents import parse_json
+from dockreg.web.bodies import IRequestBody
+
+_BUSY_SECONDS = 2
+
+
+class Role(Enum):
+    """Which of the two servers of v1 this one is; ``standalone`` is both."""
+
+    STANDALONE = "standalone"
+    INDEX = "index"
+    REGISTRY = "registry"
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it keeps accounts, image lists and search, and issues tokens."""
+        return self is not Role.REGISTRY
+
+    @property
+    def is_registry(self) -> bool:
+        """Whether it keeps images and tags."""
+        return self is not Role.INDEX
+
+
+@define(eq=False)
+class DocumentRoom:
+    """How many bytes of documents may be in memory at once, of all requests together, while they are received."""
+
+    left: int = 64 * 1024 * 1024
+
+    def hold(self) -> "HeldRoom":
+        """A part of the room, empty at first."""
+        return HeldRoom(self)
+
+
+@define(eq=False)
+class HeldRoom:
+    """What one document takes of the room."""
+
+    _room: DocumentRoom
+    _size: int = field(default=0, init=False)
+
+    def add(self, size: int) -> None:
+        """Take so many bytes more. :raises Busy: they are not there."""
+        if size > self._room.left:
+            raise Busy("too many documents are being received at once; try again", _BUSY_SECONDS)
+        self._room.left -= size
+        self._size += size
+
+    def release(self) -> None:
+        """Give all of it back."""
+        self._room.left += self._size
+        self._size = 0
+
+
+@define(eq=False)
+class Exchange:
+    """One request, and the caller that it comes from."""
+
+    request: Request
+    caller: Caller
+    room: DocumentRoom
+
+    @property
+    def principal(self) -> Principal:
+        """Who is asking."""
+        return self.caller.principal
+
+    def header(self, name: str) -> str | None:
+        """
+        The value of a request header, the last one when there are several; None when it is absent.
+
+        Bytes outside ASCII are replaced: no header that we read has a use for them.
+        """
+        values = self.request.requestHeaders.getRawHeaders(name.encode("ascii"))
+        return values[-1].decode("ascii", "replace").strip() if values else None
+
+    def query(self, name: str) -> str | None:
+        """The first value of a parameter of the query string."""
+        values = (self.request.args or {}).get(name.encode("ascii"))
+        return values[0].decode("utf-8", "replace") if values else None
+
+    async def document(self, limit: int) -> bytes:
+        """
+        The whole body.
+
+        :raises BodyTooLarge: it has more than ``limit`` bytes.
+        :raises Busy: the documents that are being received take all the room that there is for them.
+        """
+        held = self.room.hold()
+        try:
+            return await IRequestBody(self.request).collect(limit, held.add)
+        finally:
+            held.release()
+
+    async def json(self, limit: int) -> Any:
+        """The JSON value in the body. :raises RequestInvalid: it has none."""
+        return parse_json(await self.document(limit), _body_invalid)
+
+    def respond(self, status: int, **headers: str) -> None:
+        """Set the status, and headers whose names are given with ``_`` for ``-``."""
+        self.request.setResponseCode(status)
+        for name, value in headers.items():
+            self.request.setHeader(name.replace("_", "-"), value)
+
+    def add_headers(self, name: str, values: Sequence[str]) -> None:
+        """Add one header line for each value."""
+        for value in values:
+            self.request.responseHeaders.addRawHeader(name, value)
+
+
+def _body_invalid(reason: str) -> RequestInvalid:
+    return RequestInvalid(f"the request body can not be used: {reason}")
+
+
+class Monitor(Protocol):
+    """The door for those who watch over the service."""
+
+    def failures(self) -> Awaitable[Mapping[str, str]]:
+        """The parts that do not work now, and why; asked again after two seconds at the earliest."""
+
+    def healthz(self, exchange: Exchange) -> Awaitable[bytes]:
+        """Whether the process is alive."""
+
+    def readyz(self, exchange: Exchange) -> Awaitable[bytes]:
+        """Whether it can serve."""
+
+    def metrics(self, exchange: Exchange) -> Awaitable[bytes]:
+        """Figures for Prometheus."""

@@ -1,0 +1,32 @@
+"""The sets of response headers that v1 documents use."""
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http import datetimeToString
+from twisted.web.server import Request
+
+#: Tells which repository an image request of a client with Basic credentials belongs to. Never needed, and no credential.
+HINT_COOKIE = b"dockreg-repository"
+
+_YEAR = 31_536_000
+
+
+def set_nocache(request: Request) -> None:
+    """The headers of everything that may change."""
+    request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"cache-control", b"no-cache")
+    request.setHeader(b"pragma", b"no-cache")
+    request.setHeader(b"expires", b"-1")
+
+
+def set_forever(request: Request, clock: IReactorTime, *, public: bool) -> None:
+    """
+    The headers of what never changes: image json, ancestry, layers.
+
+    :param public: whether caches between us and the client may keep it; only what everybody may read.
+    """
+    scope = b"public" if public else b"private"
+    request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"cache-control", scope + b", max-age=%d" % _YEAR)
+    request.setHeader(b"expires", datetimeToString(int(clock.seconds()) + _YEAR))
+    request.setHeader(b"last-modified", b"Thu, 01 Jan 1970 00:00:00 GMT")
+    request.setHeader(b"vary", b"Authorization, Cookie")

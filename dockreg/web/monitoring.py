@@ -1,0 +1,213 @@
+"""What those who watch over the service look at: alive, ready, figures."""
+
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from attrs import define, field, frozen
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from dockreg.errors import RegistryError
+from dockreg.interfaces import IBlobStore, IMetadataStore
+from dockreg.model.access import ANONYMOUS, Caller
+from dockreg.web.exchange import DocumentRoom, Exchange
+from dockreg.web.headers import set_nocache
+from dockreg.web.records import RequestRecord
+
+log = Logger()
+
+_METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
+_HUB = ("/v1/users", "/v1/search")
+_WATCHING = frozenset({"/healthz", "/readyz", "/metrics"})
+#: From the answer of a cache to the upload of a large layer on a slow line, in seconds.
+_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 300.0)
+
+#: The checks of ``/readyz`` write and read; what they found is good for this long, so that nobody can make them a load.
+_CHECK_KEPT_SECONDS = 2.0
+_CHECK_SECONDS = 10.0
+
+
+def door_of(path: str) -> str:
+    """Which door a path belongs to: ``v1``, ``hub``, ``v2``, ``monitoring`` or ``other``."""
+    if path in _WATCHING:
+        return "monitoring"
+    if path.startswith(_HUB):
+        return "hub"
+    first = path.split("/", 2)[1] if path.startswith("/") else ""
+    if first in ("v1", "_ping", "_status"):
+        return "v1"
+    return "v2" if first == "v2" else "other"
+
+
+class Metrics:
+    """The figures of one service, in a registry of their own: an application that embeds it has its own."""
+
+    def __init__(self, *, process: bool = True) -> None:
+        self.registry = CollectorRegistry()
+        labels = ("door", "method", "status")
+        self._requests = Counter("dockreg_requests", "Requests answered.", labels, registry=self.registry)
+        self._seconds = Histogram(
+            "dockreg_request_seconds",
+            "Time from the end of a request's headers to the end of its response.",
+            ("door", "method"),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._received = Counter(
+            "dockreg_received_bytes", "Bytes of request bodies.", ("door",), registry=self.registry
+        )
+        self._sent = Counter("dockreg_sent_bytes", "Bytes of response bodies.", ("door",), registry=self.registry)
+        self._cut = Counter(
+            "dockreg_cut_responses", "Connections that ended before their response.", ("door",), registry=self.registry
+        )
+        if process:
+            ProcessCollector(registry=self.registry)
+            PlatformCollector(registry=self.registry)
+
+    def observe(self, record: RequestRecord) -> None:
+        """Count one request."""
+        door = door_of(record.path)
+        method = record.method if record.method in _METHODS else "other"
+        self._requests.labels(door, method, record.status_class).inc()
+        self._seconds.labels(door, method).observe(record.seconds)
+        if record.bytes_received:
+            self._received.labels(door).inc(record.bytes_received)
+        if record.bytes_sent:
+            self._sent.labels(door).inc(record.bytes_sent)
+        if not record.complete:
+            self._cut.labels(door).inc()
+
+    def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Add a gauge whose value is asked for when somebody looks."""
+        Gauge(f"dockreg_{name}", documentation, registry=self.registry).set_function(read)
+
+    def text(self) -> bytes:
+        """All figures in the text format of Prometheus, version 0.0.4."""
+        return generate_latest(self.registry)
+
+
+@frozen
+class _Found:
+    """What the last checks found, and when."""
+
+    at: float
+    failures: dict[str, str]
+
+
+@define(eq=False)
+class Monitoring:
+    """The answers to ``/healthz``, ``/readyz`` and ``/metrics``."""
+
+    metadata: IMetadataStore
+    blobs: IBlobStore
+    figures: Metrics
+    clock: IReactorTime
+    #: Why the service takes no requests now, though all its parts may be well: it is starting, or stopping.
+    closed: str | None = None
+    _found: _Found | None = field(default=None, init=False)
+    _running: "Deferred[None] | None" = field(default=None, init=False)
+    _waiting: list["Deferred[_Found]"] = field(factory=list, init=False)
+
+    async def healthz(self, exchange: Exchange) -> bytes:
+        """The process answers. Nothing else is looked at: what a restart does not mend must not cause one."""
+        set_nocache(exchange.request)
+        return b'{"alive": true}'
+
+    async def readyz(self, exchange: Exchange) -> bytes:
+        """200 when metadata and blobs can be read and written, else 503 and the names of the parts that fail."""
+        set_nocache(exchange.request)
+        failures = {"service": self.closed} if self.closed is not None else await self.failures()
+        if failures:
+            exchange.respond(503, Retry_After="5")
+        # Why a part fails may name hosts and paths: that is in the log.
+        return json.dumps({"ready": not failures, "failures": sorted(failures)}).encode("ascii")
+
+    async def metrics(self, exchange: Exchange) -> bytes:
+        """All figures, in the text format of Prometheus."""
+        set_nocache(exchange.request)
+        exchange.respond(200, Content_Type=CONTENT_TYPE_PLAIN_0_0_4)
+        return self.figures.text()
+
+    async def failures(self) -> Mapping[str, str]:
+        """The parts that do not work now, and why."""
+        return (await self._checked()).failures
+
+    async def _checked(self) -> _Found:
+        found = self._found
+        if found is not None and 0 <= self.clock.seconds() - found.at < _CHECK_KEPT_SECONDS:
+            return found
+        # Requests that come together share one check; each may be cancelled without ending it.
+        waiting: Deferred[_Found] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        if self._running is None or self._running.called:
+            self._running = Deferred.fromCoroutine(self._check_all())
+        return await waiting
+
+    async def _check_all(self) -> None:
+        failures: dict[str, str] = {}
+        await self._check("metadata", self.metadata, failures)
+        await self._check("blobs", self.blobs, failures)
+        self._found = found = _Found(self.clock.seconds(), failures)
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            # What was cancelled before it was asked for has no place in the list any more.
+            each.callback(found)
+
+    async def _check(self, part: str, store: IMetadataStore | IBlobStore, failures: dict[str, str]) -> None:
+        try:
+            await Deferred.fromCoroutine(store.check()).addTimeout(_CHECK_SECONDS, self.clock)
+        except RegistryError as error:
+            failures[part] = str(error)
+        except DeferredTimeout:
+            failures[part] = f"no answer within {_CHECK_SECONDS:g} seconds"
+        except Exception:  # noqa: BLE001
+            # A provider that fails in a way of its own is not ready either.
+            log.failure("the check of {part} failed", part=part)
+            failures[part] = "the check failed"
+        if part in failures:
+            log.warn("{part} is not ready: {problem}", part=part, problem=failures[part])
+
+
+class MonitoringResource(Resource):
+    """The three URLs on a listener of their own, open to whoever reaches it."""
+
+    isLeaf = True
+
+    def __init__(self, monitoring: Monitoring) -> None:
+        super().__init__()
+        self._handlers: Mapping[bytes, Callable[[Exchange], Coroutine[Any, Any, bytes]]] = {
+            b"/healthz": monitoring.healthz,
+            b"/readyz": monitoring.readyz,
+            b"/metrics": monitoring.metrics,
+        }
+
+    def render_GET(self, request: Request) -> int | bytes:
+        """Answer; HEAD comes with it."""
+        handler = self._handlers.get(request.path)
+        if handler is None:
+            request.setResponseCode(404)
+            set_nocache(request)
+            return b'{"error": "there is nothing at this URL"}'
+        answering = Deferred.fromCoroutine(self._answer(handler, request))
+        _ = request.notifyFinish().addErrback(lambda _: answering.cancel())
+        return NOT_DONE_YET
+
+    async def _answer(self, handler: Callable[[Exchange], Coroutine[Any, Any, bytes]], request: Request) -> None:
+        try:
+            body = await handler(Exchange(request, Caller(ANONYMOUS), DocumentRoom(0)))
+        except CancelledError:
+            return
+        except Exception:  # noqa: BLE001
+            # The last place where it can be seen.
+            log.failure("{path} failed", path=request.path.decode("ascii", "replace"))
+            request.setResponseCode(500)
+            body = b""
+        request.write(body)
+        request.finish()

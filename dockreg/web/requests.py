@@ -1,0 +1,168 @@
+"""
+A request whose handler starts when the headers are complete.
+
+The private names of :class:`twisted.web.http.Request` that dockreg relies on are in this module, those of the channel
+in :mod:`dockreg.web.channel`; ``tests/unit/web/test_channel.py`` fails when Twisted changes them.
+"""
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.python.components import registerAdapter
+from twisted.python.failure import Failure
+from twisted.web import server
+
+from dockreg.web.admission import flat_error, host_of
+from dockreg.web.bodies import EMPTY_BODY, BodyCut, IRequestBody, StreamedBody
+from dockreg.web.records import RequestRecord
+
+if TYPE_CHECKING:
+    from dockreg.web.channel import Channel
+    from dockreg.web.site import Site
+
+log = Logger()
+
+#: The status on record for a client that left before it was answered, as nginx writes it; never sent.
+NO_RESPONSE = 499
+
+
+class Request(server.Request):
+    """
+    A request of a dockreg :class:`~dockreg.web.site.Site`.
+
+    Klein needs nothing else: it starts from ``process()``, as ever.
+    """
+
+    # twisted.web would send text/html with whatever has no type of its own.
+    defaultContentType = None
+    channel: "Channel"
+
+    #: Who asks, for the access log; set by whatever authenticates the request.
+    principal: str | None = None
+    #: Whether the response was cut off; what a handler still writes is dropped.
+    aborted = False
+
+    _streamed: StreamedBody | None = None
+    _received = False
+    _recorded = False
+    _began = 0.0
+
+    def __init__(self, channel: "Channel", *args: Any, **kwargs: Any) -> None:
+        super().__init__(channel, *args, **kwargs)
+        self._owner: Site = channel.site
+
+    @property
+    def body(self) -> IRequestBody:
+        """The body as a stream."""
+        return EMPTY_BODY if self._streamed is None else self._streamed
+
+    def abort(self) -> None:
+        """
+        Cut the connection, so that the client cannot take what it got for the whole (RFC 9112 8).
+
+        Whatever the handler writes from now on is dropped. Harmless once the response is finished.
+        """
+        if self.aborted or self.finished or self._disconnected:
+            return
+        self.aborted = True
+        if self.producer is not None:
+            self.unregisterProducer()
+        self.channel.abort()
+
+    # What the channel calls
+
+    def start_body(self, body: StreamedBody) -> None:
+        """The headers announced a body."""
+        self._streamed = body
+
+    def gotLength(self, length: int | None) -> None:
+        """Keep no body here: the parent would open a temporary file for a large one."""
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """A piece of the body, decoded."""
+        assert self._streamed is not None
+        self._streamed.add(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """
+        Begin handling.
+
+        Called at the end of the headers, and by Twisted again at the end of the body, when there is nothing to do.
+        """
+        if self._received:
+            return
+        self._received = True
+        self._began = self._owner.clock.seconds()
+        self._owner.request_began()
+        super().requestReceived(command, path, version)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client went away, or was cut off, before the response was finished."""
+        super().connectionLost(reason)
+        self._record(complete=False)
+
+    # What handlers and Klein call
+
+    def write(self, data: bytes) -> None:
+        """Send some of the response, unless it was cut off."""
+        if not self.aborted:
+            super().write(data)
+
+    def finish(self) -> None:
+        """End the response, unless it was cut off: a proper end would make it look whole."""
+        if not self.aborted:
+            super().finish()
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answer for a handler that failed: by its own status if the body was cut, with 500 if not begun, else cut."""
+        if reason.check(CancelledError) is None:
+            log.failure("{method} {path} failed", failure=reason, method=self.method, path=self.path)
+        if self.startedWriting:
+            self.abort()
+            return reason
+        status = 500
+        sentence = "the server failed to answer; the failure is in its log"
+        if isinstance(reason.value, BodyCut):
+            status = reason.value.status or 400
+            sentence = str(reason.value)
+        body = flat_error(sentence)
+        self.setResponseCode(status)
+        self.setHeader(b"Content-Type", b"application/json")
+        self.setHeader(b"Content-Length", b"%d" % len(body))
+        self.write(body)
+        self.finish()
+        return reason
+
+    # The access log
+
+    def response_ended(self) -> None:
+        """The response is complete; called once by the site, which Twisted asks to log it."""
+        self._record(complete=True)
+
+    def _record(self, *, complete: bool) -> None:
+        if not self._received or self._recorded:
+            return
+        self._recorded = True
+        agent = self.requestHeaders.getRawHeaders(b"User-Agent") or [b""]
+        self._owner.request_ended(
+            RequestRecord(
+                address=host_of(self.client),
+                method=self.method.decode("ascii", "backslashreplace"),
+                # An absolute URI may name a user and a password.
+                path=self.path.decode("ascii", "backslashreplace") if self.path.startswith(b"/") else "*",
+                status=self.code if complete or self.startedWriting else NO_RESPONSE,
+                bytes_sent=self.sentLength,
+                bytes_received=0 if self._streamed is None else self._streamed.received,
+                seconds=self._owner.clock.seconds() - self._began,
+                user_agent=agent[0].decode("utf-8", "backslashreplace"),
+                principal=self.principal,
+                complete=complete,
+            )
+        )
+
+
+# More specific than what dockreg.web.bodies registers for every request of twisted.web.
+registerAdapter(lambda request: request.body, Request, IRequestBody)

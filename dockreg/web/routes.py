@@ -1,0 +1,112 @@
+"""The table of all URLs, and the right that each one needs."""
+
+from collections.abc import Awaitable, Callable, Iterator
+
+from attrs import frozen
+
+from dockreg.model.access import PUBLIC, Action, On, Public, Right
+from dockreg.web.doors import Doors
+
+Handler = Callable[..., Awaitable[bytes | None]]
+
+
+@frozen
+class Route:
+    """
+    One URL and method. HEAD comes with GET.
+
+    ``to`` is called with the exchange and the parsed parts of the path. It returns the body, or None when it has
+    written the response itself.
+    """
+
+    endpoint: str
+    method: str
+    rule: str
+    needs: Right | Public
+    to: Handler
+
+
+_PULL = Right(Action.PULL, On.REPOSITORY)
+_PUSH = Right(Action.PUSH, On.REPOSITORY)
+_DELETE = Right(Action.DELETE, On.REPOSITORY)
+_ADMIN = Right(Action.ADMIN, On.REPOSITORY)
+_PULL_IMAGE = Right(Action.PULL, On.IMAGE)
+_PUSH_IMAGE = Right(Action.PUSH, On.IMAGE)
+
+_REPOSITORY = "/v1/repositories/<repository:repository>"
+_IMAGE = "/v1/images/<image_id>"
+
+
+def routes(doors: Doors) -> Iterator[Route]:
+    """Every route that the configured roles serve."""
+    yield from _status_routes(doors)
+    if doors.role.is_registry:
+        yield from _image_routes(doors)
+        yield from _tag_routes(doors)
+    yield from _repository_routes(doors)
+    if doors.role.is_index:
+        yield from _user_routes(doors)
+
+
+def _status_routes(doors: Doors) -> Iterator[Route]:
+    status, monitoring = doors.status, doors.monitoring
+    yield Route("v1-ping", "GET", "/v1/_ping", PUBLIC, status.ping)
+    yield Route("ping", "GET", "/_ping", PUBLIC, status.ping)
+    yield Route("v1-status", "GET", "/v1/_status", PUBLIC, status.status)
+    yield Route("status", "GET", "/_status", PUBLIC, status.status)
+    yield Route("root", "GET", "/", PUBLIC, status.root)
+    yield Route("healthz", "GET", "/healthz", PUBLIC, monitoring.healthz)
+    yield Route("readyz", "GET", "/readyz", PUBLIC, monitoring.readyz)
+    yield Route("metrics", "GET", "/metrics", Right(Action.ADMIN, On.REGISTRY), monitoring.metrics)
+
+
+def _image_routes(doors: Doors) -> Iterator[Route]:
+    images = doors.images
+    yield Route("v1-put-json", "PUT", f"{_IMAGE}/json", _PUSH_IMAGE, images.put_json)
+    yield Route("v1-put-layer", "PUT", f"{_IMAGE}/layer", _PUSH_IMAGE, images.put_layer)
+    yield Route("v1-put-checksum", "PUT", f"{_IMAGE}/checksum", _PUSH_IMAGE, images.put_checksum)
+    yield Route("v1-get-json", "GET", f"{_IMAGE}/json", _PULL_IMAGE, images.get_json)
+    yield Route("v1-get-layer", "GET", f"{_IMAGE}/layer", _PULL_IMAGE, images.get_layer)
+    yield Route("v1-get-ancestry", "GET", f"{_IMAGE}/ancestry", _PULL_IMAGE, images.get_ancestry)
+    yield Route("v1-get-files", "GET", f"{_IMAGE}/files", _PULL_IMAGE, images.get_files)
+    yield Route("v1-get-diff", "GET", f"{_IMAGE}/diff", _PULL_IMAGE, images.get_diff)
+    private = "/v1/private_images/<image_id>"
+    yield Route("v1-private-json", "GET", f"{private}/json", _PULL_IMAGE, images.get_private_json)
+    yield Route("v1-private-layer", "GET", f"{private}/layer", _PULL_IMAGE, images.get_private_layer)
+    yield Route("v1-private-files", "GET", f"{private}/files", _PULL_IMAGE, images.get_private_files)
+
+
+def _tag_routes(doors: Doors) -> Iterator[Route]:
+    tags = doors.tags
+    one = f"{_REPOSITORY}/tags/<tag>"
+    yield Route("v1-list-tags", "GET", f"{_REPOSITORY}/tags", _PULL, tags.list_tags)
+    yield Route("v1-get-tag", "GET", one, _PULL, tags.get_tag)
+    yield Route("v1-put-tag", "PUT", one, _PUSH, tags.put_tag)
+    yield Route("v1-delete-tag", "DELETE", one, _DELETE, tags.delete_tag)
+    yield Route("v1-tag-json", "GET", f"{one}/json", _PULL, tags.get_tag_json)
+    yield Route("v1-latest-json", "GET", f"{_REPOSITORY}/json", _PULL, tags.get_latest_json)
+    yield Route("v1-delete-tags", "DELETE", f"{_REPOSITORY}/tags", _DELETE, doors.repositories.delete)
+
+
+def _repository_routes(doors: Doors) -> Iterator[Route]:
+    repositories = doors.repositories
+    yield Route("v1-delete-repository", "DELETE", f"{_REPOSITORY}/", _DELETE, repositories.delete)
+    yield Route("v1-get-properties", "GET", f"{_REPOSITORY}/properties", _PULL, repositories.get_properties)
+    yield Route("v1-put-properties", "PUT", f"{_REPOSITORY}/properties", _ADMIN, repositories.put_properties)
+    if not doors.role.is_index:
+        return
+    yield Route("v1-create-repository", "PUT", f"{_REPOSITORY}/", _PUSH, repositories.create)
+    yield Route("v1-list-images", "GET", f"{_REPOSITORY}/images", _PULL, repositories.list_images)
+    yield Route("v1-put-images", "PUT", f"{_REPOSITORY}/images", _PUSH, repositories.put_images)
+    yield Route("v1-delete-images", "DELETE", f"{_REPOSITORY}/images", _DELETE, repositories.delete_images)
+    yield Route("v1-auth", "PUT", f"{_REPOSITORY}/auth", _PULL, repositories.check_token)
+    access = f"{_REPOSITORY}/layer/<image_id>/access"
+    yield Route("v1-layer-access", "GET", access, _PULL, repositories.layer_access)
+
+
+def _user_routes(doors: Doors) -> Iterator[Route]:
+    users = doors.users
+    yield Route("v1-register", "POST", "/v1/users/", PUBLIC, users.register)
+    yield Route("v1-login", "GET", "/v1/users/", Right(Action.PULL, On.ACCOUNT), users.login)
+    yield Route("v1-change-user", "PUT", "/v1/users/<account>/", Right(Action.ADMIN, On.ACCOUNT), users.change)
+    yield Route("v1-search", "GET", "/v1/search", Right(Action.PULL, On.REGISTRY), doors.search.search)

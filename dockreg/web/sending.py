@@ -1,0 +1,179 @@
+"""
+A blob on its way to a client.
+
+Everything goes through :func:`send`: whole blobs and parts, plain and TLS connections, our site and a foreign one. A
+reader that can offer a file descriptor would be handed to the kernel there, before the first read, without any caller
+noticing.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.python.failure import Failure
+from twisted.web import server
+from zope.interface import implementer
+
+from dockreg.interfaces import IBlobReader
+from dockreg.web.ranges import Selection, if_range_holds, matches_etag, select
+from dockreg.web.requests import Request
+
+#: What is read at once; two such chunks are in memory for each client. Larger ones are not faster.
+CHUNK_BYTES = 512 * 1024
+
+#: Opens the blob at a byte, as :meth:`dockreg.interfaces.IBlobStore.open` does.
+OpenBlob = Callable[[int], Awaitable[IBlobReader]]
+
+
+class BlobCutShort(Exception):
+    """A blob ended before its size; the client was cut off so that it does not take it for whole."""
+
+
+@implementer(IPushProducer)
+class Pace:
+    """Lets one coroutine write no faster than the client of ``request`` reads."""
+
+    def __init__(self, request: server.Request) -> None:
+        self._paused = False
+        self._gone = False
+        self._waiting: Deferred[None] | None = None
+        self._finished = request.notifyFinish().addErrback(self._client_gone)
+
+    async def ready(self) -> None:
+        """
+        Wait until there is room to write.
+
+        :raises CancelledError: the client has gone.
+        """
+        if self._gone:
+            raise CancelledError
+        if self._paused:
+            self._waiting = Deferred()
+            await self._waiting
+
+    def pauseProducing(self) -> None:
+        """Enough is buffered."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """The buffer has been sent."""
+        self._paused = False
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.callback(None)
+
+    def stopProducing(self) -> None:
+        """
+        Nothing: the request's ``notifyFinish`` tells the same, after it has told Klein.
+
+        Klein must learn first that the client has gone, or it takes the end of the coroutine for a failure to report.
+        """
+
+    def _client_gone(self, _: Failure) -> None:
+        self._gone = True
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.errback(CancelledError())
+
+
+async def send(request: server.Request, reader: IBlobReader, length: int) -> None:
+    """
+    Send the next ``length`` bytes of ``reader`` as the body of a response, and close the reader in every case.
+
+    Sets ``Content-Length``; a HEAD request gets no more than that. The caller finishes the request, as Klein does.
+
+    :raises CancelledError: the client has gone.
+    :raises BlobCutShort: the blob ended too early. Like any error of the reader after the first byte was sent, it
+        cuts the connection first: a response that ended in an orderly way would pass for the whole.
+    """
+    request.setHeader(b"Content-Length", b"%d" % length)
+    if request.method == b"HEAD" or length == 0:
+        reader.close()
+        return
+    pace = Pace(request)
+    request.registerProducer(pace, True)
+    try:
+        await _write_all(request, reader, length, pace)
+    except BaseException:
+        if request.startedWriting:
+            _abort(request)
+        raise
+    finally:
+        reader.close()
+        # Once the client has gone the request has no channel, and so no producer.
+        if not _has_left(request):
+            request.unregisterProducer()
+
+
+async def _write_all(request: server.Request, reader: IBlobReader, length: int, pace: Pace) -> None:
+    left = length
+    while left:
+        # Reads ahead by one chunk while the connection is sending the one before.
+        data = await reader.read(min(CHUNK_BYTES, left))
+        if not data:
+            raise BlobCutShort(f"{left} of {length} bytes are missing")
+        await pace.ready()
+        request.write(data)
+        left -= len(data)
+
+
+def _has_left(request: server.Request) -> bool:
+    channel: object | None = request.channel
+    return channel is None
+
+
+def _abort(request: server.Request) -> None:
+    if isinstance(request, Request):
+        request.abort()
+    elif not _has_left(request):
+        transport: Any = request.transport
+        transport.abortConnection()
+
+
+async def send_blob(request: server.Request, open_blob: OpenBlob, size: int, etag: str | None = None) -> None:
+    """
+    Answer a GET or HEAD for a blob: the whole, one range of it, 304, or 416 with an empty body.
+
+    Sets the status, ``Accept-Ranges``, ``Content-Range``, ``Content-Length`` and ``ETag``; other headers are the
+    caller's. The blob is opened only when some of it will be sent.
+
+    :param open_blob: opens the blob at a byte.
+    :param size: bytes of the whole blob.
+    :param etag: its entity tag, quotes included.
+    """
+    if matches_etag(_header(request, b"if-none-match"), etag):
+        request.setResponseCode(304)
+        _set_etag(request, etag)
+        return
+    wanted = _selection(request, size, etag)
+    has_body = request.method != b"HEAD" and wanted.length > 0
+    # Before any header is set: what cannot be opened is answered by another response.
+    reader = await open_blob(wanted.start) if has_body else None
+    request.setResponseCode(wanted.status)
+    request.setHeader(b"Accept-Ranges", b"bytes")
+    _set_etag(request, etag)
+    if wanted.content_range is not None:
+        request.setHeader(b"Content-Range", wanted.content_range.encode("ascii"))
+    if reader is None:
+        request.setHeader(b"Content-Length", b"%d" % wanted.length)
+    else:
+        await send(request, reader, wanted.length)
+
+
+def _set_etag(request: server.Request, etag: str | None) -> None:
+    if etag is not None:
+        request.setHeader(b"ETag", etag.encode("ascii"))
+
+
+def _selection(request: server.Request, size: int, etag: str | None) -> Selection:
+    # Ranges mean something for GET alone (RFC 9110 14.2); two Range headers mean nothing.
+    ranges = request.requestHeaders.getRawHeaders(b"range") or []
+    usable = request.method == b"GET" and len(ranges) == 1 and if_range_holds(_header(request, b"if-range"), etag)
+    return select(_header(request, b"range") if usable else None, size)
+
+
+def _header(request: server.Request, name: bytes) -> str | None:
+    # Any byte has a place in Latin-1; Twisted's own decoding fails for what is not UTF-8.
+    value = request.getHeader(name)
+    return None if value is None else value.decode("latin-1")

@@ -1,0 +1,175 @@
+"""The site: what all connections share, and how it stops."""
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.web import server
+from twisted.web.resource import IResource
+
+from dockreg.web.admission import HalfRead
+from dockreg.web.channel import Channel
+from dockreg.web.limits import Limits
+from dockreg.web.records import RequestRecord
+from dockreg.web.requests import Request
+
+__all__ = ["AccessLog", "Limits", "RequestRecord", "Site"]
+
+log = Logger()
+
+AccessLog = Callable[[RequestRecord], None]
+
+
+class Site(server.Site):
+    """
+    Serves a resource over HTTP/1.1, with bodies as streams.
+
+    :param clock: measures every limit.
+    :param access_log: told of each request once its response has ended.
+    """
+
+    # The parent wraps each connection in something that only serves to switch to HTTP/2.
+    protocol = Channel  # type: ignore[assignment]  # typed as that wrapper
+    requestFactory = Request
+    # The parent's idle timer is replaced by the sweep.
+    timeOut = None
+
+    def __init__(
+        self,
+        resource: IResource,
+        clock: IReactorTime,
+        limits: Limits | None = None,
+        access_log: AccessLog | None = None,
+    ) -> None:
+        super().__init__(resource, reactor=clock, timeout=None, parsePOSTFormSubmission=False)
+        self.clock = clock
+        self.limits = Limits() if limits is None else limits
+        self.half_read = HalfRead(self.limits)
+        #: Whether the site has begun to stop.
+        self.draining = False
+        #: Requests whose handler has begun and whose response has not ended.
+        self.requests_in_flight = 0
+        self._access_log = access_log
+        # A connection that neither reads nor writes is known to nobody else, and would be collected as garbage.
+        self._channels: set[Channel] = set()
+        self._sweep_call: IDelayedCall | None = None
+        self._drained: list[Deferred[None]] = []
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that have not ended, idle ones included."""
+        return len(self._channels)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Only HTTP/1.1, by ALPN: HTTP/2 would bypass :class:`~dockreg.web.channel.Channel`."""
+        return [b"http/1.1"]
+
+    def buildProtocol(self, addr: IAddress | None) -> Channel | None:  # type: ignore[override]  # HTTP/2 has a wrapper
+        """A connection, unless the site is stopping."""
+        return None if self.draining else super().buildProtocol(addr)
+
+    def startFactory(self) -> None:
+        """Open no log file, and keep no time for one: there is :class:`RequestRecord`."""
+
+    def stopFactory(self) -> None:
+        """No port is left; connections live on until they end or :meth:`drain` ends them."""
+
+    def drain(self, grace_seconds: float) -> Deferred[None]:
+        """
+        Stop in an orderly way. The ports should be closed by then.
+
+        Idle connections are closed now, others once the request that they are handling has been answered.
+
+        :param grace_seconds: how long to wait for them before they are cut off.
+        :return: fires when no connection is left.
+        """
+        self.draining = True
+        for channel in list(self._channels):
+            channel.stop_taking_requests()
+        if not self._channels:
+            return succeed(None)
+        cut = self.clock.callLater(grace_seconds, self._cut_rest)
+        done: Deferred[None] = Deferred()
+
+        def cancel_cut(_: None) -> None:
+            if cut.active():
+                cut.cancel()
+
+        self._drained.append(done)
+        return done.addCallback(cancel_cut)
+
+    def _cut_rest(self) -> None:
+        log.warn("cutting {connections} connections, for the time to stop is over", connections=len(self._channels))
+        for channel in list(self._channels):
+            channel.abort()
+
+    # What connections and requests tell
+
+    def channel_opened(self, channel: Channel) -> None:
+        """A connection was made."""
+        self._channels.add(channel)
+        if self._sweep_call is None:
+            self._sweep_call = self.clock.callLater(self.limits.sweep_seconds, self._sweep)
+
+    def channel_closed(self, channel: Channel) -> None:
+        """A connection has ended."""
+        self._channels.discard(channel)
+        if self._channels:
+            return
+        if self._sweep_call is not None:
+            self._sweep_call.cancel()
+            self._sweep_call = None
+        waiting, self._drained = self._drained, []
+        for done in waiting:
+            done.callback(None)
+
+    def _sweep(self) -> None:
+        self._sweep_call = self.clock.callLater(self.limits.sweep_seconds, self._sweep)
+        now = self.clock.seconds()
+        for channel in list(self._channels):
+            try:
+                channel.check(now)
+            except Exception:  # noqa: BLE001 - whatever it was, it is logged
+                # One connection must not keep the others from being looked at.
+                log.failure("looking at a connection failed")
+
+    def request_began(self) -> None:
+        """A handler is about to run."""
+        self.requests_in_flight += 1
+
+    def request_ended(self, record: RequestRecord) -> None:
+        """The response of a request that began has ended, in one way or another."""
+        self.requests_in_flight -= 1
+        self._tell(record)
+
+    def request_refused(self, address: str, status: int, sent: int) -> None:
+        """A request was answered without a handler: malformed, too slow, or one too many."""
+        self._tell(
+            RequestRecord(
+                address=address,
+                method="",
+                path="",
+                status=status,
+                bytes_sent=sent,
+                bytes_received=0,
+                seconds=0.0,
+                user_agent="",
+                principal=None,
+                complete=True,
+            )
+        )
+
+    def log(self, request: server.Request) -> None:  # type: ignore[override]  # HTTPFactory serves other requests too
+        """Twisted calls this when a response is finished."""
+        if isinstance(request, Request):
+            request.response_ended()
+
+    def _tell(self, record: RequestRecord) -> None:
+        if self._access_log is None:
+            return
+        try:
+            self._access_log(record)
+        except Exception:  # noqa: BLE001 - whatever it was, it is logged
+            # A response has ended well, whatever the log makes of it.
+            log.failure("the access log failed")

@@ -1,0 +1,1 @@
+"""Tests with real sockets, real files, real databases and real clients."""

@@ -1,0 +1,104 @@
+"""A registry that runs inside the test, on a real socket and real files."""
+
+import datetime as dt
+import ipaddress
+from pathlib import Path
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from dockreg.config import Config, read_config
+from dockreg.service import make_accounts, make_hasher, make_metadata_store, make_registry_service
+
+
+@frozen
+class RunningRegistry:
+    """Where it listens, and how to trust it."""
+
+    scheme: str
+    port: int
+    config: Config
+    tls: IOpenSSLClientConnectionCreator
+
+    @property
+    def host(self) -> str:
+        """Host and port, as a user of an engine types them."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port."""
+        return f"{self.scheme}://{self.host}"
+
+
+async def start_registry(test: TestCase, *, tls: bool = False, settings: str = "") -> RunningRegistry:
+    """
+    Start dockreg on 127.0.0.1 with a data folder of its own; it is stopped when the test ends.
+
+    :param tls: https with a certificate made for this test.
+    :param settings: lines of the configuration file; top-level keys first, then tables.
+    """
+    from twisted.internet import reactor
+
+    folder = Path(test.mktemp()).absolute()
+    folder.mkdir()
+    certificate = _write_certificate(folder)
+    listen = "tcp:0:interface=127.0.0.1"
+    if tls:
+        pem = folder / "server.pem"
+        listen = f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}"
+    config = read_config(f'data_dir = "{folder / "data"}"\nlisten = ["{listen}"]\n{settings}')
+    service = make_registry_service(config, reactor)
+    service.startService()
+    test.addCleanup(service.stopService)
+    await service.when_started()
+    address = service.addresses[0]
+    assert isinstance(address, IPv4Address)
+    trust = optionsForClientTLS("127.0.0.1", trustRootFromCertificates([certificate]))
+    return RunningRegistry("https" if tls else "http", address.port, config, trust)
+
+
+async def deactivate(registry: RunningRegistry, username: str) -> None:
+    """Make an account inactive, as ``dockreg user disable`` does beside a running daemon."""
+    from twisted.internet import reactor
+
+    metadata = make_metadata_store(registry.config, deferToThread, reactor)
+    await metadata.open()
+    try:
+        hasher = make_hasher(registry.config, deferToThread)
+        await make_accounts(registry.config, metadata, hasher, reactor).set_active(username, active=False)
+    finally:
+        await metadata.close()
+
+
+def _write_certificate(folder: Path) -> Certificate:
+    """Write ``server.pem``: a key, and a certificate for 127.0.0.1 that it signed itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dockreg test")])
+    day = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(day)
+        .not_valid_after(day.replace(year=2120))
+        .add_extension(addresses, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "server.pem").write_bytes(private + pem)
+    return Certificate.loadPEM(pem)

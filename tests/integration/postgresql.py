@@ -1,0 +1,76 @@
+"""A PostgreSQL server of Debian's packages for tests: in a folder of its own, on a unix socket only."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.support import require_program
+
+
+class Server:
+    """A running server. PostgreSQL refuses to run as root, so root lends it another user."""
+
+    def __init__(self) -> None:
+        self._initdb, self._pg_ctl = require_program("initdb"), require_program("pg_ctl")
+        # The path of a unix socket has at most 107 bytes, so not below trial's folder.
+        self._folder = Path(tempfile.mkdtemp(prefix="dockreg-postgresql-"))
+        self._user = _other_user() if os.geteuid() == 0 else None
+        if self._user is not None:
+            os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
+        self._data = self._folder / "data"
+
+    def start(self) -> None:
+        self._run(
+            self._initdb, f"--pgdata={self._data}", "--username=dockreg", "--auth=trust", "--no-sync", "--encoding=UTF8"
+        )
+        options = (
+            f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync=off -c shared_buffers=16MB"
+        )
+        self._control("start", f"--options={options}", f"--log={self._folder / 'log'}")
+
+    def stop(self) -> None:
+        try:
+            self._control("stop", "--mode=immediate")
+        finally:
+            shutil.rmtree(self._folder)
+
+    def restart(self) -> None:
+        """Cut every connection, as an upgrade of the server does."""
+        self._control("restart", "--mode=fast", f"--log={self._folder / 'log'}")
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql+psycopg://dockreg@/{database}?host={self._folder}"
+
+    def _control(self, action: str, *arguments: str) -> None:
+        self._run(self._pg_ctl, action, f"--pgdata={self._data}", "--wait", "--silent", *arguments)
+
+    def _run(self, *command: str) -> None:
+        user = None if self._user is None else self._user.pw_uid
+        group = None if self._user is None else self._user.pw_gid
+        try:
+            subprocess.run(
+                command,
+                check=True,
+                cwd=self._folder,
+                env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"},
+                user=user,
+                group=group,
+                extra_groups=None if user is None else (),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=60,
+            )
+        except subprocess.CalledProcessError as problem:
+            log = self._folder / "log"
+            raise AssertionError(f"{problem}\n{log.read_text() if log.exists() else ''}") from problem
+
+
+def _other_user() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")

@@ -1,0 +1,255 @@
+"""The metadata store on a real PostgreSQL server."""
+
+import atexit
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import cache, partial
+from itertools import count
+from typing import Any, TypeVar
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, insert, text
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from dockreg.errors import AccountExists, StoreUnavailable
+from dockreg.interfaces import IAccountStore, IKeyStore, IMetadataStore
+from dockreg.model.accounts import SigningKey
+from dockreg.model.names import RepositoryName
+from dockreg.model.v1 import PushScope
+from dockreg.providers.metadata.sql import SQLMetadataStore
+from dockreg.providers.metadata.tables import blobs, metadata
+from dockreg.testing import contracts_accounts, contracts_metadata, contracts_repositories, contracts_v1
+from dockreg.testing.contracts_metadata import some_blob
+from dockreg.testing.contracts_repositories import some_id, some_json, stage
+from tests.integration.postgresql import Server
+
+T = TypeVar("T")
+_numbers = count()
+
+
+@cache
+def server() -> Server:
+    """The server of this test run."""
+    running = Server()
+    atexit.register(running.stop)
+    running.start()
+    return running
+
+
+def new_database() -> str:
+    """The URL of an empty database."""
+    name = f"test_{next(_numbers)}"
+    engine = create_engine(server().url(), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server().url(name)
+
+
+def at_once(function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Awaitable[T]:
+    return maybeDeferred(function, *args, **kwargs)
+
+
+def together(*work: Coroutine[Any, Any, T]) -> "Deferred[list[T]]":
+    return gatherResults([Deferred.fromCoroutine(each) for each in work], consumeErrors=True)
+
+
+class _OnPostgreSQL(contracts_metadata.MetadataContract):
+    def make_metadata_store(self) -> IMetadataStore:
+        return SQLMetadataStore(new_database(), at_once)
+
+
+class PostgreSQLMetadataStoreTests(_OnPostgreSQL, contracts_metadata.MetadataStoreContract):
+    """The promises of every metadata store, kept on PostgreSQL."""
+
+
+class PostgreSQLBlobIndexTests(_OnPostgreSQL, contracts_metadata.BlobIndexContract):
+    """The promises about blobs."""
+
+
+class PostgreSQLRepositoryStoreTests(_OnPostgreSQL, contracts_repositories.RepositoryStoreContract):
+    """The promises about repositories."""
+
+
+class PostgreSQLTagTests(_OnPostgreSQL, contracts_repositories.TagStoreContract):
+    """The promises about tags."""
+
+
+class PostgreSQLAnnouncementsTests(_OnPostgreSQL, contracts_v1.AnnouncementsContract):
+    """The promises about image lists."""
+
+
+class PostgreSQLStagingTests(_OnPostgreSQL, contracts_v1.StagingContract):
+    """The promises about images that are being pushed."""
+
+
+class PostgreSQLCompletionTests(_OnPostgreSQL, contracts_v1.CompletionContract):
+    """The promises about complete images."""
+
+
+class PostgreSQLAccountStoreTests(contracts_accounts.AccountStoreContract):
+    """The promises about accounts."""
+
+    def make_account_store(self) -> IAccountStore:
+        store = SQLMetadataStore(new_database(), at_once)
+        self.addCleanup(lambda: self.now(store.close()))
+        self.now(store.open())
+        return store.accounts
+
+
+class PostgreSQLKeyStoreTests(contracts_accounts.KeyStoreContract):
+    """The promises about keys."""
+
+    def make_key_store(self) -> IKeyStore:
+        store = SQLMetadataStore(new_database(), at_once)
+        self.addCleanup(lambda: self.now(store.close()))
+        self.now(store.open())
+        return store.keys
+
+
+class InterplayTests(TestCase):
+    """What transactions of PostgreSQL that run at once make of each other."""
+
+    async def stores(self, number: int) -> Sequence[SQLMetadataStore]:
+        """Stores with connections of their own to one empty database, opened at once."""
+        self.url = new_database()
+        stores = [SQLMetadataStore(self.url, deferToThread) for _ in range(number)]
+        for store in stores:
+            self.addCleanup(store.close)
+        await together(*[store.open() for store in stores])
+        return stores
+
+    async def test_schema(self) -> None:
+        """Stores that open an empty database at once agree on its schema, which is that of the tables."""
+        await self.stores(4)
+        engine = create_engine(self.url)
+        with engine.connect() as connection:
+            self.assertEqual([], compare_metadata(MigrationContext.configure(connection), metadata))
+        engine.dispose()
+
+    async def test_keys(self) -> None:
+        """Stores that ask for a key at once are given the same."""
+        stores = await self.stores(4)
+        made = [partial(SigningKey, str(number), bytes([number]) * 32, 1.0) for number in range(4)]
+        given = await together(*[store.keys.get("tokens", make) for store, make in zip(stores, made, strict=True)])
+        self.assertEqual([1] * 4, [len(keys) for keys in given])
+        self.assertEqual(1, len({keys[0] for keys in given}))
+
+    async def test_record(self) -> None:
+        """Of objects that are recorded at once under one digest one wins, and all are told which."""
+        stores = await self.stores(4)
+        for turn in range(5):
+            content = b"%d" % turn
+            objects = [some_blob(content, f"generation-{number}") for number in range(4)]
+            recorded = await together(
+                *[store.blobs.record(blob, None, 1.0) for store, blob in zip(stores, objects, strict=True)]
+            )
+            self.assertEqual({await stores[0].blobs.find(objects[0].digest)}, set(recorded))
+
+    async def test_create_repository(self) -> None:
+        """A repository that is created by several at once is created once."""
+        stores = await self.stores(4)
+        records = await together(
+            *[
+                store.repositories.create(RepositoryName("busybox"), f"user-{number}", 1.0)
+                for number, store in enumerate(stores)
+            ]
+        )
+        self.assertEqual(1, len(set(records)))
+
+    async def test_create_account(self) -> None:
+        """An account that is created by several at once belongs to one of them."""
+        stores = await self.stores(4)
+
+        async def create(store: SQLMetadataStore, password_hash: str) -> bool:
+            try:
+                await store.accounts.create("alice", password_hash, "", admin=False, now=1.0)
+            except AccountExists:
+                return False
+            return True
+
+        created = await together(*[create(store, str(number)) for number, store in enumerate(stores)])
+        self.assertEqual(1, sum(created))
+        self.assertEqual(str(created.index(True)), (await stores[0].accounts.get("alice")).password_hash)
+
+    async def test_complete(self) -> None:
+        """A pusher who completes an image from several scopes at once has one image, and all are given it."""
+        stores = await self.stores(2)
+        for number in range(5):
+            scopes = [PushScope(None, "alice"), PushScope(RepositoryName("busybox"), "alice")]
+            layers = [
+                await stage(stores[0], scope, some_json(some_id(number), comment=str(scope.repository)))
+                for scope in scopes
+            ]
+            images = await together(
+                *[
+                    store.images.complete(layer, some_id(number), scope, [], 2.0)
+                    for store, layer, scope in zip(stores, layers, scopes, strict=True)
+                ]
+            )
+            self.assertEqual(images[0], images[1])
+
+    async def test_announce(self) -> None:
+        """Several who complete images in one repository at once all find theirs in its list."""
+        stores = await self.stores(4)
+        name = RepositoryName("busybox")
+        await stores[0].repositories.create(name, None, 1.0)
+        scope = PushScope(name, None)
+        layers = [await stage(stores[0], scope, some_json(some_id(number))) for number in range(8)]
+        await together(
+            *[
+                stores[number % 4].images.complete(layer, some_id(number), scope, [name], 2.0)
+                for number, layer in enumerate(layers)
+            ]
+        )
+        listed = await stores[0].images.list_images(name)
+        self.assertEqual({some_id(number) for number in range(8)}, {image.image_id for image in listed})
+
+    async def test_is_recorded_waits(self) -> None:
+        """Whether an object is recorded is answered when the transaction that may be recording it has ended."""
+        (store,) = await self.stores(1)
+        engine = create_engine(self.url)
+        for end in ("commit", "rollback"):
+            blob = some_blob(end.encode())
+            with engine.connect() as connection:
+                values = {"digest": str(blob.digest), "generation": blob.generation, "size": 5, "leased_until": 1.0}
+                connection.execute(insert(blobs), values)
+                answer = Deferred.fromCoroutine(store.blobs.is_recorded(blob))
+                # Only when the server says that somebody waits is the question known to have been asked.
+                await deferToThread(_until_somebody_waits, self.url)
+                self.assertFalse(answer.called)
+                getattr(connection, end)()
+            self.assertEqual(end == "commit", await answer)
+        engine.dispose()
+        self.assertFalse(await store.blobs.is_recorded(some_blob(b"rollback")))
+
+    async def test_restart(self) -> None:
+        """A server that was restarted is used again at once, though every connection of the pool was cut."""
+        stores = await self.stores(1)
+        await together(*[stores[0].check() for _ in range(4)])
+        await deferToThread(server().restart)
+        created = await stores[0].repositories.create(RepositoryName("busybox"), None, 1.0)
+        self.assertEqual(created, await stores[0].repositories.get(RepositoryName("busybox")))
+
+    async def test_unreachable(self) -> None:
+        """A server that is not there makes the store unavailable."""
+        store = SQLMetadataStore(f"postgresql+psycopg://dockreg@/postgres?host={self.mktemp()}", deferToThread)
+        try:
+            await store.open()
+        except StoreUnavailable as problem:
+            self.assertEqual("the metadata store does not answer now", problem.reason)
+        else:
+            self.fail("it was opened")
+
+
+def _until_somebody_waits(url: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with engine.connect() as connection:
+        for _ in range(2000):
+            if connection.execute(waiting).scalar_one():
+                break
+            connection.execute(text("SELECT pg_sleep(0.005)"))
+    engine.dispose()

@@ -1,0 +1,215 @@
+"""Who is refused what, and how: every route of the table, for several callers and policies."""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dockreg.model.access import PUBLIC, Action, On, Right
+from dockreg.web.exchange import Role
+from dockreg.web.routes import Route, routes
+from tests.processes import Daemon
+
+IMAGE = "a" * 64
+PARTS = {"repository:repository": "joe/app", "image_id": IMAGE, "tag": "latest", "account": "joe"}
+
+
+class Anything:
+    """Has every attribute."""
+
+    def __getattr__(self, name: str) -> "Anything":
+        return self
+
+
+def all_routes() -> list[Route]:
+    """The whole table of a standalone registry."""
+    doors: Any = Anything()
+    doors.role = Role.STANDALONE
+    return list(routes(doors))
+
+
+def path_of(route: Route) -> str:
+    """A path that the route serves."""
+    return re.sub(r"<([^>]+)>", lambda match: PARTS[match.group(1)], route.rule)
+
+
+def basic(name: str, password: str) -> dict[str, str]:
+    """The header of Basic credentials."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
+class RefusalTests(SynchronousTestCase):
+    """What the gate says."""
+
+    def start(self, anonymous: str) -> Daemon:
+        daemon = Daemon(Path(self.mktemp()).absolute(), config=f'[auth]\nanonymous = "{anonymous}"\n')
+        daemon.start()
+        self.addCleanup(daemon.kill)
+        for name in ("joe_1", "jane"):
+            body = json.dumps({"username": name, "password": f"secret of {name}", "email": "", "auth": ""}).encode()
+            self.assertEqual(201, daemon.request("POST", "/v1/users/", body)[0])
+        return daemon
+
+    def test_table(self) -> None:
+        """Each route says which right it needs; only what must be open is open to everybody."""
+        public = {(route.method, route.rule) for route in all_routes() if route.needs is PUBLIC}
+        self.assertEqual(
+            {
+                ("GET", "/"), ("GET", "/_ping"), ("GET", "/v1/_ping"), ("GET", "/_status"), ("GET", "/v1/_status"),
+                ("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/v1/users/"),
+            },
+            public,
+        )  # fmt: skip
+        for route in all_routes():
+            if isinstance(route.needs, Right) and route.method != "GET":
+                self.assertIsNot(Action.PULL, route.needs.action) if route.endpoint != "v1-auth" else None
+
+    def test_endpoints_are_unique(self) -> None:
+        """Klein would silently serve one of two routes that have one endpoint."""
+        names = [route.endpoint for route in all_routes()]
+        self.assertEqual(sorted(set(names)), sorted(names))
+
+    def test_closed_registry(self) -> None:
+        """Where anonymous may nothing, every route with a right answers 401, both challenges, and nothing else."""
+        daemon = self.start("none")
+        for route in all_routes():
+            if route.needs is PUBLIC:
+                continue
+            for headers in ({}, {"Authorization": "Basic Og=="}, {"Authorization": "Token"}):
+                status, body, answered = daemon.request(route.method, path_of(route), b"", headers)
+                self.assertEqual(401, status, (route, headers, body))
+                self.assertEqual(["error"], list(json.loads(body)))
+                self.assertIn("Basic realm=", answered["www-authenticate"])
+                self.assertIn("Token", answered["www-authenticate"])
+
+    def test_wrong_credentials(self) -> None:
+        """Wrong credentials are refused everywhere but on public routes, on an open registry too."""
+        daemon = self.start("push")
+        wrong = (
+            basic("jane", "wrong"), basic("nobody", "secret"), {"Authorization": "Basic !"}, {"Authorization": "Basic YQ=="},
+            {"Authorization": "Token nonsense"}, {"Authorization": "Bearer x"},
+            {"Authorization": 'Token signature=abc,repository="joe/app",access=write'},
+        )  # fmt: skip
+        for route in all_routes():
+            status = 401 if route.needs is not PUBLIC else None
+            for headers in wrong:
+                answered = daemon.request(route.method, path_of(route), b"", headers)[0]
+                if status is not None:
+                    self.assertEqual(status, answered, (route, headers))
+                else:
+                    self.assertNotEqual(401, answered, (route, headers))
+
+    def test_anonymous_pull(self) -> None:
+        """Where anonymous may only pull, what is absent is 404 to read and 401 to write."""
+        daemon = self.start("pull")
+        for route in all_routes():
+            if not isinstance(route.needs, Right) or route.needs.on not in (On.REPOSITORY, On.IMAGE):
+                continue
+            status = daemon.request(route.method, path_of(route), b"")[0]
+            if route.needs.action is Action.PULL:
+                # "json" has defaults for whatever is not known.
+                self.assertIn(
+                    status,
+                    (200,) if route.endpoint in ("v1-tag-json", "v1-latest-json", "v1-layer-access") else (404,),
+                    route,
+                )
+            else:
+                self.assertEqual(401, status, route)
+
+    def test_private_repository(self) -> None:
+        """A private repository looks absent to all but its owner, and is not found by a search."""
+        daemon = self.start("pull")
+        owner, other = basic("joe_1", "secret of joe_1"), basic("jane", "secret of jane")
+        self.assertEqual(200, daemon.request("PUT", "/v1/repositories/joe_1/app/", b"[]", owner)[0])
+        private = b'{"access": "private"}'
+        properties = "/v1/repositories/joe_1/app/properties"
+        self.assertEqual(403, daemon.request("PUT", properties, private, other)[0])
+        self.assertEqual(200, daemon.request("PUT", properties, private, owner)[0])
+        self.assertEqual({"access": "private"}, json.loads(daemon.request("GET", properties, headers=owner)[1]))
+        for path in ("images", "tags", "properties"):
+            url = f"/v1/repositories/joe_1/app/{path}"
+            self.assertEqual(200, daemon.request("GET", url, headers=owner)[0])
+            hidden = daemon.request("GET", url, headers=other)
+            absent = daemon.request("GET", f"/v1/repositories/joe_1/none/{path}", headers=other)
+            self.assertEqual(404, hidden[0])
+            self.assertEqual(absent[0], hidden[0])
+            self.assertEqual(absent[1].replace(b"none", b"app"), hidden[1])
+            self.assertEqual(401, daemon.request("GET", url)[0])
+        for headers, expected in ((owner, ["joe_1/app"]), (other, []), ({}, [])):
+            found = json.loads(daemon.request("GET", "/v1/search?q=app", headers=headers)[1])
+            self.assertEqual(expected, [result["name"] for result in found["results"]])
+
+    def test_strangers(self) -> None:
+        """Where strangers can make themselves accounts, these change nothing that somebody else owns."""
+        daemon = self.start("pull")
+        owner, stranger = basic("joe_1", "secret of joe_1"), basic("jane", "secret of jane")
+        path = "/v1/repositories/joe_1/app"
+        self.assertEqual(200, daemon.request("PUT", f"{path}/", b"[]", owner)[0])
+        for method, url, body in (
+            ("PUT", f"{path}/", b"[]"), ("PUT", f"{path}/tags/x", json.dumps(IMAGE).encode()), ("DELETE", f"{path}/", None),
+            ("PUT", f"{path}/images", b"[]"), ("DELETE", f"{path}/tags", None),
+        ):  # fmt: skip
+            self.assertEqual(403, daemon.request(method, url, body, stranger)[0], (method, url))
+        self.assertEqual(200, daemon.request("GET", f"{path}/images", headers=stranger)[0])
+        self.assertEqual(200, daemon.request("PUT", "/v1/repositories/jane/app/", b"[]", stranger)[0])
+
+    def test_colleagues(self) -> None:
+        """Where accounts are given, whoever has one pushes to every repository that is not private."""
+        daemon = self.start("pull")
+        daemon.stop()
+        daemon.configure('[auth]\nanonymous = "pull"\nregistration = "closed"\n')
+        daemon.start()
+        owner, colleague = basic("joe_1", "secret of joe_1"), basic("jane", "secret of jane")
+        for headers in (owner, colleague):
+            self.assertEqual(200, daemon.request("PUT", "/v1/repositories/joe_1/app/", b"[]", headers)[0])
+
+    def test_token_is_a_ceiling(self) -> None:
+        """A token opens its repository, for what it says; it opens no other one, whoever its bearer is."""
+        daemon = self.start("pull")
+        owner = basic("joe_1", "secret of joe_1")
+        self.assertEqual(200, daemon.request("PUT", "/v1/repositories/joe_1/other/", b"[]", owner)[0])
+        write = daemon.request("PUT", "/v1/repositories/joe_1/app/", b"[]", owner)[2]["x-docker-token"]
+        read = daemon.request("GET", "/v1/repositories/joe_1/app/images", headers=owner)[2]["x-docker-token"]
+        tag = json.dumps(IMAGE).encode()
+        for token, path, method, expected in (
+            (write, "joe_1/app/tags/x", "PUT", 404), (read, "joe_1/app/tags/x", "PUT", 403),
+            (write, "joe_1/app/tags", "GET", 200), (read, "joe_1/app/tags", "GET", 200),
+            (write, "joe_1/other/tags/x", "PUT", 404), (write, "joe_1/other/tags", "GET", 404),
+            (write, "joe_1/app/", "DELETE", 403), (read, "joe_1/app/", "DELETE", 403),
+        ):  # fmt: skip
+            for spelling in (
+                f"Token {token}",
+                f"Token Token {token}",
+                f"token {token},{token}",
+                f"Token {token}, {token}",
+            ):
+                headers = {"Authorization": spelling}
+                body = tag if method == "PUT" else None
+                answered = daemon.request(method, f"/v1/repositories/{path}", body, headers)
+                self.assertEqual(expected, answered[0], (path, method, spelling, answered))
+
+    def test_disabled_account(self) -> None:
+        """The token of an account dies with the account."""
+        daemon = self.start("none")
+        owner = basic("joe_1", "secret of joe_1")
+        token = daemon.request("PUT", "/v1/repositories/joe_1/app/", b"[]", owner)[2]["x-docker-token"]
+        headers = {"Authorization": f"Token {token}"}
+        self.assertEqual(200, daemon.request("GET", "/v1/repositories/joe_1/app/tags", headers=headers)[0])
+        self.assertEqual(0, daemon.command("user", "disable", "joe_1"))
+        self.assertIn(daemon.request("GET", "/v1/repositories/joe_1/app/tags", headers=headers)[0], (401, 403))
+        self.assertEqual(403, daemon.request("GET", "/v1/users/", headers=owner)[0])
+        self.assertEqual(401, daemon.request("GET", "/v1/users/", headers=basic("joe_1", "wrong"))[0])
+
+    def test_changed_password(self) -> None:
+        """A changed password ends the old one at once, remembered or not."""
+        daemon = self.start("none")
+        old, new = basic("jane", "secret of jane"), basic("jane", "another one")
+        self.assertEqual(200, daemon.request("GET", "/v1/users/", headers=old)[0])
+        body = b'{"password": "another one"}'
+        self.assertEqual(403, daemon.request("PUT", "/v1/users/joe_1/", body, old)[0])
+        self.assertEqual(204, daemon.request("PUT", "/v1/users/jane/", body, old)[0])
+        self.assertEqual(401, daemon.request("GET", "/v1/users/", headers=old)[0])
+        self.assertEqual(200, daemon.request("GET", "/v1/users/", headers=new)[0])

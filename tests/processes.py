@@ -1,0 +1,110 @@
+"""The daemon as a process of its own, started the way its users start it."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time  # noqa: TID251  # a real process starts in real time
+from pathlib import Path
+
+_START_SECONDS = 30.0
+
+
+class Daemon:
+    """``twistd dockreg`` on a free port of 127.0.0.1, with its data in ``folder``."""
+
+    def __init__(self, folder: Path, *options: str, config: str = "") -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.port = free_port()
+        self._options = options
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config = folder / "dockreg.toml"
+        self.configure(config)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, config: str) -> None:
+        """Replace the configuration file; it counts from the next start on."""
+        self._config.write_text(config)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        command = [
+            str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile=", "dockreg",
+            f"--config={self._config}", f"--data-dir={self.data}",
+            f"--listen=tcp:{self.port}:interface=127.0.0.1", *self._options,
+        ]  # fmt: skip
+        with (self.folder / "daemon.log").open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError("the daemon did not start:\n" + self.log())
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        try:
+            return self.request("GET", "/v1/_ping")[0] == 200
+        except OSError:
+            return False
+
+    def log(self) -> str:
+        """What it has printed so far."""
+        return (self.folder / "daemon.log").read_text(errors="replace")
+
+    def kill(self) -> None:
+        """``kill -9``; harmless when it is not running."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """Stop in an orderly way; return the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            os.kill(self._process.pid, number)
+        status = self._process.wait(timeout=60)
+        self._process = None
+        return status
+
+    def command(self, *arguments: str, text: str = "") -> int:
+        """Run ``dockreg`` with the configuration of this daemon; return its exit status."""
+        program = [sys.executable, "-c", "from dockreg.cli.command import main; main()"]
+        options = [f"--config={self._config}", f"--data-dir={self.data}"]
+        done = subprocess.run(
+            [*program, *arguments, *options], input=text.encode(), capture_output=True, timeout=60, check=False
+        )
+        return done.returncode
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes, dict[str, str]]:
+        """One request on a connection of its own: status, body, headers with lowercase names."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            content = response.read()
+            names = {name.lower() for name, _ in response.getheaders()}
+            return response.status, content, {name: ", ".join(response.headers.get_all(name, [])) for name in names}
+        finally:
+            connection.close()
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = probe.getsockname()[1]
+        assert isinstance(number, int)
+        return number

@@ -1,0 +1,1 @@
+"""Tests of the whole daemon that take minutes: killing it, and loading it with gigabytes."""

@@ -1,0 +1,1 @@
+"""Tests without sockets, sleep or a global reactor."""

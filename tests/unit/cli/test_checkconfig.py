@@ -1,0 +1,149 @@
+"""Tests of looking at a configuration."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from dockreg.cli.checkconfig import check, shown_settings
+from dockreg.config import Config, ConfigError, read_config
+
+
+class CheckTests(SynchronousTestCase):
+    """What the configuration names is looked at, and nothing is made."""
+
+    def config(self, text: str = "", folder: str | None = None) -> Config:
+        return read_config(f'data_dir = "{folder or Path(self.mktemp()).absolute()}"\n{text}')
+
+    def refused(self, config: Config) -> ConfigError:
+        error = self.assertRaises(ConfigError, check, config, MemoryReactorClock())
+        assert isinstance(error, ConfigError)
+        return error
+
+    def test_nothing_is_made(self) -> None:
+        """A folder that can be made is all right, and is not made."""
+        config = self.config()
+        check(config, MemoryReactorClock())
+        self.assertFalse(config.data_dir.exists())
+
+    def test_folder(self) -> None:
+        """A data folder that is a file, or lies in one, is refused."""
+        path = Path(self.mktemp()).absolute()
+        path.write_bytes(b"")
+        for folder in (path, path / "below"):
+            with self.subTest(folder=folder):
+                self.assertEqual("data_dir", self.refused(self.config(folder=str(folder))).key)
+
+    def test_blob_folder(self) -> None:
+        """So is such a folder of blobs."""
+        path = Path(self.mktemp()).absolute()
+        path.write_bytes(b"")
+        self.assertEqual("blobs.folder", self.refused(self.config(f'[blobs]\nfolder = "{path}"')).key)
+
+    def test_providers(self) -> None:
+        """A provider that can not be imported is named by its key."""
+        cases = {
+            "metadata.provider": '[metadata]\nprovider = "nowhere.at.all"',
+            "blobs.provider": '[blobs]\nprovider = "dockreg.config.NothingOfTheKind"',
+            "auth.checkers": '[auth]\ncheckers = ["nowhere.at.all"]',
+            "auth.authorizer": '[auth]\nauthorizer = "nowhere.at.all"',
+        }
+        for key, text in cases.items():
+            with self.subTest(key=key):
+                self.assertEqual(key, self.refused(self.config(text)).key)
+
+    def test_endpoints(self) -> None:
+        """An endpoint that is none is refused; sockets of systemd are not looked for."""
+        self.assertEqual("listen", self.refused(self.config('listen = ["nonsense:1"]')).key)
+        self.assertEqual("metrics.listen", self.refused(self.config('[metrics]\nlisten = ["tcp:x:y"]')).key)
+        check(self.config('listen = ["systemd:domain=INET:name=dockreg"]'), MemoryReactorClock())
+
+    def test_reach(self) -> None:
+        """While everybody may push, an endpoint that says that others can reach it is refused as at the start."""
+        for endpoint in (
+            "tcp:5000",
+            "tcp:5000:interface=0.0.0.0",
+            "tcp:port=5000:interface=192.0.2.1",
+            "tcp:5000:interface=\\\\:\\\\:",
+            "tcp6:5000",
+            f"tls:{self.mktemp()}",
+            "haproxy:tcp:5000",
+        ):
+            with self.subTest(endpoint=endpoint):
+                settings = f'listen = ["tcp:5000:interface=127.0.0.1", "{endpoint}"]'
+                error = self.refused(self.config(settings))
+                self.assertEqual("listen", error.key)
+                self.assertIn("everybody may push", error.reason)
+                for more in ("allow_unauthenticated = true", 'auth.anonymous = "pull"', 'auth.anonymous = "none"'):
+                    check(self.config(f"{settings}\n{more}"), MemoryReactorClock())
+
+    def test_reach_over_tls(self) -> None:
+        """So is an endpoint with a certificate."""
+        both = Path(self.mktemp()).absolute()
+        both.write_bytes(_certificate())
+        error = self.refused(self.config(f'listen = ["ssl:5000:privateKey={both}:certKey={both}"]'))
+        self.assertIn("everybody may push", error.reason)
+        check(self.config(f'listen = ["ssl:5000:privateKey={both}:interface=127.0.0.1"]'), MemoryReactorClock())
+
+    def test_not_reached(self) -> None:
+        """What others can not reach, and what is known only when it is bound, is no mistake; nothing is opened."""
+        for endpoint in (
+            "tcp:5000:interface=127.0.0.1",
+            "tcp6:5000:interface=\\\\:\\\\:1",
+            "haproxy:tcp:5000:interface=127.0.0.1",
+            "tcp:5000:interface=localhost",
+            "unix:/run/dockreg/http.socket",
+            "systemd:domain=INET:name=dockreg",
+            "haproxy:systemd:domain=INET:name=dockreg",
+        ):
+            with self.subTest(endpoint=endpoint):
+                reactor = MemoryReactorClock()
+                check(self.config(f'listen = ["{endpoint}"]'), reactor)
+                self.assertEqual(([], [], []), (reactor.tcpServers, reactor.sslServers, reactor.unixServers))
+
+    def test_figures_elsewhere(self) -> None:
+        """The listener of the figures may be reached by others, for nobody can push there."""
+        check(self.config('[metrics]\nlisten = ["tcp:5001"]'), MemoryReactorClock())
+
+
+def _certificate() -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry")])
+    begin = datetime(2020, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin + timedelta(days=30_000))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return builder.sign(key, SHA256()).public_bytes(serialization.Encoding.PEM) + key.private_bytes(*form)
+
+
+class ShownSettingsTests(SynchronousTestCase):
+    """What is shown of a configuration."""
+
+    def test_as_in_the_file(self) -> None:
+        """Every setting is shown by its key, in values that JSON has."""
+        shown = json.loads(json.dumps(shown_settings(Config())))
+        self.assertEqual("push", shown["auth"]["anonymous"])
+        self.assertEqual(["tcp:5000:interface=127.0.0.1"], shown["listen"])
+        self.assertEqual("sqlite:///dockreg-data/metadata.sqlite3", shown["metadata"]["url"])
+
+    def test_secrets(self) -> None:
+        """No password is shown, wherever a URL holds it, and no option of somebody else's provider."""
+        secret = "v3ry:s3cret"
+        for url in (
+            f"postgresql+psycopg://joe:{secret}@db/registry",
+            f"postgresql+psycopg:///registry?user=joe&password={secret}",
+        ):
+            with self.subTest(url=url):
+                text = json.dumps(shown_settings(read_config(f'[metadata]\nurl = "{url}"')))
+                self.assertNotIn("s3cret", text)
+                self.assertIn("registry", text)
+        text = f'[blobs]\nprovider = "a.b"\n[blobs.options]\nkey = "{secret}"'
+        shown = shown_settings(read_config(text))["blobs"]["options"]
+        self.assertEqual(["key"], list(shown))
+        self.assertNotIn("s3cret", json.dumps(shown))

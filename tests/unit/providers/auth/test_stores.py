@@ -1,0 +1,37 @@
+"""The stores that authentication asks: what the tests use in memory keeps the promises of the one in SQL."""
+
+from dockreg.interfaces import IAccountStore, IKeyStore
+from dockreg.model.accounts import SigningKey
+from dockreg.testing import contracts_accounts
+from dockreg.testing.accountstores import MemoryAccountStore, MemoryKeyStore
+from tests.unit.providers.auth.support import open_store
+
+
+class MemoryAccountStoreTests(contracts_accounts.AccountStoreContract):
+    def make_account_store(self) -> IAccountStore:
+        return MemoryAccountStore()
+
+
+class SQLAccountStoreTests(contracts_accounts.AccountStoreContract):
+    def make_account_store(self) -> IAccountStore:
+        return open_store(self).accounts
+
+
+class MemoryKeyStoreTests(contracts_accounts.KeyStoreContract):
+    def make_key_store(self) -> IKeyStore:
+        return MemoryKeyStore()
+
+    def test_rotation(self) -> None:
+        """A key that was added comes first, and one that was retired is gone."""
+        store = MemoryKeyStore()
+        old, new = (SigningKey(name, b"x" * 32, 1.0) for name in ("old", "new"))
+        self.now(store.get("a", lambda: old))
+        store.rotate("a", new)
+        self.assertEqual([new, old], list(self.now(store.get("a", lambda: old))))
+        store.retire("a", "old")
+        self.assertEqual([new], list(self.now(store.get("a", lambda: old))))
+
+
+class SQLKeyStoreTests(contracts_accounts.KeyStoreContract):
+    def make_key_store(self) -> IKeyStore:
+        return open_store(self).keys

@@ -1,0 +1,269 @@
+"""Tests of :mod:`dockreg.config`."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from dockreg.config import TABLES, Config, ConfigError, HTTPSettings, load_config, read_config
+from dockreg.web.limits import Limits
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+#: What is wrong, the key that the message names, and a part of what it says.
+BAD = [
+    ("listen = 5000", "listen", "list of texts"),
+    ("listen = []", "listen", "at least one"),
+    ('listen = ["tcp:1", 2]', "listen", "list of texts"),
+    ("data_dir = 1", "data_dir", "folder"),
+    ('data_dir = ""', "data_dir", "folder"),
+    ('role = "hub"', "role", "standalone, index, registry"),
+    ('role = "registry"', "index.url", "must name the index"),
+    ('[index]\nurl = "https://index"', "index.url", "no effect unless role is registry"),
+    ('role = "index"\n[index]\nurl = "https://index"', "index.url", "no effect unless role is registry"),
+    ("[index]\ncache_seconds = 5", "index.cache_seconds", "no effect unless role is registry"),
+    ('role = "registry"\n[index]\nurl = "ftp://index"', "index.url", "http"),
+    ('role = "registry"\n[index]\nurl = "http://me@index"', "index.url", "user name"),
+    ("allow_unauthenticated = 1", "allow_unauthenticated", "true or false"),
+    ("grace_seconds = -1", "grace_seconds", "0 or more"),
+    ("grace_seconds = nan", "grace_seconds", "0 or more"),
+    ("grace_seconds = inf", "grace_seconds", "0 or more"),
+    ('grace_seconds = "30"', "grace_seconds", "number of seconds"),
+    ("grace_seconds = true", "grace_seconds", "number of seconds"),
+    ("http = 1", "http", "[http]"),
+    ("[http]\nheader_second = 1", "http.header_second", "no such key"),
+    ("[http]\nheader_bytes = 10.5", "http.header_bytes", "whole number"),
+    ("[htpp]\nheader_seconds = 1", "htpp", "no such key"),
+    ('[v1]\nendpoints = ["a b"]', "v1.endpoints", "'a b'"),
+    ('[v1]\nendpoints = ["http://a"]', "v1.endpoints", "host:port"),
+    ('[http]\nexempt_addresses = ["localhost"]', "http.exempt_addresses", "'localhost' is no IP address"),
+    ('[http]\nexempt_addresses = ["10.0.0.0/8"]', "http.exempt_addresses", "networks"),
+    ("[http]\nminimum_rate = 0\nrate_window_seconds = 5", "http.rate_window_seconds", "minimum_rate is 0"),
+    ("[v1]\nmax_ancestry = 0", "v1.max_ancestry", "1 or more"),
+    ("[v1]\nmax_uncompressed_bytes = 0", "v1.max_uncompressed_bytes", "1 or more"),
+    ("[v1]\nmax_layer_entries = 0", "v1.max_layer_entries", "1 or more"),
+    ('[auth]\nanonymous = "admin"', "auth.anonymous", "push, pull, none"),
+    ("[auth]\nremember_seconds = 61", "auth.remember_seconds", "60 or less"),
+    ("[auth]\nhash_workers = true", "auth.hash_workers", "whole number"),
+    ('[auth]\ncheckers = ["ldap"]', "auth.checkers", "dotted path"),
+    ('[auth]\nauthorizer = "rules"', "auth.authorizer", "dotted path"),
+    ('[auth]\ncheckers = ["a.b", "accounts"]', "auth.registration", "strangers take names"),
+    ('role = "index"\n[auth]\ncheckers = []', "auth.checkers", "must not be empty"),
+    ('[auth]\nauthorizer = "a.b"\nanonymous = "none"', "auth.anonymous", "no effect beside auth.authorizer"),
+    ("[auth]\ncheckers = ['a.b']\nremember_seconds = 5", "auth.remember_seconds", "unless auth.checkers has"),
+    ('allow_unauthenticated = true\n[auth]\nanonymous = "pull"', "allow_unauthenticated", "unless everybody may push"),
+    ('allow_unauthenticated = true\n[auth]\nauthorizer = "a.b"', "allow_unauthenticated", "unless everybody may push"),
+    ('[metadata]\nprovider = "mysql"', "metadata.provider", "dotted path"),
+    ('[metadata]\nprovider = "a.b"\nurl = "sqlite:///x"', "metadata.url", "another provider than sql"),
+    ("[metadata.options]\na = 1", "metadata.options", "other providers"),
+    ("[metadata]\noptions = 1", "metadata.options", "table"),
+    ("[blobs.options]\na = 1", "blobs.options", "other providers"),
+    ('[blobs]\nprovider = "a..b"', "blobs.provider", "dotted path"),
+    ('[blobs]\nprovider = "a.b"\nfolder = "x"', "blobs.folder", "another provider than files"),
+    ("[log]\naccess = 1", "log.access", "text"),
+    ('[metrics]\nlisten = "tcp:1"', "metrics.listen", "list of texts"),
+]
+
+#: What has no effect in a role, each with another value than its default.
+IDLE = {
+    "registry": [
+        "allow_unauthenticated = true",
+        'auth.anonymous = "none"',
+        'auth.registration = "closed"',
+        'auth.checkers = ["accounts", "a.b"]',
+        'auth.authorizer = "a.b"',
+        "auth.token_seconds = 60",
+        "auth.remember_seconds = 5",
+        "auth.hash_workers = 4",
+        "auth.hash_queue = 4",
+        'v1.endpoints = ["registry.example"]',
+        "v1.max_list_entries = 5",
+        "v1.announcement_seconds = 60",
+    ],
+    "index": [
+        "v1.max_json_bytes = 2048",
+        "v1.max_layer_bytes = 2048",
+        "v1.max_uncompressed_bytes = 2048",
+        "v1.max_layer_entries = 5",
+        "v1.staging_seconds = 60",
+        "v1.announcement_seconds = 60",
+        "v1.lease_seconds = 60",
+        "v1.max_ancestry = 5",
+    ],
+}
+
+
+class ReadConfigTests(SynchronousTestCase):
+    """:func:`dockreg.config.read_config`."""
+
+    def test_empty(self) -> None:
+        """An empty file is the default configuration."""
+        self.assertEqual(Config(), read_config(""))
+
+    def test_example(self) -> None:
+        """The example shows every key of every table, each with its default."""
+        text = (_ROOT / "etc" / "dockreg.toml").read_text(encoding="utf-8")
+        self.assertEqual(Config(), read_config(text))
+        document = tomllib.loads(text)
+        self.assertEqual({each.name for each in attrs.fields(Config)}, set(document))
+        for name, kind in TABLES.items():
+            self.assertEqual({each.name for each in attrs.fields(kind)}, set(document[name]))
+
+    def test_documented(self) -> None:
+        """The documentation has every key of every table, each with its default, and no other."""
+        text = (_ROOT / "docs" / "configuration.rst").read_text(encoding="utf-8")
+        tables = re.split(r"^\[(\w+)\]\n-+\n", text, flags=re.MULTILINE)
+        lines = ["".join(_documented(tables[0]))]
+        for name, section in zip(tables[1::2], tables[2::2], strict=True):
+            lines += [f"[{name}]\n", *_documented(section)]
+        documented = tomllib.loads("".join(lines))
+        self.assertEqual(Config(), read_config("".join(lines)))
+        self.assertEqual({each.name for each in attrs.fields(Config)}, set(documented))
+        for name, kind in TABLES.items():
+            self.assertEqual({each.name for each in attrs.fields(kind)}, set(documented[name]))
+
+    def test_limits_of_connections(self) -> None:
+        """What can be set under ``[http]`` are the limits of the web layer, with the same defaults."""
+        settings = attrs.asdict(HTTPSettings())
+        settings["exempt_addresses"] = frozenset(settings["exempt_addresses"])
+        self.assertEqual(attrs.asdict(Limits()), settings)
+
+    def test_bad(self) -> None:
+        """A mistake is told with its file, its key and what to change."""
+        for text, key, part in BAD:
+            error = self.assertRaises(ConfigError, read_config, text, "/etc/d.toml")
+            self.assertEqual(("/etc/d.toml", key), (error.file, error.key), text)
+            self.assertIn(part, str(error), text)
+            self.assertTrue(str(error).startswith(f"/etc/d.toml: {key}: "), text)
+
+    def test_idle(self) -> None:
+        """A value that would have no effect in the role is refused by its key; the default of the same key is not."""
+        for role, lines in IDLE.items():
+            top = f'role = "{role}"\n' + ('index.url = "https://index"\n' if role == "registry" else "")
+            for line in lines:
+                key = line.partition(" ")[0]
+                error = self.assertRaises(ConfigError, read_config, top + line)
+                self.assertEqual(key, error.key)
+                self.assertIn("has no effect", error.reason)
+                table, _, name = key.rpartition(".")
+                default = getattr(getattr(Config(), table) if table else Config(), name)
+                read_config(f"{top}{key} = {_toml(default)}")
+
+    def test_roles(self) -> None:
+        """What has an effect in a role can be set there."""
+        read_config('role = "registry"\nindex.url = "https://index"\nindex.cache_seconds = 5\nv1.max_layer_bytes = 5')
+        read_config('role = "index"\nauth.anonymous = "pull"\nv1.endpoints = ["r"]\nv1.max_list_entries = 5')
+        read_config('auth.anonymous = "none"\nv1.endpoints = ["r"]\nv1.max_ancestry = 5\nv1.announcement_seconds = 60')
+
+    def test_example_in_each_role(self) -> None:
+        """The example with another role is a configuration too, although it shows keys without effect there."""
+        text = (_ROOT / "etc" / "dockreg.toml").read_text(encoding="utf-8")
+        index = text.replace('role = "standalone"', 'role = "index"')
+        registry = text.replace('role = "standalone"', 'role = "registry"').replace('url = ""', 'url = "http://i"', 1)
+        self.assertEqual(("index", "registry"), (read_config(index).role, read_config(registry).role))
+
+    def test_proxies(self) -> None:
+        """Addresses of both kinds are addresses of proxies."""
+        config = read_config('http.exempt_addresses = ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"]')
+        self.assertEqual(3, len(config.http.exempt_addresses))
+
+    def test_every_key_is_checked(self) -> None:
+        """No key takes a value of any type."""
+        for name, kind in {"": Config, **TABLES}.items():
+            for each in attrs.fields(kind):
+                text = (f"[{name}]\n" if name else "") + f"{each.name} = 2026-11-23"
+                error = self.assertRaises(ConfigError, read_config, text)
+                self.assertEqual(f"{name}.{each.name}".lstrip("."), error.key)
+
+    def test_not_toml(self) -> None:
+        """A file that is no TOML is told with the place of the mistake."""
+        error = self.assertRaises(ConfigError, read_config, "a = = 1", "/etc/d.toml")
+        self.assertIn("/etc/d.toml: not TOML: ", str(error))
+        self.assertIn("line 1", str(error))
+
+    @given(st.text(max_size=60))
+    def test_any_text(self, text: str) -> None:
+        """Whatever the file holds, the outcome is a configuration or a sentence."""
+        try:
+            read_config(text)
+        except ConfigError as error:
+            self.assertNotEqual("", str(error))
+
+    def test_secrets(self) -> None:
+        """The representation of a configuration shows no database password."""
+        config = read_config('[metadata]\nurl = "postgresql+psycopg://dockreg:sesame@db/dockreg"')
+        self.assertNotIn("sesame", repr(config))
+
+    def test_third_party(self) -> None:
+        """A provider named by a dotted path may have options."""
+        config = read_config('[blobs]\nprovider = "acme.blobs:Store"\n[blobs.options]\nbucket = "b"')
+        self.assertEqual({"bucket": "b"}, config.blobs.options)
+
+
+def _documented(section: str) -> list[str]:
+    # A key is a line of its own; its text ends with its default.
+    found = re.findall(r"^``(\w+)``\n(?:  .*\n)*?  Default: ``(.*)``\.$", section, re.MULTILINE)
+    assert len(found) == len(re.findall(r"^``\w+``$", section, re.MULTILINE)), section
+    return [f"{key} = {value}\n" for key, value in found]
+
+
+def _toml(value: object) -> str:
+    # JSON spells all values that are asked for here as TOML does.
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+class LoadConfigTests(SynchronousTestCase):
+    """:func:`dockreg.config.load_config`."""
+
+    def write(self, text: str) -> str:
+        """A file that holds ``text``."""
+        path = Path(self.mktemp())
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    def test_no_file(self) -> None:
+        """Without a file all is at its default, below the working directory."""
+        self.assertEqual(Config(data_dir=Path.cwd() / "dockreg-data"), load_config(None))
+
+    def test_missing_file(self) -> None:
+        """A file that is not there is told by its name."""
+        error = self.assertRaises(ConfigError, load_config, "/nowhere/d.toml")
+        self.assertEqual("/nowhere/d.toml: can not be read: No such file or directory", str(error))
+
+    def test_not_utf8(self) -> None:
+        """A file that is not text is told by its name."""
+        path = Path(self.mktemp())
+        path.write_bytes(b"\xff")
+        error = self.assertRaises(ConfigError, load_config, str(path))
+        self.assertEqual(f"{path}: can not be read: not UTF-8", str(error))
+
+    def test_command_line_first(self) -> None:
+        """The command line goes before the file."""
+        file = self.write('data_dir = "/a"\nlisten = ["tcp:1"]')
+        config = load_config(file, "/b", ["tcp:2", "tcp:3"], {"STATE_DIRECTORY": "/c"})
+        self.assertEqual((Path("/b"), ("tcp:2", "tcp:3")), (config.data_dir, config.listen))
+
+    def test_state_directory(self) -> None:
+        """The state folder of systemd is the default data folder, and the first one if there are several."""
+        self.assertEqual(Path("/s"), load_config(None, environ={"STATE_DIRECTORY": "/s:/t"}).data_dir)
+        file = self.write('data_dir = "/a"')
+        self.assertEqual(Path("/a"), load_config(file, environ={"STATE_DIRECTORY": "/s"}).data_dir)
+
+    def test_places(self) -> None:
+        """Database and blobs are in the data folder unless the file says otherwise."""
+        config = load_config(None, "/d")
+        self.assertEqual("sqlite:////d/metadata.sqlite3", config.metadata_url)
+        self.assertEqual(Path("/d/blobs"), config.blob_folder)
+        config = load_config(self.write('[metadata]\nurl = "sqlite:////x"\n[blobs]\nfolder = "/y"'), "/d")
+        self.assertEqual("sqlite:////x", config.metadata_url)
+        self.assertEqual(Path("/y"), config.blob_folder)
+
+    def test_empty_option(self) -> None:
+        """An empty ``--data-dir`` is refused rather than taken for the working directory."""
+        error = self.assertRaises(ConfigError, load_config, None, "")
+        self.assertEqual("--data-dir", error.key)

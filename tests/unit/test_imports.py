@@ -1,0 +1,53 @@
+"""The rules about imports that import-linter can not state."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import dockreg
+
+ROOT = Path(dockreg.__file__).parent
+#: The parts of twisted.web that are for clients.
+CLIENT = (
+    "twisted.web.client",
+    "twisted.web.http_headers",
+    "twisted.web.iweb",
+    "twisted.web.error",
+    "twisted.web.http.PotentialDataLoss",
+)
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Every imported name, dotted."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+class ImportTests(SynchronousTestCase):
+    """Where twisted.web may be used."""
+
+    def test_the_server_side_is_in_web_alone(self) -> None:
+        """Outside ``web/`` there are only clients, and in ``service.py`` the name of ``IResource``."""
+        for path in ROOT.rglob("*.py"):
+            folder = path.relative_to(ROOT).parts[0]
+            for name in imports_of(path):
+                if folder == "web" or not name.startswith(("twisted.web", "klein", "werkzeug")):
+                    continue
+                allowed = folder in ("providers", "testing", "cli") and name.startswith(CLIENT)
+                # The engines to test with need the order of headers in their hands.
+                allowed |= folder == "testing" and name.startswith("twisted.web._newclient.")
+                named = folder == "service.py" and name == "twisted.web.resource.IResource"
+                self.assertTrue(allowed or named, f"{path.relative_to(ROOT)} imports {name}")
+
+    def test_the_interfaces_are_in_one_file(self) -> None:
+        """What a provider promises is read in one place; a package may have interfaces of its own parts."""
+        for path in ROOT.glob("*.py"):
+            if path.name != "interfaces.py":
+                self.assertNotIn(
+                    "zope.interface.Interface", list(imports_of(path)) if path.name != "service.py" else []
+                )

@@ -1,0 +1,311 @@
+"""Every setting arrives in the part that it is for; jobs and ports of a registry come in their order."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from dockreg.accounts import Registration
+from dockreg.callables import InThread
+from dockreg.config import TABLES, Config, read_config
+from dockreg.interfaces import IAuthorizer, IBlobStore, IMetadataStore, IRepositoryStore
+from dockreg.lifecycle import RegistryService
+from dockreg.model.access import Access, Action, Principal
+from dockreg.model.blobs import StoredBlob
+from dockreg.model.digest import Digest
+from dockreg.model.v1 import ImageID, ImageJSON, PushScope
+from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS
+from dockreg.providers.blobs.memory import MemoryBlobStore
+from dockreg.providers.listening import allow_all
+from dockreg.providers.metadata.sql import SQLMetadataStore
+from dockreg.service import door_settings, make_registry_service, open_registry
+from dockreg.web.assembly import make_doors
+from dockreg.web.exchange import Role
+
+T = TypeVar("T")
+
+
+@implementer(IBlobStore)
+class OtherBlobs(MemoryBlobStore):
+    """A blob store of somebody else, which writes down what is there when it recovers."""
+
+    def __init__(self, in_thread: InThread, clock: Any, **options: object) -> None:
+        super().__init__()
+        self.options = options
+        self.events: list[object] = []
+        self._reactor = clock
+
+    async def recover(self, is_recorded: Callable[[StoredBlob], Awaitable[bool]]) -> int:
+        """As any, once the metadata has answered."""
+        recorded = await is_recorded(StoredBlob(Digest.sha256(b""), "none", 0))
+        self.events.append({"recorded": recorded, "ports": len(self._reactor.tcpServers)})
+        return 0
+
+
+@implementer(IMetadataStore)
+class OtherMetadata(SQLMetadataStore):
+    """A metadata store of somebody else."""
+
+    def __init__(self, in_thread: InThread, clock: object, **options: object) -> None:
+        super().__init__("sqlite://", in_thread)
+        self.options = options
+
+
+@implementer(IAuthorizer)
+class OtherRules:
+    """Rules of somebody else."""
+
+    def __init__(self, repositories: IRepositoryStore) -> None:
+        self.repositories = repositories
+
+    async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:
+        """Nothing."""
+        return frozenset()
+
+
+class Parts:
+    """What a configuration becomes."""
+
+    def __init__(self, text: str) -> None:
+        config = read_config(text)
+        reactor = MemoryReactorClock()
+        self.service = make_registry_service(config, reactor)
+        self.plan: Any = self.service._plan
+        self.opened: Any = open_registry(config, reactor)
+        self.core: Any = self.opened.core
+        self.doors: Any = make_doors(self.core, door_settings(config), reactor)
+
+    @property
+    def checker(self) -> Any:
+        """The first that is asked for a password."""
+        return self.core.authenticator._checkers[0]
+
+    @property
+    def places(self) -> object:
+        """Where things are kept on disk."""
+        registry = self.core.registry
+        return (
+            registry.metadata._database.url.database,
+            registry.blobs._folders.staging,
+            self.plan.prepare.args[0].__self__,
+        )
+
+    @property
+    def listeners(self) -> object:
+        """Where connections are taken, and who judges that."""
+        return [(each.description, each.judge is allow_all) for each in self.plan.listeners]
+
+    @property
+    def logs(self) -> object:
+        """Kind and path of each log file."""
+        return [(type(each).__name__, each.lines.path) for each in self.service if hasattr(each, "lines")]
+
+    def limit(self, name: str) -> object:
+        """What each site has for a limit."""
+        return [getattr(each.factory.limits, name) for each in self.plan.listeners]
+
+
+@frozen
+class Row:
+    """
+    A value in TOML, where it is to be seen, and as what.
+
+    ``beside`` is what the setting needs around it, ``instead`` a configuration with another value of it.
+    """
+
+    value: str
+    seen: Callable[[Parts], object]
+    expected: object
+    beside: str = ""
+    instead: str = ""
+
+
+def _limit(name: str, value: str, expected: object) -> Row:
+    # Listeners of both kinds have the limits of connections.
+    return Row(value, lambda parts: parts.limit(name), [expected] * 2, "metrics.listen = ['tcp:5001']\n")
+
+
+_INDEX = 'role = "registry"\n'
+_OTHER_INDEX = f'{_INDEX}index.url = "http://other"\n'
+_LOOPBACK = "tcp:5000:interface=127.0.0.1"
+_CRED = "twisted.cred.checkers.InMemoryUsernamePasswordDatabaseDontUse"
+
+_LIMITS: Mapping[str, tuple[str, object]] = {
+    "header_seconds": ("1.5", 1.5),
+    "header_bytes": ("2048", 2048),
+    "keep_alive_seconds": ("2.5", 2.5),
+    "body_idle_seconds": ("3.5", 3.5),
+    "minimum_rate": ("7", 7),
+    "rate_window_seconds": ("4.5", 4.5),
+    "unasked_seconds": ("5.5", 5.5),
+    "window_bytes": ("4097", 4097),
+    "unasked_bytes": ("11", 11),
+    "response_idle_seconds": ("6.5", 6.5),
+    "drain_bytes": ("13", 13),
+    "linger_seconds": ("7.5", 7.5),
+    "linger_idle_seconds": ("8.5", 8.5),
+    "connections_per_address": ("17", 17),
+    "half_read_total": ("19", 19),
+    "exempt_addresses": ('["192.0.2.1"]', frozenset({"192.0.2.1"})),
+    "sweep_seconds": ("9.5", 9.5),
+}
+
+ROWS: Mapping[str, Row] = {
+    "data_dir": Row('"/a"', lambda parts: parts.places, ("/a/metadata.sqlite3", Path("/a/blobs/staging"), Path("/a"))),
+    "listen": Row('["tcp:1", "tcp:2"]', lambda parts: parts.listeners, [("tcp:1", False), ("tcp:2", False)]),
+    "role": Row('"index"', lambda parts: (parts.doors.role, parts.doors.status.role), (Role.INDEX, Role.INDEX)),
+    "allow_unauthenticated": Row("true", lambda parts: parts.listeners, [(_LOOPBACK, True)]),
+    "grace_seconds": Row("1.5", lambda parts: parts.plan.grace_seconds, 1.5),
+    **{f"http.{name}": _limit(name, *values) for name, values in _LIMITS.items()},
+    "v1.endpoints": Row('["r.example"]', lambda parts: parts.doors.repositories.index.endpoints, ("r.example",)),
+    "v1.max_json_bytes": Row("2001", lambda parts: parts.doors.images.max_json_bytes, 2001),
+    "v1.max_list_bytes": Row("2002", lambda parts: parts.doors.repositories.max_list_bytes, 2002),
+    "v1.max_list_entries": Row("2003", lambda parts: parts.doors.repositories.max_list_entries, 2003),
+    "v1.max_layer_bytes": Row("2004", lambda parts: parts.doors.images.images.limits.max_layer, 2004),
+    "v1.max_uncompressed_bytes": Row(
+        "2005",
+        lambda parts: (parts.core.images.limits.max_uncompressed, parts.doors.images.layer_files.max_uncompressed),
+        (2005, 2005),
+    ),
+    "v1.max_layer_entries": Row("2006", lambda parts: parts.core.images.limits.max_entries, 2006),
+    "v1.staging_seconds": Row("2007", lambda parts: parts.core.images.limits.staging_seconds, 2007),
+    "v1.announcement_seconds": Row("2008", lambda parts: parts.core.images.limits.announcement_seconds, 2008),
+    "v1.lease_seconds": Row("2009", lambda parts: parts.core.registry.lease_end(), 2009),
+    "v1.max_ancestry": Row("2010", lambda parts: parts.core.images.limits.max_ancestry, 2010),
+    "index.url": Row(
+        '"http://index"', lambda parts: parts.core.authenticator._url, "http://index", _INDEX, _OTHER_INDEX
+    ),
+    "index.cache_seconds": Row(
+        "5", lambda parts: parts.core.authenticator._lists._seconds, 5, _OTHER_INDEX, _OTHER_INDEX
+    ),
+    "auth.anonymous": Row('"pull"', lambda parts: parts.core.registry.authorizer._anonymous, ANONYMOUS_ACTIONS["pull"]),
+    "auth.registration": Row('"closed"', lambda parts: parts.core.accounts._registration, Registration.CLOSED),
+    "auth.checkers": Row(
+        f"['{_CRED}', 'accounts']",
+        lambda parts: [type(each).__name__ for each in parts.core.authenticator._checkers],
+        ["InMemoryUsernamePasswordDatabaseDontUse", "AccountsChecker"],
+        beside='auth.registration = "closed"\n',
+    ),
+    "auth.authorizer": Row(
+        f"'{__name__}.OtherRules'", lambda parts: type(parts.core.registry.authorizer).__name__, "OtherRules"
+    ),
+    "auth.token_seconds": Row(
+        "61",
+        lambda parts: (parts.core.tokens._lifetime_seconds, parts.core.authenticator._tokens is parts.core.tokens),
+        (61, True),
+    ),
+    "auth.remember_seconds": Row("7", lambda parts: parts.checker._verified._seconds, 7),
+    "auth.hash_workers": Row(
+        "5",
+        lambda parts: (
+            parts.opened.threads.hashing._size,
+            parts.core.accounts._hasher._at_once,
+            parts.checker._hasher is parts.core.accounts._hasher,
+        ),
+        (5, 5, True),
+    ),
+    "auth.hash_queue": Row("6", lambda parts: parts.core.accounts._hasher._queue, 6),
+    "metadata.provider": Row(
+        f"'{__name__}.OtherMetadata'", lambda parts: type(parts.plan.metadata).__name__, "OtherMetadata"
+    ),
+    "metadata.url": Row(
+        "'sqlite:////x'", lambda parts: parts.plan.metadata._database.url.render_as_string(), "sqlite:////x"
+    ),
+    "metadata.options": Row(
+        "{size = 5}",
+        lambda parts: parts.plan.metadata.options,
+        {"size": 5},
+        f"metadata.provider = '{__name__}.OtherMetadata'\n",
+    ),
+    "blobs.provider": Row(f"'{__name__}.OtherBlobs'", lambda parts: type(parts.plan.blobs).__name__, "OtherBlobs"),
+    "blobs.folder": Row("'/b'", lambda parts: parts.plan.blobs._folders.staging, Path("/b/staging")),
+    "blobs.options": Row(
+        "{size = 5}",
+        lambda parts: parts.plan.blobs.options,
+        {"size": 5},
+        f"blobs.provider = '{__name__}.OtherBlobs'\n",
+    ),
+    "log.access": Row("'/access'", lambda parts: parts.logs, [("LogFile", "/access")]),
+    "log.json": Row("'/json'", lambda parts: parts.logs, [("JSONLog", "/json")]),
+    "metrics.listen": Row("['tcp:5001']", lambda parts: parts.listeners, [(_LOOPBACK, False), ("tcp:5001", True)]),
+}
+
+
+class SettingsTests(SynchronousTestCase):
+    """From the key in the file to the part that has a use for it."""
+
+    def test_complete(self) -> None:
+        """Every key of the configuration is looked at below."""
+        keys = {each.name for each in attrs.fields(Config)} - set(TABLES)
+        for table, kind in TABLES.items():
+            keys |= {f"{table}.{each.name}" for each in attrs.fields(kind)}
+        self.assertEqual(sorted(keys), sorted(ROWS))
+
+    def test_arrives(self) -> None:
+        """A value other than the default is what the part has; without it the part has another one."""
+        parts = cache(Parts)
+        for key, row in ROWS.items():
+            with self.subTest(key=key):
+                self.assertEqual(row.expected, row.seen(parts(f"{row.beside}{key} = {row.value}\n")))
+                self.assertNotEqual(row.expected, row.seen(parts(row.instead or row.beside)))
+
+
+class LifeTests(SynchronousTestCase):
+    """What a registry that was put together does by itself."""
+
+    def setUp(self) -> None:
+        """A folder, and a reactor of which nothing runs by itself."""
+        self.reactor = MemoryReactorClock()
+        self.top = f"data_dir = '{Path(self.mktemp()).absolute()}'\n"
+
+    def result(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of what waits for nothing: before its reactor runs, a registry works without threads."""
+        return self.successResultOf(Deferred.fromCoroutine(work))
+
+    def start(self, service: RegistryService) -> None:
+        """Start, and stop after the test."""
+        service.startService()
+        self.addCleanup(service.stopService)
+        self.successResultOf(service.when_started())
+
+    def staged(self, opened: Any, image_id: ImageID) -> Sequence[object]:
+        """What is staged of an image that somebody began to push."""
+        found: Sequence[object] = self.result(
+            opened.core.registry.metadata.images.staged(PushScope(None, "anna"), image_id)
+        )
+        return found
+
+    def test_expiry(self) -> None:
+        """An image that was begun and not finished is dropped once its time is over, and one begun later is not."""
+        opened = open_registry(read_config(f"{self.top}v1.staging_seconds = 5000"), self.reactor)
+        service = RegistryService(opened.plan(set_closed=lambda _: None), self.reactor, self.reactor)
+        for child in opened.threads.all():
+            child.setServiceParent(service)
+        self.start(service)
+        early, late = ImageID("a" * 64), ImageID("b" * 64)
+        images = opened.core.registry.metadata.images
+        for image_id, seconds in ((early, 4800), (late, 0)):
+            document = ImageJSON.parse(b'{"id": "%s"}' % str(image_id).encode())
+            self.result(images.stage_json(PushScope(None, "anna"), document, None, self.reactor.seconds()))
+            self.reactor.pump([600.0] * (seconds // 600))
+        self.assertEqual((1, 1), (len(self.staged(opened, early)), len(self.staged(opened, late))))
+        self.reactor.advance(600.0)
+        self.assertEqual((0, 1), (len(self.staged(opened, early)), len(self.staged(opened, late))))
+
+    def test_ports_last(self) -> None:
+        """Ports are opened once the metadata answers and what a crash left among the blobs is settled."""
+        config = read_config(f"{self.top}blobs.provider = '{__name__}.OtherBlobs'\nmetrics.listen = ['tcp:5001']")
+        # The reactor of the test is not that exact about addresses.
+        config = attrs.evolve(config, allow_unauthenticated=True)
+        service = make_registry_service(config, self.reactor)
+        self.start(service)
+        blobs: Any = service._plan.blobs
+        self.assertEqual([{"recorded": False, "ports": 0}], blobs.events)
+        self.assertEqual([5000, 5001], [port for port, *_ in self.reactor.tcpServers])

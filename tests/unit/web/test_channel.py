@@ -1,0 +1,381 @@
+"""One connection: when the handler starts, when reading pauses, how a connection ends, and what refusals say."""
+
+import json
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import http
+from twisted.web.http import HTTPChannel
+from twisted.web.server import Request as StockRequest
+
+from dockreg.web.bodies import BodyCut, CutReason
+from dockreg.web.channel import Channel
+from dockreg.web.limits import Limits
+from dockreg.web.requests import Request
+from tests.unit.web.wire import ChannelCase, Server, Transport, head, statuses
+
+KIBIBYTE = 1024
+
+
+class StartTests(ChannelCase):
+    """When a handler starts, and what it sees."""
+
+    def test_at_the_end_of_the_headers(self) -> None:
+        """The handler runs before any byte of the body has come."""
+        channel, transport = self.serve(self.take)
+        channel.dataReceived(head("PUT /a", "Content-Length: 5"))
+        self.assertEqual(1, len(self.requests))
+        channel.dataReceived(b"hel")
+        channel.dataReceived(b"lo")
+        self.assertEqual([b"hel", b"lo"], self.pieces)
+        self.assertIn(b"took 5", transport.value())
+
+    def test_handler_runs_once(self) -> None:
+        """The end of the body does not start the handler again."""
+        channel, transport = self.serve(self.ignore)
+        channel.dataReceived(head("PUT /204", "Content-Length: 2") + b"ab" + head("GET /200"))
+        self.assertEqual([204, 200], statuses(transport))
+        self.assertEqual(2, len(self.requests))
+
+    def test_continue_when_asked(self) -> None:
+        """100 Continue is written when the handler first reads."""
+        channel, transport = self.serve(self.wait)
+        channel.dataReceived(head("PUT /a", "Content-Length: 2", "Expect: 100-continue"))
+        self.assertEqual(b"", transport.value())
+        self.gate.callback(None)
+        self.assertEqual(b"HTTP/1.1 100 Continue\r\n\r\n", transport.value())
+
+    def test_no_continue_when_bytes_came(self) -> None:
+        """A client that did not wait is not told to go on."""
+        channel, transport = self.serve(self.wait)
+        channel.dataReceived(head("PUT /a", "Content-Length: 2", "Expect: 100-continue") + b"a")
+        self.gate.callback(None)
+        self.assertEqual(b"", transport.value())
+
+    def test_no_continue_after_an_answer(self) -> None:
+        """Once a response has begun there is no 100, and the connection will not be used again."""
+
+        async def answer_then_read(request: Request) -> None:
+            request.write(b"early")
+            await request.body.read()
+
+        channel, transport = self.serve(answer_then_read)
+        channel.dataReceived(head("PUT /a", "Content-Length: 2", "Expect: 100-continue"))
+        self.assertEqual([200], statuses(transport))
+        self.assertIn(b"Connection: close\r\n", transport.value())
+
+    def test_one_wakeup_for_a_read(self) -> None:
+        """However many chunks one segment holds, the handler is woken once, with all of them."""
+        channel, _ = self.serve(self.take)
+        channel.dataReceived(head("PUT /a", "Transfer-Encoding: chunked"))
+        self.between = Deferred()
+        channel.dataReceived(b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n")
+        self.assertEqual([b"a", b"b", b"c"], self.pieces)
+
+    def test_tls_hello(self) -> None:
+        """The first byte of a TLS hello closes a plain connection."""
+        channel, transport = self.serve(self.take)
+        channel.dataReceived(b"\x16\x03\x01")
+        self.assertTrue(transport.disconnecting)
+        self.assertEqual(b"", transport.value())
+
+
+class BackPressureTests(ChannelCase):
+    """Reading pauses with the handler."""
+
+    limits = Limits(window_bytes=64 * KIBIBYTE, unasked_bytes=16 * KIBIBYTE)
+
+    def test_unasked(self) -> None:
+        """A body that was not asked for is read a little ahead, then no more until it is asked for."""
+        channel, transport = self.serve(self.wait)
+        channel.dataReceived(head("PUT /a", "Content-Length: 1000000"))
+        self.assertTrue(transport.reading)
+        channel.dataReceived(bytes(16 * KIBIBYTE))
+        self.assertFalse(transport.reading)
+        self.gate.callback(None)
+        self.assertTrue(transport.reading)
+
+    def test_slow_consumer(self) -> None:
+        """While the consumer is busy no more than the window is queued; once it reads again, so do we."""
+        channel, transport = self.serve(self.take)
+        channel.dataReceived(head("PUT /a", "Content-Length: 1000000"))
+        self.between = Deferred()
+        sent = 0
+        while transport.reading:
+            channel.dataReceived(bytes(10 * KIBIBYTE))
+            sent += 10
+        # The consumer holds the first piece, the queue the window and at most one piece more.
+        self.assertEqual(10 + 70, sent)
+        busy, self.between = self.between, None
+        busy.callback(None)
+        self.assertTrue(transport.reading)
+        self.assertEqual(80 * KIBIBYTE, sum(map(len, self.pieces)))
+
+    def test_reading_resumes_behind_the_body(self) -> None:
+        """Behind the last byte reading goes on, even if the handler has not caught up, to see the client leave."""
+        channel, transport = self.serve(self.take)
+        channel.dataReceived(head("PUT /a", f"Content-Length: {100 * KIBIBYTE}"))
+        self.between = Deferred()
+        channel.dataReceived(bytes(KIBIBYTE))
+        channel.dataReceived(bytes(70 * KIBIBYTE))
+        self.assertFalse(transport.reading)
+        # Over TLS bytes still come that were decrypted before.
+        channel.dataReceived(bytes(29 * KIBIBYTE))
+        self.assertTrue(transport.reading)
+
+    def test_full_send_buffer_does_not_stop_the_body(self) -> None:
+        """A client that reads only after it has sent does not lock up a handler that answers while it reads."""
+        channel, transport = self.serve(self.take)
+        channel.dataReceived(head("PUT /a", "Content-Length: 1000000"))
+        channel.pauseProducing()
+        self.assertTrue(transport.reading)
+        channel.resumeProducing()
+        self.assertTrue(transport.reading)
+
+
+class EarlyAnswerTests(ChannelCase):
+    """A response that is finished before its body."""
+
+    def test_small_rest_is_dropped(self) -> None:
+        """A small rest is read and dropped, and the connection lives on."""
+        channel, transport = self.serve(self.ignore)
+        channel.dataReceived(head("PUT /404", "Content-Length: 100"))
+        channel.dataReceived(b"GET /200 HTTP/1.1\r\n\r\n" + bytes(79))
+        self.assertEqual([404], statuses(transport))
+        channel.dataReceived(head("GET /200"))
+        self.assertEqual([404, 200], statuses(transport))
+        self.assertNotIn(b"Connection: close", transport.value())
+
+    def test_large_rest_closes(self) -> None:
+        """With much to come the answer says close, the write side is closed, and what comes is dropped."""
+        channel, transport = self.serve(self.ignore)
+        channel.dataReceived(head("PUT /401", "Content-Length: 65537"))
+        self.assertIn(b"Connection: close\r\n", transport.value())
+        self.assertTrue(transport.half_closed)
+        self.assertFalse(transport.disconnecting)
+        self.assertTrue(transport.reading)
+        channel.dataReceived(bytes(65537) + head("GET /200"))
+        self.assertEqual(1, len(self.requests))
+
+    def test_paused_reading_goes_on(self) -> None:
+        """A connection whose body had filled its window is read again, to drop what comes."""
+
+        async def refuse_later(request: Request) -> None:
+            await self.gate
+            request.setResponseCode(401)
+
+        channel, transport = self.serve(refuse_later)
+        channel.dataReceived(head("PUT /a", "Content-Length: 1000000") + bytes(20 * KIBIBYTE))
+        self.assertFalse(transport.reading)
+        self.gate.callback(None)
+        self.assertTrue(transport.half_closed)
+        self.assertTrue(transport.reading)
+
+    def test_requests_behind_a_close(self) -> None:
+        """Requests behind one that closes are not answered, and the close lingers, for more of them may be unread."""
+        channel, transport = self.serve(self.wait)
+        channel.dataReceived(head("GET /a", "Connection: close") + head("GET /b"))
+        self.gate.callback(None)
+        self.assertEqual([200], statuses(transport))
+        self.assertEqual((True, False), (transport.half_closed, transport.disconnecting))
+
+    def test_no_producer_is_left(self) -> None:
+        """The channel leaves the transport before it closes for writing: else the transport would not do it."""
+        channel, transport = self.serve(self.ignore)
+        channel.dataReceived(head("PUT /401", "Content-Length: 65537"))
+        self.assertIsNone(transport.producer)
+
+    def test_chunked_rest_has_a_limit(self) -> None:
+        """A chunked rest, whose size nobody knows, is dropped up to the limit; then the connection closes."""
+        channel, transport = self.serve(self.ignore)
+        channel.dataReceived(head("PUT /404", "Transfer-Encoding: chunked"))
+        self.assertFalse(transport.half_closed)
+        channel.dataReceived(b"8000\r\n" + bytes(0x8000) + b"\r\n")
+        self.assertFalse(transport.half_closed)
+        channel.dataReceived(b"8000\r\n" + bytes(0x8000) + b"\r\n")
+        self.assertTrue(transport.half_closed)
+
+    def test_rest_has_a_time(self) -> None:
+        """A rest that does not come keeps the connection for the lingering time, and then for the idle time."""
+        channel, transport = self.serve(self.ignore)
+        channel.dataReceived(head("PUT /404", "Content-Length: 100"))
+        self.server.pass_time(29)
+        self.assertFalse(transport.half_closed)
+        self.server.pass_time(1)
+        self.assertTrue(transport.half_closed)
+        self.server.pass_time(5)
+        self.assertTrue(transport.aborted)
+
+    def test_malformed_rest(self) -> None:
+        """A rest that breaks its framing ends the connection, without a second answer."""
+        channel, transport = self.serve(self.ignore)
+        channel.dataReceived(head("PUT /404", "Transfer-Encoding: chunked") + b"zz\r\n" + head("GET /200"))
+        self.assertEqual([404], statuses(transport))
+        self.assertTrue(transport.half_closed)
+
+    def test_reading_on_is_an_error(self) -> None:
+        """A handler that reads after it has finished is told that nothing will come."""
+
+        async def finish_then_read(request: Request) -> None:
+            request.write(b"done")
+            request.finish()
+            try:
+                await request.body.read()
+            except BodyCut as cut:
+                self.cuts.append(cut)
+
+        channel, _ = self.serve(finish_then_read)
+        channel.dataReceived(head("PUT /a", "Content-Length: 10") + b"abc")
+        self.assertEqual([CutReason.ABANDONED], [cut.reason for cut in self.cuts])
+
+    def test_finish_in_the_last_read(self) -> None:
+        """A handler that finishes as the last byte comes keeps the connection, and the next request is answered."""
+        channel, transport = self.serve(self.take)
+        channel.dataReceived(head("PUT /a", "Content-Length: 3") + b"ab")
+        channel.dataReceived(b"c" + head("PUT /b", "Content-Length: 1") + b"d")
+        self.assertEqual([200, 200], statuses(transport))
+
+
+class RefusalTests(ChannelCase):
+    """Whoever refuses, the channel or the request, the response has a flat error."""
+
+    def assert_flat(self, status: int, transport: Transport) -> None:
+        """One response was written, a whole one of HTTP/1.1 that closes, with a sentence as its error."""
+        start, _, body = transport.value().partition(b"\r\n\r\n")
+        first, *lines = start.split(b"\r\n")
+        self.assertEqual([b"HTTP/1.1", b"%d" % status], first.split(b" ")[:2])
+        headers = dict(line.lower().split(b": ") for line in lines)
+        self.assertEqual(
+            (b"application/json", b"%d" % len(body), b"close"),
+            (headers[b"content-type"], headers[b"content-length"], headers[b"connection"]),
+        )
+        document = json.loads(body)
+        self.assertEqual(["error"], list(document))
+        self.assertIsInstance(document["error"], str)
+
+    def test_malformed(self) -> None:
+        """What is no HTTP, has ambiguous framing or a header too much gets 400."""
+        for request in (
+            b"EHLO example.org\r\n\r\n",
+            head("PUT /200", "Content-Length: 5", "Transfer-Encoding: chunked"),
+            head("GET /200", "no header"),
+            head("GET /200", "X: " + "y" * 20000),
+            head("GET /200", *[f"X-{number}: {'y' * 100}" for number in range(200)]),
+        ):
+            channel, transport = self.serve(self.ignore)
+            channel.dataReceived(request)
+            self.assert_flat(400, transport)
+            body = transport.value().partition(b"\r\n\r\n")[2]
+            self.assertEqual(len(body), self.server.records[-1].bytes_sent)
+
+    def test_too_slow(self) -> None:
+        """Headers that do not end get 408."""
+        channel, transport = self.serve(self.ignore)
+        channel.dataReceived(b"GET /200 HTTP/1.1\r\nX: ")
+        self.server.pass_time(self.limits.header_seconds)
+        self.assert_flat(408, transport)
+
+    def test_too_many(self) -> None:
+        """A connection over the limit gets 503, and is told when to come again."""
+        self.limits = Limits(connections_per_address=1)
+        self.serve(self.ignore)
+        _, transport = self.server.connect()
+        self.assert_flat(503, transport)
+        self.assertIn(b"\r\nRetry-After: 1\r\n", transport.value())
+
+    def test_head(self) -> None:
+        """A refusal of a HEAD request has no content, and the next connection's refusal has some again."""
+        channel, transport = self.serve(self.ignore)
+        channel.dataReceived(head("GET /200") + head("HEAD /200", "no header"))
+        self.assertEqual([200, 400], statuses(transport))
+        self.assertTrue(transport.value().endswith(b"\r\n\r\n"))
+        channel, transport = self.serve(self.ignore)
+        channel.dataReceived(head("HEAD /200") + b"nonsense\r\n")
+        self.assertEqual([200, 400], statuses(transport))
+        self.assertTrue(transport.value().endswith(b'"}'))
+
+    def test_failed_handler(self) -> None:
+        """A handler that fails is answered for with 500, without a word of what it raised."""
+
+        async def fail(request: Request) -> bytes:
+            raise ZeroDivisionError("secret")
+
+        channel, transport = self.serve(fail)
+        channel.dataReceived(head("GET /a", "Connection: close"))
+        self.assert_flat(500, transport)
+        self.assertNotIn(b"secret", transport.value())
+        self.flushLoggedErrors(ZeroDivisionError)
+
+    def test_cut_body(self) -> None:
+        """A handler that lets a cut pass is answered for with its status and how far the body came."""
+        channel, transport = self.serve(self.take)
+        channel.dataReceived(head("PUT /a", "Transfer-Encoding: chunked") + b"1\r\na\r\nzz\r\n")
+        self.assert_flat(400, transport)
+        self.assertIn(b"after 1 of an unknown number bytes", transport.value())
+
+
+class TwistedTests(SynchronousTestCase):
+    """The private names of Twisted that this package builds on."""
+
+    def test_names_exist(self) -> None:
+        """Every method that is overridden or called exists in the parent."""
+        # zope.interface puts names of its own, with two underscores, into classes that it has looked at.
+        overridden = {
+            name
+            for name in vars(Channel)
+            if not name.startswith("__") and name in vars(HTTPChannel) and callable(getattr(Channel, name))
+        }
+        expected = {
+            "_finishRequestBody", "_respondToBadRequestAndDisconnect", "_send100Continue", "allHeadersReceived",
+            "checkPersistence", "connectionLost", "connectionMade", "dataReceived", "loseConnection", "pauseProducing",
+            "rawDataReceived", "requestDone", "resumeProducing", "writeHeaders",
+        }  # fmt: skip
+        self.assertEqual(expected, overridden)
+        for name in ("gotLength", "handleContentChunk", "requestReceived", "connectionLost"):
+            self.assertIn(name, vars(Request))
+            self.assertIn(name, vars(http.Request))
+        self.assertIn("processingFailed", vars(StockRequest))
+
+    def test_state_exists(self) -> None:
+        """Every private attribute that is read or set exists while a body is arriving."""
+
+        async def wait(request: Request) -> bytes:
+            await Deferred()
+            return b""
+
+        channel, _ = Server(wait).connect()
+        channel.dataReceived(head("PUT /a", "Transfer-Encoding: chunked"))
+        state = vars(HTTPChannel) | vars(channel)
+        names = ["_command", "_path", "_version", "_transferDecoder", "_dataBuffer", "_networkProducer"]
+        names += ["_waitingForTransport", "_requestProducer", "persistent", "length"]
+        self.assertEqual([], [name for name in names if name not in state])
+        self.assertIs(channel.requests[0].channel, channel)
+        self.assertFalse(channel.requests[0]._disconnected)
+        self.assertTrue(issubclass(http._MalformedChunkedDataError, Exception))
+
+    def test_hooks_are_called(self) -> None:
+        """Twisted calls each private hook where this package expects it."""
+        called: list[str] = []
+
+        class Spy(Channel):
+            def _send100Continue(self) -> None:
+                called.append("expect")
+                super()._send100Continue()
+
+            def _finishRequestBody(self, data: bytes) -> None:
+                called.append("end of body")
+                super()._finishRequestBody(data)
+
+            def _respondToBadRequestAndDisconnect(self) -> None:
+                called.append("bad request")
+                super()._respondToBadRequestAndDisconnect()
+
+        async def take(request: Request) -> bytes:
+            return await request.body.collect(10)
+
+        server = Server(take)
+        server.site.protocol = Spy
+        channel, _ = server.connect()
+        channel.dataReceived(head("PUT /a", "Content-Length: 1", "Expect: 100-continue"))
+        channel.dataReceived(b"a" + head("PUT /a", "Transfer-Encoding: chunked") + b"0\r\n\r\n" + b"nonsense\r\n")
+        self.assertEqual(["expect", "end of body", "end of body", "bad request"], called)
