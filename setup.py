@@ -51,6 +51,7 @@ setup(
         "alembic>=1.18",
         "argon2-cffi>=25.1",
         "PyJWT>=2.10",
+        "cryptography>=45",
         "prometheus-client>=0.22",
         "zstandard>=0.23",
         "click>=8.1",
@@ -58,7 +59,7 @@ setup(
     ],
     extras_require={
         "postgresql": ["psycopg[binary]>=3.2"],
-        "test": ["hypothesis>=6.100", "cryptography>=45", "docker-registry-client>=0.5.2"],
+        "test": ["hypothesis>=6.100", "docker-registry-client>=0.5.2"],
     },
     entry_points={"console_scripts": ["dockreg = dockreg.cli.command:main"]},
     zip_safe=False,

@@ -13,7 +13,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
 from dockreg.errors import AccountExists, AccountInvalid, AccountUnknown
-from dockreg.interfaces import IAccountStore, IPasswordHasher
+from dockreg.interfaces_access import IAccountStore, IPasswordHasher
 from dockreg.model.accounts import Account
 
 _NAME = re.compile(r"[a-z0-9_]{4,30}", re.ASCII)

@@ -6,19 +6,15 @@ Every key has a default; ``etc/dockreg.toml`` shows them all. Nothing here opens
 
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from ipaddress import ip_address
-from math import inf
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 from attrs import field, frozen
 
-from dockreg.model.names import is_host_port
+from dockreg import configvalues as valid
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -40,100 +36,6 @@ class ConfigError(Exception):
         return ": ".join(part for part in (self.file, self.key, self.reason) if part)
 
 
-# What a value may be. Each is a validator of attrs that raises ValueError with the rest of a sentence. Values of the
-# wrong type get the same error as other bad ones: for who wrote the file there is no difference.
-
-
-def _is(kind: type, what: str) -> Callable[[object, object, object], None]:
-    def check(_: object, __: object, value: object) -> None:
-        if not isinstance(value, kind):
-            raise ValueError(f"must be {what}")  # noqa: TRY004
-
-    return check
-
-
-def _path(_: object, __: object, value: object) -> None:
-    if not isinstance(value, Path) or value == Path():
-        raise ValueError("must be the path of a folder")
-
-
-def _texts(_: object, __: object, value: object) -> None:
-    if not isinstance(value, tuple) or not all(isinstance(each, str) and each for each in value):
-        raise ValueError("must be a list of texts")
-
-
-def _number(
-    least: float, most: float | None = None, kind: Any = int, what: str = "a whole number"
-) -> Callable[[object, object, object], None]:
-    def check(_: object, __: object, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, kind):
-            raise ValueError(f"must be {what}")  # noqa: TRY004
-        # Written so that "nan", which TOML allows, is refused.
-        if not value >= least or value == inf:
-            raise ValueError(f"must be {least:g} or more")
-        if most is not None and value > most:
-            raise ValueError(f"must be {most:g} or less")
-
-    return check
-
-
-_text, _flag, _options = _is(str, "a text"), _is(bool, "true or false"), _is(Mapping, "a table")
-_seconds = partial(_number, kind=int | float, what="a number of seconds")
-
-
-def _one_of(*choices: str) -> Callable[[object, object, object], None]:
-    def check(_: object, __: object, value: object) -> None:
-        if value not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-
-    return check
-
-
-def _provider(*names: str) -> Callable[[object, object, object], None]:
-    def check(_: object, attribute: object, value: object) -> None:
-        _text(_, attribute, value)
-        parts = str(value).replace(":", ".").split(".")
-        if value not in names and not (len(parts) > 1 and all(part.isidentifier() for part in parts)):
-            raise ValueError(f"must be {' or '.join(map(repr, names))} or a dotted path such as 'package.module.name'")
-
-    return check
-
-
-def _checkers(_: object, attribute: object, value: tuple[str, ...]) -> None:
-    _texts(_, attribute, value)
-    for each in value:
-        _provider("accounts")(_, attribute, each)
-
-
-def _endpoints(_: object, attribute: object, value: tuple[str, ...]) -> None:
-    _texts(_, attribute, value)
-    for each in value:
-        if not is_host_port(each):
-            raise ValueError(f"{each!r} is not host or host:port")
-
-
-def _addresses(_: object, attribute: object, value: tuple[str, ...]) -> None:
-    _texts(_, attribute, value)
-    for each in value:
-        try:
-            ip_address(each)
-        except ValueError:
-            raise ValueError(f"{each!r} is no IP address; names and networks are not looked up") from None
-
-
-def _listeners(_: object, attribute: object, value: tuple[str, ...]) -> None:
-    _texts(_, attribute, value)
-    if not value:
-        raise ValueError("must name at least one endpoint, such as 'tcp:5000:interface=127.0.0.1'")
-
-
-def _url(_: object, attribute: object, value: str) -> None:
-    _text(_, attribute, value)
-    parts = urlsplit(value)
-    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username):
-        raise ValueError("must be an http or https URL without user name and query")
-
-
 # The tables of the file, in its order.
 
 
@@ -141,108 +43,126 @@ def _url(_: object, attribute: object, value: str) -> None:
 class HTTPSettings:
     """``[http]``: what a connection may ask of the server. The meaning of each is that of ``dockreg.web.limits``."""
 
-    header_seconds: float = field(default=30.0, validator=_seconds(0.1))
-    header_bytes: int = field(default=16 * _KIB, validator=_number(_KIB))
-    keep_alive_seconds: float = field(default=60.0, validator=_seconds(0.1))
-    body_idle_seconds: float = field(default=60.0, validator=_seconds(0.1))
-    minimum_rate: int = field(default=1024, validator=_number(0))
-    rate_window_seconds: float = field(default=60.0, validator=_seconds(1))
-    unasked_seconds: float = field(default=300.0, validator=_seconds(1))
-    window_bytes: int = field(default=512 * _KIB, validator=_number(4 * _KIB))
-    unasked_bytes: int = field(default=16 * _KIB, validator=_number(1))
-    response_idle_seconds: float = field(default=300.0, validator=_seconds(1))
-    drain_bytes: int = field(default=64 * _KIB, validator=_number(0))
-    linger_seconds: float = field(default=30.0, validator=_seconds(0.1))
-    linger_idle_seconds: float = field(default=5.0, validator=_seconds(0.1))
-    connections_per_address: int = field(default=256, validator=_number(1))
-    half_read_total: int = field(default=2048, validator=_number(1))
-    exempt_addresses: tuple[str, ...] = field(default=(), validator=_addresses)
-    sweep_seconds: float = field(default=1.0, validator=_seconds(0.05, 60))
+    header_seconds: float = field(default=30.0, validator=valid.seconds(0.1))
+    header_bytes: int = field(default=16 * _KIB, validator=valid.number(_KIB))
+    keep_alive_seconds: float = field(default=60.0, validator=valid.seconds(0.1))
+    body_idle_seconds: float = field(default=60.0, validator=valid.seconds(0.1))
+    minimum_rate: int = field(default=1024, validator=valid.number(0))
+    rate_window_seconds: float = field(default=60.0, validator=valid.seconds(1))
+    unasked_seconds: float = field(default=300.0, validator=valid.seconds(1))
+    window_bytes: int = field(default=512 * _KIB, validator=valid.number(4 * _KIB))
+    unasked_bytes: int = field(default=16 * _KIB, validator=valid.number(1))
+    response_idle_seconds: float = field(default=300.0, validator=valid.seconds(1))
+    drain_bytes: int = field(default=64 * _KIB, validator=valid.number(0))
+    linger_seconds: float = field(default=30.0, validator=valid.seconds(0.1))
+    linger_idle_seconds: float = field(default=5.0, validator=valid.seconds(0.1))
+    connections_per_address: int = field(default=256, validator=valid.number(1))
+    half_read_total: int = field(default=2048, validator=valid.number(1))
+    exempt_addresses: tuple[str, ...] = field(default=(), validator=valid.addresses)
+    sweep_seconds: float = field(default=1.0, validator=valid.seconds(0.05, 60))
+    trusted_proxies: tuple[str, ...] = field(default=(), validator=valid.addresses)
 
 
 @frozen
 class V1Settings:
     """``[v1]``: the v1 registry and hub."""
 
-    endpoints: tuple[str, ...] = field(default=(), validator=_endpoints)
-    max_json_bytes: int = field(default=4 * _MIB, validator=_number(_KIB))
-    max_list_bytes: int = field(default=16 * _MIB, validator=_number(_KIB))
-    max_list_entries: int = field(default=10_000, validator=_number(1))
-    max_layer_bytes: int = field(default=0, validator=_number(0))
-    max_uncompressed_bytes: int = field(default=100 * _GIB, validator=_number(1))
-    max_layer_entries: int = field(default=250_000, validator=_number(1))
-    staging_seconds: float = field(default=86400.0, validator=_seconds(60))
-    announcement_seconds: float = field(default=86400.0, validator=_seconds(60))
-    lease_seconds: float = field(default=86400.0, validator=_seconds(60))
-    max_ancestry: int = field(default=1024, validator=_number(1))
+    listen: tuple[str, ...] = field(default=(), validator=valid.texts)
+    endpoints: tuple[str, ...] = field(default=(), validator=valid.endpoints)
+    max_json_bytes: int = field(default=4 * _MIB, validator=valid.number(_KIB))
+    max_list_bytes: int = field(default=16 * _MIB, validator=valid.number(_KIB))
+    max_list_entries: int = field(default=10_000, validator=valid.number(1))
+    max_layer_bytes: int = field(default=0, validator=valid.number(0))
+    max_uncompressed_bytes: int = field(default=100 * _GIB, validator=valid.number(1))
+    max_layer_entries: int = field(default=250_000, validator=valid.number(1))
+    staging_seconds: float = field(default=86400.0, validator=valid.seconds(60))
+    announcement_seconds: float = field(default=86400.0, validator=valid.seconds(60))
+    lease_seconds: float = field(default=86400.0, validator=valid.seconds(60))
+    max_ancestry: int = field(default=1024, validator=valid.number(1))
+
+
+@frozen
+class V2Settings:
+    """``[v2]``: the v2 registry and OCI Distribution."""
+
+    listen: tuple[str, ...] = field(default=(), validator=valid.texts)
+    base_url: str = field(default="", validator=valid.url)
+    max_manifest_bytes: int = field(default=4 * _MIB, validator=valid.number(_KIB))
+    max_blob_bytes: int = field(default=0, validator=valid.number(0))
+    session_seconds: float = field(default=604800.0, validator=valid.seconds(60))
+    max_list_entries: int = field(default=1000, validator=valid.number(1, 100_000))
+    max_referrers: int = field(default=1000, validator=valid.number(1, 10_000))
+    sparse: str = field(default="indexes", validator=valid.one_of("none", "indexes", "all"))
+    platform: str = field(default="linux/amd64", validator=valid.platform)
 
 
 @frozen
 class IndexSettings:
     """``[index]``: the index that a registry of its own asks."""
 
-    url: str = field(default="", validator=_url)
-    cache_seconds: float = field(default=60.0, validator=_seconds(0, 60))
+    url: str = field(default="", validator=valid.url)
+    cache_seconds: float = field(default=60.0, validator=valid.seconds(0, 60))
 
 
 @frozen
 class AuthSettings:
     """``[auth]``: who may do what."""
 
-    anonymous: str = field(default="push", validator=_one_of("push", "pull", "none"))
-    registration: str = field(default="open", validator=_one_of("open", "closed"))
-    checkers: tuple[str, ...] = field(default=("accounts",), validator=_checkers)
-    authorizer: str = field(default="", validator=_provider(""))
-    token_seconds: float = field(default=86400.0, validator=_seconds(1))
-    remember_seconds: float = field(default=60.0, validator=_seconds(0, MAX_REMEMBER_SECONDS))
-    hash_workers: int = field(default=2, validator=_number(1, 64))
-    hash_queue: int = field(default=32, validator=_number(0, 10_000))
+    anonymous: str = field(default="push", validator=valid.one_of("push", "pull", "none"))
+    registration: str = field(default="open", validator=valid.one_of("open", "closed"))
+    checkers: tuple[str, ...] = field(default=("accounts",), validator=valid.checkers)
+    authorizer: str = field(default="", validator=valid.provider(""))
+    token_seconds: float = field(default=86400.0, validator=valid.seconds(1))
+    remember_seconds: float = field(default=60.0, validator=valid.seconds(0, MAX_REMEMBER_SECONDS))
+    hash_workers: int = field(default=2, validator=valid.number(1, 64))
+    hash_queue: int = field(default=32, validator=valid.number(0, 10_000))
 
 
 @frozen
 class MetadataSettings:
     """``[metadata]``: where everything but the bytes of blobs is kept. A URL may hold a password: it is never shown."""
 
-    provider: str = field(default="sql", validator=_provider("sql"))
-    url: str = field(default="", validator=_text, repr=False)
-    options: Mapping[str, Any] = field(factory=dict, validator=_options, repr=False)
+    provider: str = field(default="sql", validator=valid.provider("sql"))
+    url: str = field(default="", validator=valid.text, repr=False)
+    options: Mapping[str, Any] = field(factory=dict, validator=valid.options, repr=False)
 
 
 @frozen
 class BlobSettings:
     """``[blobs]``: where the bytes are kept."""
 
-    provider: str = field(default="files", validator=_provider("files"))
-    folder: str = field(default="", validator=_text)
-    options: Mapping[str, Any] = field(factory=dict, validator=_options, repr=False)
+    provider: str = field(default="files", validator=valid.provider("files"))
+    folder: str = field(default="", validator=valid.text)
+    options: Mapping[str, Any] = field(factory=dict, validator=valid.options, repr=False)
 
 
 @frozen
 class LogSettings:
     """``[log]``: files of the access log and the structured log, ``-`` being standard output."""
 
-    access: str = field(default="", validator=_text)
-    json: str = field(default="", validator=_text)
+    access: str = field(default="", validator=valid.text)
+    json: str = field(default="", validator=valid.text)
 
 
 @frozen
 class MetricsSettings:
     """``[metrics]``: listeners of its own for ``/metrics``, ``/healthz`` and ``/readyz``."""
 
-    listen: tuple[str, ...] = field(default=(), validator=_texts)
+    listen: tuple[str, ...] = field(default=(), validator=valid.texts)
 
 
 @frozen
 class Config:
     """Every setting. ``Config()`` is what dockreg does without a configuration file."""
 
-    data_dir: Path = field(default=Path("dockreg-data"), validator=_path)
-    listen: tuple[str, ...] = field(default=("tcp:5000:interface=127.0.0.1",), validator=_listeners)
-    role: str = field(default="standalone", validator=_one_of("standalone", "index", "registry"))
-    allow_unauthenticated: bool = field(default=False, validator=_flag)
-    grace_seconds: float = field(default=30.0, validator=_seconds(0))
+    data_dir: Path = field(default=Path("dockreg-data"), validator=valid.path)
+    listen: tuple[str, ...] = field(default=("tcp:5000:interface=127.0.0.1",), validator=valid.texts)
+    role: str = field(default="standalone", validator=valid.one_of("standalone", "index", "registry"))
+    allow_unauthenticated: bool = field(default=False, validator=valid.flag)
+    grace_seconds: float = field(default=30.0, validator=valid.seconds(0))
     http: HTTPSettings = field(factory=HTTPSettings)
     v1: V1Settings = field(factory=V1Settings)
+    v2: V2Settings = field(factory=V2Settings)
     index: IndexSettings = field(factory=IndexSettings)
     auth: AuthSettings = field(factory=AuthSettings)
     metadata: MetadataSettings = field(factory=MetadataSettings)
@@ -265,6 +185,7 @@ class Config:
 TABLES: Mapping[str, type] = {
     "http": HTTPSettings,
     "v1": V1Settings,
+    "v2": V2Settings,
     "index": IndexSettings,
     "auth": AuthSettings,
     "metadata": MetadataSettings,
@@ -369,8 +290,10 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
     else:
         yield "unless role is registry", ["index.url", "index.cache_seconds"]
     if config.role == "index":
-        lists = ("v1.endpoints", "v1.max_list_bytes", "v1.max_list_entries")
-        yield "when role is index: images are not kept there", [key for key in v1 if key not in lists]
+        lists = ("v1.listen", "v1.endpoints", "v1.max_list_bytes", "v1.max_list_entries")
+        kept = [key for key in v1 if key not in lists]
+        kept += [f"v2.{name}" for name in attrs.fields_dict(V2Settings)]
+        yield "when role is index: images are not kept there", kept
     if auth.authorizer:
         yield "beside auth.authorizer, which decides", ["auth.anonymous"]
     if config.role == "registry" or auth.authorizer or auth.anonymous != "push":
@@ -387,6 +310,8 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def _check_together(config: Config, file: str) -> None:
+    if not config.listen and not config.v1.listen and not config.v2.listen:
+        raise ConfigError(file, "listen", "must name at least one endpoint, such as 'tcp:5000:interface=127.0.0.1'")
     if config.role == "registry" and not config.index.url:
         raise ConfigError(file, "index.url", "must name the index when role is registry")
     if config.role == "index" and not config.auth.checkers:

@@ -84,6 +84,16 @@ class BodyTooLarge(RegistryError):
 
 
 @frozen
+class SizeInvalid(RegistryError):
+    """A length that a client announced and did not keep, or announced twice and differently."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@frozen
 class LayerTooLarge(RegistryError):
     """A layer that unpacks to more, or holds more entries, than the configuration allows."""
 
@@ -135,6 +145,58 @@ class UploadUnknown(RegistryError):
 
     def __str__(self) -> str:
         return "there is no such upload session; start again"
+
+
+@frozen
+class UploadBusy(RegistryError):
+    """Another request is writing to this upload session."""
+
+    upload_id: str
+
+    def __str__(self) -> str:
+        return "another request is writing to this upload session; ask for its status when that has ended"
+
+
+@frozen
+class ManifestInvalid(RegistryError):
+    """A manifest that can not be stored; the reason says what to change."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"manifest: {self.reason}"
+
+
+@frozen
+class ManifestUnknown(RegistryError):
+    """The repository has no such manifest."""
+
+    name: str
+    reference: str
+
+    def __str__(self) -> str:
+        return f"repository {self.name} has no manifest {self.reference}"
+
+
+@frozen
+class ReferencesUnknown(RegistryError):
+    """A manifest refers to blobs or manifests that its repository does not have."""
+
+    digests: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"the repository does not have {', '.join(self.digests)}; push that first"
+
+
+@frozen
+class BlobInUse(RegistryError):
+    """A blob can not be deleted, for a manifest of its repository refers to it."""
+
+    digest: str
+    manifest: str
+
+    def __str__(self) -> str:
+        return f"blob {self.digest} is part of {self.manifest}; delete that first"
 
 
 @frozen

@@ -1,5 +1,5 @@
 """
-What providers promise. Read this first.
+What providers promise. Read this first, then :mod:`dockreg.interfaces_v1` and :mod:`dockreg.interfaces_access`.
 
 Every method that is ``async`` may wait for a disk, a database or a network. Unless its docstring says otherwise it may
 be repeated without harm, and what it has reported as done survives a crash of the process and of the machine.
@@ -8,27 +8,19 @@ Times are seconds since 1970 as a float, sizes are bytes.
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from twisted.cred.credentials import IUsernamePassword
 from zope.interface import Attribute, Interface
 
 from dockreg.callables import ByteObserver
-from dockreg.model.access import Access, Action, Challenge, Principal
-from dockreg.model.accounts import Account, SigningKey
-from dockreg.model.blobs import StoredBlob
+from dockreg.interfaces_access import IAccountStore, IKeyStore
+from dockreg.interfaces_v1 import IV1ImageStore
+from dockreg.model.blobs import Blob, Received, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest
 from dockreg.model.names import RepositoryName, Tag
-from dockreg.model.repositories import RepositoryRecord, TagRecord
+from dockreg.model.repositories import Referrer, RepositoryRecord, Sparse, StoredManifest, TagRecord
+from dockreg.model.uploads import UploadSession
 from dockreg.model.v1 import (
-    AnnouncedImage,
-    Checksums,
-    ImageID,
-    ImageJSON,
     LayerFacts,
-    PushScope,
-    ReachableImage,
-    StagedImage,
-    StagedLayer,
     TagClient,
     V1Image,
 )
@@ -61,9 +53,20 @@ class IUpload(Interface):
         :raises StorageFull: there was no room; the upload can only be aborted.
         """
 
+    async def suspend() -> Received:
+        """
+        Make the bytes durable and let go of them, so that :meth:`IBlobStore.resume_upload` can go on, in any process.
+
+        This object is of no use afterwards; :meth:`abort` is harmless then and drops nothing.
+
+        :raises StorageFull: there was no room; the upload can only be aborted.
+        """
+
     async def commit(expected: Digest | None = None) -> StoredBlob:
         """
         Make the bytes, and their name, durable as a new generation, and end the upload.
+
+        Bytes are read again only when nobody has digested them by the algorithm of ``expected`` as they passed.
 
         The object is kept for good once :meth:`IBlobStore.confirm` was called for it. Until then a crash leaves a note
         of it that :meth:`IBlobStore.recover` settles.
@@ -79,11 +82,38 @@ class IUpload(Interface):
 class IBlobStore(Interface):
     """Immutable bytes by digest and generation, shared by every repository and every process."""
 
-    async def start_upload(observers: Sequence[ByteObserver] = ()) -> IUpload:
+    async def start_upload(observers: Sequence[ByteObserver] = (), algorithm: str = "sha256") -> IUpload:
         """
         A new, empty upload. Each of ``observers`` sees every byte in a worker thread.
 
+        :param algorithm: that of the blob's digest, ``sha256`` or ``sha512``.
         :raises StorageFull: there is no room to begin.
+        """
+
+    async def resume_upload(
+        upload_id: str, received: Received, observers: Sequence[ByteObserver] = (), algorithm: str = "sha256"
+    ) -> IUpload:
+        """
+        Go on with a suspended upload; its ``size`` is the number of bytes that are there, which after a crash may be
+        more than was suspended.
+
+        Bytes that this process has not digested itself are digested when the first new ones are written, or at the
+        commit when ``received`` does not tell their digest.
+
+        :param received: what was suspended; with no bytes, an upload that is not there begins empty.
+        :param observers: see the bytes that are written from now on.
+        :raises UploadUnknown: there is no such upload, or it has fewer bytes than were suspended.
+        :raises UploadBusy: another request, here or in another process, is writing to it.
+        """
+
+    async def upload_size(upload_id: str) -> int:
+        """The number of bytes that an upload has now; 0 when it is not there."""
+
+    async def drop_upload(upload_id: str) -> None:
+        """
+        Remove what a suspended upload holds; harmless when it is gone.
+
+        :raises UploadBusy: somebody is writing to it.
         """
 
     async def confirm(blob: StoredBlob) -> None:
@@ -101,11 +131,13 @@ class IBlobStore(Interface):
     async def delete(blob: StoredBlob) -> None:
         """Remove the object; harmless when it is gone."""
 
-    async def recover(is_recorded: Callable[[StoredBlob], Awaitable[bool]]) -> int:
+    async def recover(
+        is_recorded: Callable[[StoredBlob], Awaitable[bool]], is_resumable: Callable[[str], Awaitable[bool]]
+    ) -> int:
         """
-        Settle what processes that are gone left behind: uploads without a writer are dropped, committed objects that
-        the metadata does not name (``is_recorded``) are removed. What other living processes are writing is not
-        touched. Return how many were dropped or removed.
+        Settle what processes that are gone left behind: uploads without a writer are dropped unless the metadata knows
+        them (``is_resumable``, given the upload id), committed objects that the metadata does not name (``is_recorded``)
+        are removed. What other living processes are writing is not touched. Return how many were dropped or removed.
         """
 
     async def check() -> None:
@@ -120,6 +152,50 @@ class IBlobIndex(Interface):
 
     async def find(digest: Digest) -> StoredBlob | None:
         """The object that holds ``digest``, if one is recorded."""
+
+    async def find_in(name: RepositoryName, digest: Digest) -> Blob | None:
+        """The blob, if it is part of the repository."""
+
+    async def holders(digest: Digest, limit: int) -> Sequence[RepositoryName]:
+        """At most ``limit`` repositories that a blob is part of, in the order of their names."""
+
+    async def mount(
+        name: RepositoryName, source: RepositoryName, digest: Digest, owner: str | None, now: float, leased_until: float
+    ) -> Blob | None:
+        """
+        Make a blob of ``source`` part of ``name`` too, which is created if it is not there, and lease it.
+
+        :return: None when ``source`` does not have it; nothing is changed then.
+        :raises BlobUnknown: ``source`` lost it in this very moment; nothing is changed then.
+        """
+
+    async def record_in(
+        name: RepositoryName,
+        blob: StoredBlob,
+        facts: LayerFacts | None,
+        owner: str | None,
+        now: float,
+        leased_until: float,
+        upload_id: str | None = None,
+    ) -> StoredBlob:
+        """
+        As :meth:`record`, and make the blob part of a repository, which is created if it is not there. The upload session
+        ``upload_id`` ends in the same transaction.
+        """
+
+    async def unlink(name: RepositoryName, digest: Digest) -> None:
+        """
+        Make a blob no longer part of a repository.
+
+        :raises BlobUnknown: it is not, or there is no such repository.
+        :raises BlobInUse: a manifest or a v1 image of the repository refers to it.
+        """
+
+    async def learn(digest: Digest, facts: LayerFacts) -> None:
+        """Keep what was found out about a layer after it had been recorded; harmless when the blob is gone."""
+
+    async def facts(digest: Digest) -> LayerFacts | None:
+        """What is known of a blob as a layer; None when nobody has looked."""
 
     async def is_recorded(blob: StoredBlob) -> bool:
         """Whether the metadata names exactly this object (digest and generation)."""
@@ -174,11 +250,13 @@ class IRepositoryStore(Interface):
         manifest: Manifest | None,
         client: TagClient,
         now: float,
+        origin: Digest | None = None,
     ) -> None:
         """
         Make a v1 image and its ancestors part of the repository, and point ``tag`` to it: all or nothing.
 
         :param manifest: its schema2 view, whose config blob is recorded already; None when a layer is no tar.
+        :param origin: the schema1 manifest of the repository that ``manifest`` is another form of.
         :raises NameUnknown: there is no such repository.
         :raises ImageUnknown: the image is gone. :raises BlobUnknown: a blob of the manifest is.
         :raises ImageConflict: the repository holds other content under the id of the image or of an ancestor.
@@ -187,130 +265,95 @@ class IRepositoryStore(Interface):
     async def delete_tag(name: RepositoryName, tag: Tag) -> None:
         """:raises NameUnknown: there is no such repository. :raises TagUnknown: it has no such tag."""
 
+    async def tag_names(name: RepositoryName, after: str, limit: int) -> Sequence[Tag]:
+        """
+        At most ``limit`` tags that have a manifest and come after the text ``after``, in ASCII order.
 
-class IV1ImageStore(Interface):
-    """v1 images: announced, staged, complete."""
+        :raises NameUnknown: there is no such repository.
+        """
 
-    async def announce(
-        name: RepositoryName, principal: str | None, images: Sequence[AnnouncedImage], now: float
+    async def names(after: str, limit: int) -> Sequence[RepositoryName]:
+        """At most ``limit`` repositories that hold a manifest and come after the text ``after``, in ASCII order."""
+
+
+class IManifestStore(Interface):
+    """The manifests of repositories, byte for byte."""
+
+    async def put(
+        name: RepositoryName,
+        manifest: Manifest,
+        tags: Collection[Tag],
+        pushed_by: str | None,
+        now: float,
+        sparse: Sparse,
+        overwrite: bool,
+        image: V1Image | None = None,
     ) -> None:
         """
-        Add to the image list of a repository; entries are never removed, and a checksum is not replaced by None.
+        Keep a manifest and point ``tags`` to it: all or nothing. The repository is created if it is not there.
 
+        :param overwrite: whether tags that point elsewhere may be moved.
+        :param image: the v1 image that has this very content, if the caller may read one.
+        :raises ReferencesUnknown: it refers to what the repository does not have, and ``sparse`` does not allow that.
+        :raises Denied: a tag would have to be moved.
+        """
+
+    async def get(name: RepositoryName, reference: Tag | Digest) -> StoredManifest:
+        """
         :raises NameUnknown: there is no such repository.
+        :raises ManifestUnknown: it has no such tag or digest, or the tag is of an image without a manifest.
         """
 
-    async def list_images(name: RepositoryName) -> Sequence[AnnouncedImage]:
+    async def add_view(name: RepositoryName, digest: Digest, view: Manifest, now: float) -> None:
         """
-        What was announced to or is held by a repository, in the order in which it came; of a complete image the checksum is
-        a tarsum where there is one, else the payload checksum.
+        Keep another form of the image that the manifest ``digest`` is; it goes when that goes.
 
-        :raises NameUnknown: there is no such repository.
-        """
-
-    async def announced_by(principal: str | None, image_id: ImageID, since: float) -> Sequence[RepositoryName]:
-        """The repositories to which ``principal`` announced ``image_id`` at ``since`` or later, newest first."""
-
-    async def is_listed(name: RepositoryName, image_id: ImageID) -> bool:
-        """Whether :meth:`list_images` has ``image_id``. False when there is no such repository."""
-
-    async def find(image_id: ImageID, owner: str | None) -> Sequence[ReachableImage]:
-        """
-        Each complete image of this id with each repository that holds it, and those that ``owner`` (None: anonymous)
-        pushed without announcing them, oldest first.
+        :raises ManifestUnknown: the repository has no manifest ``digest``.
         """
 
-    async def find_in(name: RepositoryName, image_id: ImageID) -> V1Image | None:
-        """The complete image that the repository holds under this id."""
+    async def views(name: RepositoryName, digest: Digest, media_type: str) -> Sequence[StoredManifest]:
+        """The forms of this type that the repository has of the image that the manifest ``digest`` is, oldest first."""
 
-    async def chain(image: V1Image) -> Sequence[V1Image]:
-        """The image and its ancestors, base last."""
-
-    async def ancestry(image: V1Image) -> Sequence[ImageID]:
-        """Their ids alone, in the same order."""
-
-    async def stage_json(scope: PushScope, document: ImageJSON, parent: V1Image | None, now: float) -> None:
-        """Keep an image json for its layer. One with the same bytes in the same scope is the same one."""
-
-    async def staged(scope: PushScope, image_id: ImageID, limit: int = 8) -> Sequence[StagedImage]:
-        """The distinct jsons that are staged in ``scope`` under this id, newest first."""
-
-    async def is_staged(name: RepositoryName | None, principal: str | None, image_id: ImageID) -> bool:
-        """Whether the image is being pushed to the repository by anybody, or (None) by ``principal`` anywhere."""
-
-    async def stage_layer(
-        blob: StoredBlob,
-        facts: LayerFacts,
-        checksums: Sequence[tuple[StagedImage, Checksums]],
-        now: float,
-        leased_until: float,
-    ) -> StoredBlob:
+    async def delete(name: RepositoryName, digest: Digest) -> None:
         """
-        Record a received layer for each json that it was checked against; as :meth:`IBlobIndex.record`, in the same transaction.
+        Remove a manifest with all other forms of its image, the tags that point to them, and the v1 images that the
+        repository holds for their sake only.
 
-        A json that is no longer staged is passed over.
+        :raises NameUnknown: there is no such repository. :raises ManifestUnknown: it has no such manifest.
         """
 
-    async def staged_layers(scope: PushScope, image_id: ImageID) -> Sequence[StagedLayer]:
-        """What could be completed now, newest first."""
-
-    async def complete(
-        layer: StagedLayer,
-        image_id: ImageID,
-        scope: PushScope,
-        repositories: Collection[RepositoryName],
-        now: float,
-    ) -> V1Image:
+    async def list_referrers(
+        name: RepositoryName, subject: Digest, artifact_type: str | None, after: str, limit: int
+    ) -> Sequence[Referrer]:
         """
-        Make a staged image complete and part of ``repositories`` (of none: its pusher's own), with its ancestors, and drop
-        all that is staged in ``scope`` under this id: all or nothing.
-
-        When one of the repositories (or, of none, the pusher) holds an image of this id meanwhile, that one is returned and
-        nothing but the staging changes; the caller compares.
-
-        :raises NameUnknown: one of the repositories is not there. :raises LayerMissing: the layer is no longer staged.
-        :raises ImageConflict: a repository holds other content under the id of an ancestor.
+        At most ``limit`` manifests whose subject is ``subject`` and whose digest comes after the text ``after``, in the
+        order of their digests; none when there is no such repository.
         """
 
-    async def expire_staged(before: float) -> int:
-        """Drop what was staged before ``before`` and not completed; return how many images."""
+    async def origins(config: Digest) -> Sequence[tuple[RepositoryName, V1Image]]:
+        """The v1 images whose manifests have this config, and the repositories that hold them; the latest first."""
 
 
-class IAccountStore(Interface):
-    """Stored logins."""
+class IUploadStore(Interface):
+    """Upload sessions that outlive a request."""
 
-    async def create(name: str, password_hash: str, email: str, admin: bool, now: float) -> Account:
-        """:raises AccountExists: the name, or the e-mail address if not empty, is taken."""
+    async def start(session: UploadSession, leased_until: float) -> None:
+        """Keep a new session until ``leased_until``."""
 
-    async def get(name: str) -> Account:
-        """:raises AccountUnknown: there is none of this name."""
+    async def get(name: RepositoryName, upload_id: str) -> UploadSession:
+        """:raises UploadUnknown: the repository has no such session: never started, ended, or expired."""
 
-    async def list_all() -> Sequence[Account]:
-        """Every account, in the order of their names."""
+    async def record(upload_id: str, received: Received, now: float, leased_until: float) -> None:
+        """Note what has been received. :raises UploadUnknown: there is no such session any more."""
 
-    async def change(
-        name: str,
-        password_hash: str | None = None,
-        email: str | None = None,
-        active: bool | None = None,
-        admin: bool | None = None,
-    ) -> Account:
-        """
-        Replace what is not None.
+    async def end(upload_id: str) -> None:
+        """Forget a session. :raises UploadUnknown: there is no such session."""
 
-        :raises AccountUnknown: there is none of this name.
-        :raises AccountExists: the e-mail address is another account's.
-        """
+    async def is_known(upload_id: str) -> bool:
+        """Whether there is such a session."""
 
-
-class IKeyStore(Interface):
-    """Keys that the registry makes once and keeps, shared by its processes."""
-
-    async def get(purpose: str, make: Callable[[], SigningKey]) -> Sequence[SigningKey]:
-        """
-        The keys for ``purpose``, newest first; when there is none, the result of ``make`` is stored. Several processes
-        that ask at once are given the same.
-        """
+    async def expire(now: float, limit: int) -> Sequence[str]:
+        """Forget at most ``limit`` sessions whose lease ended before ``now``, oldest first, and return their ids."""
 
 
 class IMetadataStore(Interface):
@@ -318,6 +361,8 @@ class IMetadataStore(Interface):
 
     blobs: IBlobIndex = Attribute("The rows of blobs.")
     repositories: IRepositoryStore = Attribute("Repositories, tags, manifests.")
+    manifests: IManifestStore = Attribute("Manifests and referrers.")
+    uploads: IUploadStore = Attribute("Upload sessions.")
     images: IV1ImageStore = Attribute("v1 images.")
     accounts: IAccountStore = Attribute("Stored logins.")
     keys: IKeyStore = Attribute("Keys that the registry made.")
@@ -334,65 +379,3 @@ class IMetadataStore(Interface):
 
     async def check() -> None:
         """:raises StoreUnavailable: the database does not answer."""
-
-
-# Who, and what they may do
-
-
-class IAuthenticator(Interface):
-    """Who is asking? Knows credentials (``twisted.cred``) and token texts, never headers."""
-
-    async def login(credentials: IUsernamePassword) -> Principal:
-        """
-        :raises Unauthorized: the name is unknown or the password is wrong; both look and take the same.
-        :raises AccountInactive: the credentials are right, the account is disabled.
-        :raises Busy: too many passwords are being verified already.
-        """
-
-    async def redeem(token: str) -> Principal:
-        """
-        The bearer of a v1 token, with its ceiling.
-
-        :param token: what stood behind the scheme ``Token``, in any spelling that engines 0.6 to 1.12 use.
-        :raises Unauthorized: not ours, changed, or expired.
-        """
-
-    def challenge(wanted: Access | None) -> Challenge:
-        """How a client should present itself to obtain ``wanted``."""
-
-
-class IAuthorizer(Interface):
-    """May they?"""
-
-    async def granted(principal: Principal, wanted: Access) -> frozenset[Action]:
-        """
-        The part of ``wanted.actions`` that is allowed now, within the ceiling; possibly empty, never an error. A
-        repository that does not exist is judged as if the principal were about to create it.
-        """
-
-
-class ITokenIssuer(Interface):
-    """Makes the v1 tokens that the index role hands out."""
-
-    async def issue(principal: Principal, repository: RepositoryName, actions: frozenset[Action]) -> str:
-        """A token for one repository, as the value of ``X-Docker-Token``: ASCII, no blanks, below 4 KB."""
-
-
-class IImageList(Interface):
-    """Which image ids a push may bring, when an index of its own holds the lists."""
-
-    async def allows(principal: Principal, repository: RepositoryName, image_id: ImageID) -> bool:
-        """Whether the list of ``repository`` has ``image_id``."""
-
-
-class IPasswordHasher(Interface):
-    """Turns passwords into what may be stored, off the reactor thread, few at a time."""
-
-    async def hash(password: bytes) -> str:
-        """A salted hash of ``password``, another one each time. :raises Busy: too many are being hashed already."""
-
-    async def verify(stored: str, password: bytes) -> bool:
-        """Whether ``stored`` was made from ``password``; False when it is no hash at all. :raises Busy: as above."""
-
-    async def verify_nobody(password: bytes) -> None:
-        """Take as long as :meth:`verify` does, for a name that is unknown. :raises Busy: as above."""

@@ -59,7 +59,7 @@ class LayerFiles:
 
     async def _files(self, image: V1Image) -> Sequence[LayerFile]:
         lister = LayerFileLister(max_files=self.max_files, max_uncompressed=self.max_uncompressed)
-        reader = await self.registry.blobs.open(image.layer)
+        reader = await self.registry.open_blob(image.layer)
         try:
             while data := await reader.read(_READ_BYTES):
                 await self.registry.in_thread(lister.update, data)

@@ -179,7 +179,7 @@ class RegistryService(MultiService):
         plan = self._plan
         await plan.prepare()
         await plan.metadata.open()
-        settled = await plan.blobs.recover(plan.metadata.blobs.is_recorded)
+        settled = await plan.blobs.recover(plan.metadata.blobs.is_recorded, plan.metadata.uploads.is_known)
         if settled:
             log.info("dropped {objects} objects that a crash left unfinished", objects=settled)
         for job in plan.jobs:

@@ -6,16 +6,20 @@ right, it asks for it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from attrs import define, frozen
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from dockreg.callables import InThread
-from dockreg.errors import Denied, NameUnknown, RegistryError, Unauthorized
-from dockreg.interfaces import IAuthorizer, IBlobStore, IImageList, IMetadataStore, IUpload
+from dockreg.derived import open_blob
+from dockreg.errors import BlobUnknown, Denied, NameUnknown, RegistryError, Unauthorized
+from dockreg.interfaces import IBlobReader, IBlobStore, IMetadataStore, IUpload
+from dockreg.interfaces_access import IAuthorizer
+from dockreg.interfaces_v1 import IImageList
 from dockreg.model.access import ANONYMOUS, Access, Action, Principal
-from dockreg.model.blobs import StoredBlob
+from dockreg.model.blobs import Blob, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import RepositoryRecord, TagRecord
@@ -23,6 +27,7 @@ from dockreg.model.v1 import AnnouncedImage, ImageID
 from dockreg.shield import shielded
 
 _SEARCH_BATCH = 500
+_READ_BYTES = 256 * 1024
 
 
 @frozen
@@ -116,7 +121,24 @@ class Registry:
         """:raises NameUnknown: there is no such repository. :raises TagUnknown: it has no such tag."""
         await self.metadata.repositories.delete_tag(name, tag)
 
+    async def tag_names(self, name: RepositoryName, after: str, limit: int) -> Sequence[Tag]:
+        """A page of the tags that have manifests. :raises NameUnknown: there is no such repository."""
+        return await self.metadata.repositories.tag_names(name, after, limit)
+
     # Search
+
+    async def catalog(self, principal: Principal, after: str, limit: int) -> Sequence[RepositoryName]:
+        """At most ``limit`` repositories with manifests that ``principal`` may pull from, after the text ``after``."""
+        found: list[RepositoryName] = []
+        while len(found) < limit:
+            names = await self.metadata.repositories.names(after, _SEARCH_BATCH)
+            for name in names:
+                if len(found) < limit and name.in_oci and await self.may(principal, Action.PULL, name):
+                    found.append(name)
+            if len(names) < _SEARCH_BATCH:
+                break
+            after = names[-1].value
+        return found
 
     async def search(self, principal: Principal, term: str, page: int, page_size: int) -> SearchPage:
         """
@@ -145,25 +167,54 @@ class Registry:
 
     # Blobs
 
-    async def store_blob(self, content: bytes) -> StoredBlob:
-        """Record a small document as a blob; what is stored already is leased again."""
-        return await shielded(self._store_blob(content))
+    async def read_blob(self, name: RepositoryName, digest: Digest, limit: int) -> bytes:
+        """
+        The bytes of a small blob of a repository.
 
-    async def _store_blob(self, content: bytes) -> StoredBlob:
+        :raises BlobUnknown: the repository does not have it, or it has more than ``limit`` bytes.
+        """
+        blob = await self.metadata.blobs.find_in(name, digest)
+        if blob is None or blob.size > limit:
+            raise BlobUnknown(str(digest))
+        reader = await self.open_blob(blob)
+        parts = []
+        try:
+            while part := await reader.read(_READ_BYTES):
+                parts.append(part)
+        finally:
+            reader.close()
+        return b"".join(parts)
+
+    async def open_blob(self, blob: Blob, start: int = 0) -> IBlobReader:
+        """
+        Open a blob for reading, whether it has bytes of its own or not.
+
+        Raises what :meth:`.IBlobStore.open` raises.
+        """
+        return await open_blob(self.blobs, self.in_thread, blob, start)
+
+    async def store_blob(self, content: bytes, name: RepositoryName | None = None) -> StoredBlob:
+        """Record a small document as a blob, of a repository if one is named; what is stored already is leased again."""
+        return await shielded(self._store_blob(content, name))
+
+    async def _store_blob(self, content: bytes, name: RepositoryName | None) -> StoredBlob:
         digest = Digest.sha256(content)
+        record = partial(self._record, name)
         known = await self.metadata.blobs.find(digest)
         if known is not None:
-            return await self._record(known)
+            return await record(known)
         upload: IUpload = await self.blobs.start_upload()
         try:
             await upload.write([content])
             committed = await upload.commit(digest)
         finally:
             await upload.abort()
-        return await self.keep_blob(committed, self._record)
+        return await self.keep_blob(committed, record)
 
-    async def _record(self, blob: StoredBlob) -> StoredBlob:
-        return await self.metadata.blobs.record(blob, None, self.lease_end())
+    async def _record(self, name: RepositoryName | None, blob: StoredBlob) -> StoredBlob:
+        if name is None:
+            return await self.metadata.blobs.record(blob, None, self.lease_end())
+        return await self.metadata.blobs.record_in(name, blob, None, None, self.clock.seconds(), self.lease_end())
 
     async def keep_blob(
         self, committed: StoredBlob, record: Callable[[StoredBlob], Awaitable[StoredBlob]]

@@ -7,7 +7,7 @@ a site that an application has. Constructors touch no disk and open nothing; ser
 
 import pkgutil
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -24,8 +24,13 @@ from zope.interface.verify import verifyObject
 from dockreg.accounts import Accounts
 from dockreg.callables import InThread
 from dockreg.config import Config, ConfigError
-from dockreg.interfaces import IAuthenticator, IAuthorizer, IBlobStore, IImageList, IMetadataStore
+from dockreg.configured import connection_limits, door_settings, image_limits, platform_of, upload_limits
+from dockreg.interfaces import IBlobStore, IMetadataStore
+from dockreg.interfaces_access import IAuthenticator, IAuthorizer
+from dockreg.interfaces_v1 import IImageList
 from dockreg.lifecycle import Job, Listener, Plan, RegistryService
+from dockreg.manifests import Manifests
+from dockreg.model.repositories import Sparse
 from dockreg.providers.auth.accounts import AccountsChecker
 from dockreg.providers.auth.cred import CredAuthenticator
 from dockreg.providers.auth.hashing import PasswordHasher
@@ -36,14 +41,17 @@ from dockreg.providers.logs import JSONLog, LineLog, LogFile
 from dockreg.providers.systemd import SystemdNotifier
 from dockreg.providers.threads import IThreadReactor, Workers
 from dockreg.registry import AnnouncedImages, Registry
-from dockreg.v1images import ImageLimits, V1Images
+from dockreg.uploads import Uploads
+from dockreg.v1images import V1Images
+from dockreg.v1views import V1Views
 from dockreg.web.accesslog import AccessLog
-from dockreg.web.assembly import Core, DoorSettings, make_resource
-from dockreg.web.exchange import Role
+from dockreg.web.app import RegistryResource
+from dockreg.web.assembly import Core, make_resource
+from dockreg.web.exchange import API
 from dockreg.web.monitoring import Metrics, Monitoring, MonitoringResource
 from dockreg.web.mounting import MountedResource
 from dockreg.web.records import RequestRecord
-from dockreg.web.site import Limits, Site
+from dockreg.web.site import Site
 
 #: Threads at most for the bytes of layers and for the database, however many requests there are.
 _BYTES_THREADS = 16
@@ -51,8 +59,6 @@ _DATABASE_THREADS = 8
 #: For what only computes, so that it does not keep bytes from moving.
 _WORK_THREADS = 4
 _EXPIRY_SECONDS = 600.0
-#: The lists of files that tools ask for are made in memory.
-_MAX_LISTED_FILES = 200_000
 
 _new_id = partial(secrets.token_urlsafe, 18)
 
@@ -95,7 +101,7 @@ class OpenRegistry:
     reactor: IRegistryReactor
     threads: Threads
     core: Core
-    resource: IResource
+    resource: RegistryResource
     closers: Sequence[Callable[[], Any]] = ()
 
     def plan(self, **further: Any) -> Plan:
@@ -106,7 +112,10 @@ class OpenRegistry:
             blobs=self.core.registry.blobs,
             prepare=partial(self.threads.bytes.in_thread, folder.mkdir, 0o700, parents=True, exist_ok=True),
             grace_seconds=self.config.grace_seconds,
-            jobs=[Job("the expiry of unfinished pushes", _EXPIRY_SECONDS, self.core.images.expire)],
+            jobs=[
+                Job("the expiry of unfinished pushes", _EXPIRY_SECONDS, self.core.images.expire),
+                Job("the expiry of upload sessions", _EXPIRY_SECONDS, self.core.uploads.expire),
+            ],
             closers=self.closers,
             **further,
         )
@@ -248,9 +257,12 @@ def open_registry(
     hasher = make_hasher(config, threads.hashing.in_thread)
     access = _make_access(config, metadata, hasher, full, authenticator)
     registry = Registry(metadata, blobs, access.authorizer, full, threads.work.in_thread, config.v1.lease_seconds)
+    views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
     core = Core(
         registry=registry,
-        images=V1Images(registry, access.image_list, image_limits(config)),
+        images=V1Images(registry, access.image_list, views, image_limits(config)),
+        manifests=Manifests(registry, views, Sparse(config.v2.sparse)),
+        uploads=Uploads(registry, _new_id, upload_limits(config)),
         accounts=make_accounts(config, metadata, hasher, full, authenticator),
         authenticator=access.authenticator,
         image_list=access.image_list,
@@ -282,27 +294,38 @@ def make_registry_service(
         for each in records:
             each(done)
 
-    site = Site(opened.resource, clock, connection_limits(config), record)
-    watchers = Site(MonitoringResource(monitoring), clock, connection_limits(config))
-    site.noisy = watchers.noisy = False
+    limits = connection_limits(config)
+    resources = {
+        config.listen: opened.resource,
+        config.v1.listen: opened.resource.limited_to({API.V1}),
+        config.v2.listen: opened.resource.limited_to({API.V2}),
+    }
+    sites = [(Site(resource, clock, limits, record), listen) for listen, resource in resources.items() if listen]
+    watchers = Site(MonitoringResource(monitoring), clock, limits)
+    serving = [site for site, _ in sites]
 
     def set_closed(reason: str | None) -> None:
         monitoring.closed = reason
-        site.draining = watchers.draining = reason is not None
+        for site in (*serving, watchers):
+            site.draining = reason is not None
 
-    _watch(site, figures)
+    _watch(serving, figures)
     notifiers = [SystemdNotifier(environ, clock)] if environ is not None else []
-    listeners = [Listener(each, site, judge_for(config)) for each in config.listen]
+    listeners = [Listener(each, site, judge_for(config)) for site, listen in sites for each in listen]
     listeners += [Listener(each, watchers, allow_all) for each in config.metrics.listen]
-    plan = opened.plan(set_closed=set_closed, listeners=listeners, drains=[site, watchers], announcers=notifiers)
+    for site in (*serving, watchers):
+        site.noisy = False
+    drains = [*serving, watchers]
+    plan = opened.plan(set_closed=set_closed, listeners=listeners, drains=drains, announcers=notifiers)
     return _service(plan, [*opened.threads.all(), *logs, *notifiers], clock)
 
 
-def _watch(site: Site, figures: Metrics) -> None:
+def _watch(sites: Sequence[Site], figures: Metrics) -> None:
     half_read = "Requests whose body is on its way: uploads, mostly."
-    figures.watch("open_connections", "Connections of clients.", lambda: site.open_connections)
-    figures.watch("requests_in_flight", "Requests that are being handled.", lambda: site.requests_in_flight)
-    figures.watch("half_read_requests", half_read, lambda: site.half_read.total)
+    figures.watch("open_connections", "Connections of clients.", lambda: sum(each.open_connections for each in sites))
+    in_flight = "Requests that are being handled."
+    figures.watch("requests_in_flight", in_flight, lambda: sum(each.requests_in_flight for each in sites))
+    figures.watch("half_read_requests", half_read, lambda: sum(each.half_read.total for each in sites))
 
 
 def registry_resource(
@@ -312,6 +335,7 @@ def registry_resource(
     authenticator: IAuthenticator | ICredentialsChecker | None = None,
     *,
     allow_anonymous: bool = False,
+    apis: Collection[API] = frozenset(API),
 ) -> IResource:
     """
     A registry for a site that an application has: the root of a site, or the child under each of ``v1``, ``v2``,
@@ -324,6 +348,7 @@ def registry_resource(
         the registry's tokens. Without one, people are the configuration's.
     :param allow_anonymous: everybody may do what ``auth.anonymous`` says, pushing included. Without it, and with an
         authenticator, nobody pushes without a name.
+    :param apis: what it speaks.
     :raises ValueError: everybody could push, and ``allow_anonymous`` is not set.
     :raises ConfigError: a provider of others can not be imported or made.
     """
@@ -335,7 +360,7 @@ def registry_resource(
             )
         config = attrs.evolve(config, auth=attrs.evolve(config.auth, anonymous="none"))
     opened = open_registry(config, reactor, authenticator)
-    mounted = MountedResource(opened.resource, opened.reactor)
+    mounted = MountedResource(opened.resource.limited_to(apis), opened.reactor)
 
     def set_closed(reason: str | None) -> None:
         opened.core.monitoring.closed = reason
@@ -361,38 +386,3 @@ def _make_logs(config: Config, threads: Threads, clock: IReactorTime) -> list[Lo
     if config.log.access:
         logs.append(LogFile(LineLog(config.log.access, threads.logs.in_thread), clock))
     return logs
-
-
-# From the configuration to what the layers call these settings
-
-
-def connection_limits(config: Config) -> Limits:
-    """``[http]``."""
-    settings = attrs.asdict(config.http)
-    settings["exempt_addresses"] = frozenset(config.http.exempt_addresses)
-    return Limits(**settings)
-
-
-def image_limits(config: Config) -> ImageLimits:
-    """What of ``[v1]`` bounds a push."""
-    return ImageLimits(
-        max_layer=config.v1.max_layer_bytes,
-        max_uncompressed=config.v1.max_uncompressed_bytes,
-        max_entries=config.v1.max_layer_entries,
-        max_ancestry=config.v1.max_ancestry,
-        staging_seconds=config.v1.staging_seconds,
-        announcement_seconds=config.v1.announcement_seconds,
-    )
-
-
-def door_settings(config: Config) -> DoorSettings:
-    """What of ``[v1]`` the doors are told."""
-    return DoorSettings(
-        role=Role(config.role),
-        endpoints=config.v1.endpoints,
-        max_json_bytes=config.v1.max_json_bytes,
-        max_list_bytes=config.v1.max_list_bytes,
-        max_list_entries=config.v1.max_list_entries,
-        max_uncompressed_bytes=config.v1.max_uncompressed_bytes,
-        max_listed_files=_MAX_LISTED_FILES,
-    )

@@ -24,11 +24,13 @@ from dockreg.errors import (
     RequestInvalid,
     TagUnknown,
 )
-from dockreg.interfaces import IImageList, IV1ImageStore
+from dockreg.interfaces_v1 import IImageList, IV1ImageStore
 from dockreg.layerupload import DiscardedLayer, LayerUpload, StagedLayerUpload
 from dockreg.model.access import Action, Caller
 from dockreg.model.names import RepositoryName, Tag
+from dockreg.model.repositories import TagRecord
 from dockreg.model.v1 import (
+    AnnouncedImage,
     ClaimedChecksums,
     ImageID,
     ImageJSON,
@@ -40,6 +42,7 @@ from dockreg.model.v1 import (
     V1Image,
 )
 from dockreg.registry import Registry
+from dockreg.v1views import V1Views
 
 
 @frozen
@@ -68,6 +71,7 @@ class V1Images:
 
     registry: Registry
     image_list: IImageList
+    views: V1Views
     limits: ImageLimits = ImageLimits()
 
     @property
@@ -83,7 +87,7 @@ class V1Images:
         :raises ImageIncomplete: it is being pushed where the caller can reach it.
         :raises ImageUnknown: there is none that the caller can reach.
         """
-        found = await self._find(caller, image_id)
+        found = await self._find_or_make(caller, image_id)
         if found is not None:
             return ReadableImage(found.image, await self.registry.world_readable(found.repository))
         if await self._store.is_staged(caller.repository, caller.principal.name, image_id):
@@ -97,6 +101,14 @@ class V1Images:
     async def ancestry(self, image: V1Image) -> Sequence[ImageID]:
         """The ids of the image and its ancestors, base last."""
         return await self._store.ancestry(image)
+
+    async def _find_or_make(self, caller: Caller, image_id: ImageID) -> ReachableImage | None:
+        found = await self._find(caller, image_id)
+        if found is not None:
+            return found
+        # What was pushed through v2 becomes v1 images when it is first asked for.
+        await self.views.make(image_id)
+        return await self._find(caller, image_id)
 
     async def _find(self, caller: Caller, image_id: ImageID) -> ReachableImage | None:
         if caller.repository is not None:
@@ -242,6 +254,24 @@ class V1Images:
 
     # Tags
 
+    async def list_tags(self, name: RepositoryName) -> Sequence[TagRecord]:
+        """All tags, with their images. :raises NameUnknown: there is no such repository."""
+        await self.views.complete(name)
+        return await self.registry.list_tags(name)
+
+    async def get_tag(self, name: RepositoryName, tag: Tag) -> TagRecord:
+        """:raises NameUnknown: there is no such repository. :raises TagUnknown: it has no such tag."""
+        record = await self.registry.get_tag(name, tag)
+        if record.image_id is not None:
+            return record
+        await self.views.complete(name)
+        return await self.registry.get_tag(name, tag)
+
+    async def list_images(self, name: RepositoryName) -> Sequence[AnnouncedImage]:
+        """The image list of a repository. :raises NameUnknown: there is no such repository."""
+        await self.views.complete(name)
+        return await self.registry.list_images(name)
+
     async def put_tag(
         self, caller: Caller, name: RepositoryName, tag: Tag, image_id: ImageID, client: TagClient
     ) -> None:
@@ -254,7 +284,7 @@ class V1Images:
         registry = self.registry
         image = await self._store.find_in(name, image_id)
         if image is None:
-            reachable = await self._find(caller, image_id)
+            reachable = await self._find_or_make(caller, image_id)
             if reachable is None:
                 raise ImageUnknown(str(image_id))
             image = reachable.image

@@ -18,6 +18,7 @@ from attrs import field, frozen
 from dockreg.errors import DigestInvalid, RequestInvalid
 from dockreg.model.digest import Digest
 from dockreg.model.documents import parse_object
+from dockreg.model.manifest import Descriptor, Manifest, Role
 from dockreg.model.v1 import ImageID
 
 #: What a config has and a v1 json of that age had not.
@@ -64,6 +65,23 @@ def v1_images_from_config(config: bytes) -> Sequence[DerivedImage]:
     kept = {name: value for name, value in _raw_members(config).items() if name not in _LEFT_OUT}
     images.append(DerivedImage(top, parent, _members(kept, top, parent), diff_ids[-1] if diff_ids else None))
     return images
+
+
+def derived_chain(manifest: Manifest, config: bytes) -> Sequence[tuple[DerivedImage, Descriptor | None]]:
+    """
+    The v1 images of a schema2 or OCI image, base first, each with the manifest's descriptor of its layer.
+
+    None stands for the empty layer of an image that lists no layers at all.
+
+    :param config: the raw config that the manifest names.
+    :raises RequestInvalid: it is not the config of an image, or not one of as many layers as the manifest has.
+    """
+    images = v1_images_from_config(config)
+    layers = [reference.descriptor for reference in manifest.references if reference.role is Role.LAYER]
+    listed = sum(image.diff_id is not None for image in images)
+    if listed != len(layers):
+        raise _config_invalid(f"it describes {listed} layers, but its manifest has {len(layers)}")
+    return [*zip(images, layers, strict=True)] if layers else [(image, None) for image in images]
 
 
 def _config_invalid(reason: str) -> RequestInvalid:

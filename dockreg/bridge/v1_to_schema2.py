@@ -69,7 +69,8 @@ def schema2_view(chain: Sequence[V1Image]) -> Schema2View | None:
         BlobReference(Role.CONFIG, config_descriptor),
         *(BlobReference(Role.LAYER, layer) for layer in layers),
     ]
-    return Schema2View(config, Manifest(SCHEMA2_MANIFEST, content, Digest.sha256(content), references))
+    digest = Digest.sha256(content)
+    return Schema2View(config, Manifest(SCHEMA2_MANIFEST, content, digest, references, artifact_type=SCHEMA2_CONFIG))
 
 
 def _config(base_first: Sequence[V1Image]) -> dict[str, Any]:

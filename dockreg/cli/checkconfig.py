@@ -70,11 +70,13 @@ def check(config: Config, reactor: Any) -> None:
         can not be used.
     """
     open_registry(config, reactor)
-    for key, descriptions in (("listen", config.listen), ("metrics.listen", config.metrics.listen)):
+    listeners = {"listen": config.listen, "v1.listen": config.v1.listen, "v2.listen": config.v2.listen}
+    for key, descriptions in {**listeners, "metrics.listen": config.metrics.listen}.items():
         for description in descriptions:
             _check_endpoint(key, description, reactor)
-    for description in config.listen:
-        _check_reach(description, judge_for(config))
+    for key, descriptions in listeners.items():
+        for description in descriptions:
+            _check_reach(key, description, judge_for(config))
     _check_folder("data_dir", config.data_dir)
     if config.blobs.provider == "files":
         _check_folder("blobs.folder", config.blob_folder)
@@ -110,7 +112,7 @@ class _Binding:
         self.listenTCP(port, factory, backlog, interface)
 
 
-def _check_reach(description: str, judge: Judge) -> None:
+def _check_reach(key: str, description: str, judge: Judge) -> None:
     if not description.removeprefix("haproxy:").startswith(_PORTS):
         # What the endpoints of others do when they listen is not known.
         return
@@ -121,7 +123,7 @@ def _check_reach(description: str, judge: Judge) -> None:
     try:
         judge(description, binding.address)
     except ListenFailed as error:
-        raise ConfigError("", "listen", str(error)) from None
+        raise ConfigError("", key, str(error)) from None
 
 
 def _check_folder(key: str, folder: Path) -> None:

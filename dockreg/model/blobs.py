@@ -17,3 +17,27 @@ class StoredBlob:
     digest: Digest
     generation: str
     size: int
+
+
+@frozen
+class DerivedBlob:
+    """A blob without bytes of its own: they are the decompressed bytes of ``source``. ``size`` counts them."""
+
+    digest: Digest
+    size: int
+    source: StoredBlob
+
+
+#: Whatever can be read as a blob.
+Blob = StoredBlob | DerivedBlob
+
+
+@frozen
+class Received:
+    """What a suspended upload holds: so many bytes, of this digest (None: no bytes yet, or not known)."""
+
+    size: int
+    digest: Digest | None
+
+
+NOTHING_RECEIVED = Received(0, None)

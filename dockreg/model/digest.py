@@ -31,6 +31,17 @@ class Digest:
         """The sha256 digest of ``content``."""
         return cls("sha256", hashlib.sha256(content).hexdigest())
 
+    @classmethod
+    def of(cls, algorithm: str, content: bytes) -> "Digest":
+        """
+        The digest of ``content`` by ``algorithm``.
+
+        :raises DigestInvalid: the algorithm is not known.
+        """
+        if algorithm not in _ENCODED:
+            raise DigestInvalid(algorithm[:256], "only sha256 and sha512 are known")
+        return cls(algorithm, hashlib.new(algorithm, content).hexdigest())
+
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.encoded}"
 

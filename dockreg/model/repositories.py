@@ -1,6 +1,9 @@
-"""What is known of a repository and its tags."""
+"""What is known of a repository, its tags and its manifests."""
 
-from attrs import frozen
+from collections.abc import Mapping
+from enum import Enum
+
+from attrs import field, frozen
 
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName, Tag
@@ -31,3 +34,36 @@ class TagRecord:
     digest: Digest | None
     image_id: ImageID | None
     client: TagClient
+
+
+@frozen
+class StoredManifest:
+    """
+    A manifest as a repository holds it.
+
+    ``derived`` says that the registry made it, as another form of an image that was pushed through another protocol.
+    """
+
+    media_type: str
+    digest: Digest
+    content: bytes = field(repr=False)
+    derived: bool = False
+
+
+@frozen
+class Referrer:
+    """A manifest that names another one as its subject, as lists of referrers show it (OCI Distribution, "Listing Referrers")."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    artifact_type: str | None
+    annotations: Mapping[str, str]
+
+
+class Sparse(Enum):
+    """What a manifest may name that its repository does not have; foreign layers and subjects it always may."""
+
+    NONE = "none"
+    INDEXES = "indexes"
+    ALL = "all"

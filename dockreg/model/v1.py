@@ -8,7 +8,8 @@ from typing import Any
 from attrs import field, frozen
 
 from dockreg.errors import ImageJSONInvalid, ImageUnknown
-from dockreg.model.blobs import StoredBlob
+from dockreg.model.blobs import Blob, StoredBlob
+from dockreg.model.descriptors import Descriptor
 from dockreg.model.digest import Digest
 from dockreg.model.documents import parse_object
 from dockreg.model.names import RepositoryName
@@ -152,10 +153,25 @@ class V1Image:
     json: bytes
     parent_key: int | None
     parent: ImageID | None
-    layer: StoredBlob
+    layer: Blob
     facts: LayerFacts
     checksums: Checksums
     pushed_by: str | None
+
+
+@frozen
+class MadeImage:
+    """
+    A v1 image that the registry makes of a manifest. ``layer`` is a blob of the manifest's repository.
+
+    ``unpacked`` is set when old engines can not read the layer as it is: they get the decompressed tar of that digest
+    and size.
+    """
+
+    image_id: ImageID
+    json: bytes
+    layer: Digest
+    unpacked: Descriptor | None = None
 
 
 @frozen

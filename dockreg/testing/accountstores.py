@@ -6,7 +6,7 @@ from attrs import Factory, define, evolve
 from zope.interface import implementer
 
 from dockreg.errors import AccountExists, AccountUnknown
-from dockreg.interfaces import IAccountStore, IKeyStore
+from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.model.accounts import Account, SigningKey
 
 

@@ -1,9 +1,9 @@
 """
 What every blob store promises, as tests.
 
-Import the module and subclass a contract in a test module of your own: trial would collect an imported class too. The
-contracts of metadata stores are in ``contracts_metadata``, ``contracts_repositories``, ``contracts_v1`` and
-``contracts_accounts``.
+Import the module and subclass a contract in a test module of your own: trial would collect an imported class too. What
+a blob store promises of uploads over several requests is in ``contracts_uploads``. The contracts of metadata stores
+are in ``contracts_metadata``, ``contracts_repositories``, ``contracts_v1`` and ``contracts_accounts``.
 """
 
 import re
@@ -66,7 +66,12 @@ async def content_of(blobs: IBlobStore, blob: StoredBlob, start: int = 0, limit:
 
 
 async def nothing_recorded(_blob: StoredBlob) -> bool:
-    """What an empty metadata store answers."""
+    """What an empty metadata store answers about an object."""
+    return False
+
+
+async def nothing_resumable(_upload_id: str) -> bool:
+    """What an empty metadata store answers about an upload."""
     return False
 
 
@@ -246,7 +251,7 @@ class BlobStoreContract(Contract):
         other = await blobs.start_upload()
         await other.write([CONTENT])
         unconfirmed = await other.commit()
-        self.assertEqual(0, await blobs.recover(nothing_recorded))
+        self.assertEqual(0, await blobs.recover(nothing_recorded, nothing_resumable))
         await upload.write([b" and half"])
         self.assertEqual(b"half and half", await content_of(blobs, await upload.commit()))
         self.assertEqual(CONTENT, await content_of(blobs, unconfirmed))
@@ -255,14 +260,14 @@ class BlobStoreContract(Contract):
         """Recovery does not ask about objects that were confirmed."""
         blobs = self.make_blob_store()
         blob = await store(blobs)
-        self.assertEqual(0, await blobs.recover(nothing_recorded))
+        self.assertEqual(0, await blobs.recover(nothing_recorded, nothing_resumable))
         self.assertEqual(CONTENT, await content_of(blobs, blob))
 
     async def test_check(self) -> None:
         """A store that works passes its check, and the check leaves nothing to recover."""
         blobs = self.make_blob_store()
         await blobs.check()
-        self.assertEqual(0, await blobs.recover(nothing_recorded))
+        self.assertEqual(0, await blobs.recover(nothing_recorded, nothing_resumable))
 
     async def test_full(self) -> None:
         """Without room a write fails, the upload can only be aborted, and there is room again for others."""

@@ -8,7 +8,7 @@ imported contract as a test of its own.
 from zope.interface.verify import verifyObject
 
 from dockreg.errors import AccountExists, AccountUnknown
-from dockreg.interfaces import IAccountStore, IKeyStore
+from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.model.accounts import Account, SigningKey
 from dockreg.testing.contracts_auth import ContractCase
 

@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from dockreg.errors import Unauthorized
-from dockreg.interfaces import IAuthenticator, IAuthorizer, IImageList, IPasswordHasher, ITokenIssuer
+from dockreg.interfaces_access import IAuthenticator, IAuthorizer, IPasswordHasher, ITokenIssuer
+from dockreg.interfaces_v1 import IImageList
 from dockreg.model.access import ANONYMOUS, Access, Action, Ceiling, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import ImageID

@@ -3,14 +3,9 @@
 from zope.interface.verify import verifyObject
 
 from dockreg.errors import StoreUnavailable
-from dockreg.interfaces import (
-    IAccountStore,
-    IBlobIndex,
-    IKeyStore,
-    IMetadataStore,
-    IRepositoryStore,
-    IV1ImageStore,
-)
+from dockreg.interfaces import IBlobIndex, IMetadataStore, IRepositoryStore
+from dockreg.interfaces_access import IAccountStore, IKeyStore
+from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.v1 import LayerFacts

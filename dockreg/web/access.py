@@ -9,15 +9,28 @@ from attrs import define, field
 from twisted.cred.credentials import UsernamePassword
 from twisted.web.server import Request
 
-from dockreg.errors import AccountInactive, Denied, ImageUnknown, TagInvalid, TagUnknown, Unauthorized
-from dockreg.interfaces import IAuthenticator
+from dockreg.errors import (
+    AccountInactive,
+    Denied,
+    ImageUnknown,
+    ManifestUnknown,
+    NameInvalid,
+    NameUnknown,
+    TagInvalid,
+    TagUnknown,
+    Unauthorized,
+)
+from dockreg.interfaces_access import IAuthenticator
 from dockreg.model.access import ANONYMOUS, PUBLIC, Access, Action, Caller, Challenge, On, Principal, Right
+from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.v1 import ImageID
 from dockreg.registry import Registry
 from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.headers import HINT_COOKIE
 from dockreg.web.routes import Route
+
+_READING = (b"GET", b"HEAD")
 
 
 @define(eq=False)
@@ -107,6 +120,12 @@ def _require_account(action: Action, principal: Principal, account: str | None) 
 
 def _parse(parts: Mapping[str, str], method: bytes) -> dict[str, Any]:
     parsed: dict[str, Any] = dict(parts)
+    if "name" in parts:
+        parsed["repository"] = _oci_name(parsed.pop("name"), method)
+    if "digest" in parts:
+        parsed["digest"] = Digest.parse(parts["digest"])
+    if "reference" in parts:
+        parsed["reference"] = _reference(parts, method)
     if "image_id" in parts:
         parsed["image_id"] = ImageID.parse(parts["image_id"])
     if "repository" in parts:
@@ -114,6 +133,28 @@ def _parse(parts: Mapping[str, str], method: bytes) -> dict[str, Any]:
     if "tag" in parts:
         parsed["tag"] = _tag(parts, method)
     return parsed
+
+
+def _oci_name(text: str, method: bytes) -> RepositoryName:
+    try:
+        return RepositoryName.parse_oci(text)
+    except NameInvalid:
+        if method not in _READING:
+            raise
+        # Who only asks is told that there is none: a client goes on with the next host then.
+        raise NameUnknown(text[:256]) from None
+
+
+def _reference(parts: Mapping[str, str], method: bytes) -> Tag | Digest:
+    text = parts["reference"]
+    if ":" in text:
+        return Digest.parse(text)
+    try:
+        return Tag.parse(text)
+    except TagInvalid:
+        if method == b"PUT":
+            raise
+        raise ManifestUnknown(parts.get("name", ""), text[:128]) from None
 
 
 def _tag(parts: Mapping[str, str], method: bytes) -> Tag:

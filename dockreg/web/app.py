@@ -1,5 +1,6 @@
 """The Klein application made from the table of routes, and the resource that serves it."""
 
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -10,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter
 from zope.interface import implementer
 
@@ -18,8 +20,10 @@ from dockreg.model.names import is_host_port
 from dockreg.web.access import Gate
 from dockreg.web.doors import Doors
 from dockreg.web.errors import ErrorResponses
+from dockreg.web.exchange import API
 from dockreg.web.requests import Request as StreamedRequest
 from dockreg.web.routes import Route, routes
+from dockreg.web.v2.base import hides_v2_from, is_v2, set_api_version
 
 #: The first segments of the paths that a registry claims in somebody else's site.
 CLAIMED = (b"v1", b"v2", b"_ping", b"_status")
@@ -33,6 +37,13 @@ class RepositoryConverter(BaseConverter):
     regex = r"[^/]+(?:/[^/]+)*?(?<!/tags)"
 
 
+class NameConverter(BaseConverter):
+    """A repository name in a path of v2."""
+
+    part_isolating = False
+    regex = r"[^/]+(?:/[^/]+)*?"
+
+
 @define(eq=False)
 class _Endpoint:
     """One route as Klein calls it: admitted, run, answered."""
@@ -42,7 +53,7 @@ class _Endpoint:
     version: bytes
 
     async def run(self, request: Request, **parts: str) -> bytes | None:
-        request.setHeader(b"x-docker-registry-version", self.version)
+        _set_version(request, self.version)
         exchange, parsed = await self.gate.admit(request, self.route, parts)
         if isinstance(request, StreamedRequest):
             request.principal = exchange.principal.name
@@ -54,25 +65,21 @@ def make_app(doors: Doors, gate: Gate, responses: ErrorResponses, version: str) 
     """The routes of ``doors`` behind ``gate``."""
     app = Klein()
     app.url_map.converters["repository"] = RepositoryConverter
+    app.url_map.converters["name"] = NameConverter
     app.url_map.merge_slashes = False
     for route in routes(doors):
         run = _Endpoint(route, gate, version.encode("ascii")).run
-        for suffix in _slash_forms(route):
-            name = route.endpoint + suffix
-            app.route(route.rule + suffix, methods=[route.method], endpoint=name, strict_slashes=False)(run)
-
-    @app.route("/v2/", branch=True, endpoint="v2", strict_slashes=False)
-    def refuse_v2(request: Request) -> bytes:
-        # Engines that get this plain answer go on with v1 at once; any body or another status costs them time.
-        request.setResponseCode(404)
-        return _finish(request, b"")
+        for rule in _slash_forms(route):
+            # Two functions of one endpoint would silently become one.
+            name = f"{route.endpoint} {rule}"
+            app.route(rule, methods=[route.method], endpoint=name, strict_slashes=False)(run)
 
     @app.handle_errors(Exception)
     def failed(request: IRequest, failure: Failure) -> KleinRenderable:
         assert isinstance(request, Request)
         if request.startedWriting:
             failure.raiseException()
-        request.setHeader(b"x-docker-registry-version", version.encode("ascii"))
+        _set_version(request, version.encode("ascii"))
         return _finish(request, responses.respond(request, failure))
 
     return app
@@ -81,8 +88,18 @@ def make_app(doors: Doors, gate: Gate, responses: ErrorResponses, version: str) 
 def _slash_forms(route: Route) -> tuple[str, ...]:
     # A repository's name would take the slash for its own, unless a rule has it. ``PUT …/images/`` means to create a
     # repository of that name (all engines), which is refused.
+    if is_v2(route.rule):
+        plain = route.rule.rstrip("/")
+        return (plain, f"{plain}/")
     own = route.rule.endswith("/") or (route.method == "PUT" and route.rule.endswith("/images"))
-    return ("",) if own else ("", "/")
+    return (route.rule,) if own else (route.rule, f"{route.rule}/")
+
+
+def _set_version(request: Request, version: bytes) -> None:
+    if is_v2(request.path.decode("ascii", "replace")):
+        set_api_version(request)
+    else:
+        request.setHeader(b"x-docker-registry-version", version)
 
 
 def _finish(request: Request, body: bytes) -> bytes:
@@ -101,10 +118,18 @@ class RegistryResource:
     isLeaf = True
     server = None
 
-    def __init__(self, app: Klein, responses: ErrorResponses, version: str) -> None:
+    def __init__(
+        self, app: Klein, responses: ErrorResponses, version: str, apis: Collection[API] = frozenset(API)
+    ) -> None:
+        self._app = app
         self._resource: IResource = app.resource()
-        self._version = version.encode("ascii")
+        self._version = version
         self._responses = responses
+        self._apis = apis
+
+    def limited_to(self, apis: Collection[API]) -> "RegistryResource":
+        """The same registry, with the paths of these APIs only."""
+        return RegistryResource(self._app, self._responses, self._version, apis)
 
     def getChildWithDefault(self, name: bytes, request: Request) -> IResource:
         """Never asked: a leaf has no children."""
@@ -116,18 +141,36 @@ class RegistryResource:
 
     def render(self, request: Request) -> Any:
         """Hand the request to Klein, unless Klein could not even look for its route."""
+        v2 = is_v2(request.path.decode("ascii", "replace"))
+        if v2 and (API.V2 not in self._apis or hides_v2_from(_user_agent(request))):
+            # Engines that get this plain answer go on with v1 at once; any body or another status costs them time.
+            request.setResponseCode(404)
+            return _finish(request, b"")
         problem = _unroutable(request)
         if problem is not None:
-            request.setHeader(b"x-docker-registry-version", self._version)
-            request.write(_finish(request, self._responses.respond(request, Failure(RequestInvalid(problem)))))
-            request.finish()
-            return NOT_DONE_YET
+            return self._refuse(request, RequestInvalid(problem))
+        if not v2 and API.V1 not in self._apis and _is_v1(request):
+            return self._refuse(request, NotFound())
         if not request.requestHeaders.hasHeader(b"host"):
             request.requestHeaders.setRawHeaders(b"host", [_own_address(request)])
         if request.prepath and request.prepath[-1] in CLAIMED:
             request.postpath = [request.prepath.pop(), *(request.postpath or [])]
         result = self._resource.render(request)
         return result if result is not None else NOT_DONE_YET
+
+    def _refuse(self, request: Request, problem: Exception) -> Any:
+        _set_version(request, self._version.encode("ascii"))
+        request.write(_finish(request, self._responses.respond(request, Failure(problem))))
+        request.finish()
+        return NOT_DONE_YET
+
+
+def _user_agent(request: Request) -> str:
+    return (request.requestHeaders.getRawHeaders(b"user-agent") or [b""])[-1].decode("ascii", "replace")
+
+
+def _is_v1(request: Request) -> bool:
+    return request.path.split(b"/")[1] in (b"v1", b"_ping", b"_status")
 
 
 def _own_address(request: Request) -> bytes:

@@ -7,16 +7,19 @@ from twisted.internet.interfaces import IReactorTime
 
 from dockreg.accounts import Accounts
 from dockreg.callables import IdentifierFactory
-from dockreg.interfaces import IAuthenticator, IImageList, ITokenIssuer
+from dockreg.interfaces_access import IAuthenticator, ITokenIssuer
+from dockreg.interfaces_v1 import IImageList
 from dockreg.layerfiles import LayerFiles
+from dockreg.manifests import Manifests
 from dockreg.registry import Registry
+from dockreg.uploads import Uploads
 from dockreg.v1images import V1Images
 from dockreg.version import VERSION
 from dockreg.web.access import Gate
 from dockreg.web.app import RegistryResource, make_app
-from dockreg.web.doors import Doors
+from dockreg.web.doors import Doors, V2Doors
 from dockreg.web.errors import ErrorResponses
-from dockreg.web.exchange import Role
+from dockreg.web.exchange import API, Role
 from dockreg.web.monitoring import Monitoring
 from dockreg.web.v1.images import ImagesDoor
 from dockreg.web.v1.index import IndexHeaders
@@ -25,6 +28,12 @@ from dockreg.web.v1.search import SearchDoor
 from dockreg.web.v1.status import StatusDoor
 from dockreg.web.v1.tags import TagsDoor
 from dockreg.web.v1.users import UsersDoor
+from dockreg.web.v2.base import BaseDoor
+from dockreg.web.v2.blobs import BlobsDoor
+from dockreg.web.v2.lists import ListsDoor
+from dockreg.web.v2.locations import Locations
+from dockreg.web.v2.manifests import ManifestsDoor
+from dockreg.web.v2.uploads import UploadsDoor
 
 
 @frozen
@@ -38,6 +47,11 @@ class DoorSettings:
     max_list_entries: int
     max_uncompressed_bytes: int
     max_listed_files: int
+    max_manifest_bytes: int
+    max_list_page: int
+    max_referrers_page: int
+    base_url: str
+    trusted_proxies: frozenset[str]
 
 
 @frozen
@@ -46,6 +60,8 @@ class Core:
 
     registry: Registry
     images: V1Images
+    manifests: Manifests
+    uploads: Uploads
     accounts: Accounts
     authenticator: IAuthenticator
     image_list: IImageList
@@ -59,10 +75,11 @@ def make_resource(
     """The resource that serves all doors of the role."""
     gate = Gate(core.registry, core.authenticator)
     responses = ErrorResponses(gate.challenge(), new_id)
-    return RegistryResource(make_app(make_doors(core, settings, clock), gate, responses, VERSION), responses, VERSION)
+    app = make_app(make_doors(core, settings, clock, new_id), gate, responses, VERSION)
+    return RegistryResource(app, responses, VERSION, frozenset(API) if settings.role.is_registry else {API.V1})
 
 
-def make_doors(core: Core, settings: DoorSettings, clock: IReactorTime) -> Doors:
+def make_doors(core: Core, settings: DoorSettings, clock: IReactorTime, new_id: IdentifierFactory) -> Doors:
     """What the routes name."""
     registry, images = core.registry, core.images
     files = LayerFiles(registry, settings.max_uncompressed_bytes, settings.max_listed_files)
@@ -75,6 +92,7 @@ def make_doors(core: Core, settings: DoorSettings, clock: IReactorTime) -> Doors
         repositories=RepositoriesDoor(
             settings.role,
             registry,
+            images,
             core.image_list,
             IndexHeaders(registry, core.tokens, settings.endpoints),
             settings.max_list_bytes,
@@ -82,4 +100,17 @@ def make_doors(core: Core, settings: DoorSettings, clock: IReactorTime) -> Doors
         ),
         users=UsersDoor(core.accounts),
         search=SearchDoor(registry),
+        v2=_make_v2_doors(core, settings, new_id),
+    )
+
+
+def _make_v2_doors(core: Core, settings: DoorSettings, new_id: IdentifierFactory) -> V2Doors:
+    registry, manifests = core.registry, core.manifests
+    locations = Locations(settings.base_url, settings.trusted_proxies)
+    return V2Doors(
+        base=BaseDoor(registry),
+        blobs=BlobsDoor(registry, new_id),
+        uploads=UploadsDoor(core.uploads, locations),
+        manifests=ManifestsDoor(manifests, locations, settings.max_manifest_bytes),
+        lists=ListsDoor(registry, manifests, settings.max_list_page, settings.max_referrers_page),
     )

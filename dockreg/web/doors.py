@@ -9,6 +9,22 @@ from dockreg.web.v1.search import SearchDoor
 from dockreg.web.v1.status import StatusDoor
 from dockreg.web.v1.tags import TagsDoor
 from dockreg.web.v1.users import UsersDoor
+from dockreg.web.v2.base import BaseDoor
+from dockreg.web.v2.blobs import BlobsDoor
+from dockreg.web.v2.lists import ListsDoor
+from dockreg.web.v2.manifests import ManifestsDoor
+from dockreg.web.v2.uploads import UploadsDoor
+
+
+@frozen
+class V2Doors:
+    """The functions of the v2 door."""
+
+    base: BaseDoor
+    blobs: BlobsDoor
+    uploads: UploadsDoor
+    manifests: ManifestsDoor
+    lists: ListsDoor
 
 
 @frozen
@@ -23,3 +39,4 @@ class Doors:
     repositories: RepositoriesDoor
     users: UsersDoor
     search: SearchDoor
+    v2: V2Doors

@@ -16,6 +16,8 @@ from dockreg.model.access import Challenge
 from dockreg.web.admission import flat_error
 from dockreg.web.bodies import BodyCut
 from dockreg.web.headers import set_nocache
+from dockreg.web.v2.base import is_v2
+from dockreg.web.v2.errors import UNKNOWN, UNSUPPORTED, V2_ANSWERS, error_list, errors_of
 
 log = Logger()
 
@@ -26,12 +28,18 @@ V1_STATUS: Mapping[type[errors.RegistryError], HTTPStatus] = {
     errors.DigestInvalid: HTTPStatus.BAD_REQUEST,
     errors.RequestInvalid: HTTPStatus.BAD_REQUEST,
     errors.RangeInvalid: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    errors.SizeInvalid: HTTPStatus.BAD_REQUEST,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.LayerTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.NameUnknown: HTTPStatus.NOT_FOUND,
     errors.TagUnknown: HTTPStatus.NOT_FOUND,
     errors.BlobUnknown: HTTPStatus.NOT_FOUND,
     errors.UploadUnknown: HTTPStatus.NOT_FOUND,
+    errors.UploadBusy: HTTPStatus.CONFLICT,
+    errors.ManifestInvalid: HTTPStatus.BAD_REQUEST,
+    errors.ManifestUnknown: HTTPStatus.NOT_FOUND,
+    errors.ReferencesUnknown: HTTPStatus.BAD_REQUEST,
+    errors.BlobInUse: HTTPStatus.CONFLICT,
     errors.AccountUnknown: HTTPStatus.NOT_FOUND,
     errors.ImageUnknown: HTTPStatus.NOT_FOUND,
     errors.ImageIncomplete: HTTPStatus.BAD_REQUEST,
@@ -55,6 +63,7 @@ V1_STATUS: Mapping[type[errors.RegistryError], HTTPStatus] = {
 _NO_STATUS = HTTPStatus.INTERNAL_SERVER_ERROR
 
 _RETRY_AFTER = 5
+_COME_BACK = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 @define(eq=False)
@@ -72,24 +81,39 @@ class ErrorResponses:
         if isinstance(problem, HTTPException):
             return _http_error(request, problem)
         if isinstance(problem, BodyCut) and problem.status is not None:
-            return _flat(request, HTTPStatus(problem.status), str(problem))
+            return _plain(request, HTTPStatus(problem.status), str(problem))
         incident = self.new_id()
         log.failure("incident {incident} in {where}", failure, incident=incident, where=_where(request))
-        return _flat(request, HTTPStatus.INTERNAL_SERVER_ERROR, f"internal error; it is in the log as {incident}")
+        return _plain(request, HTTPStatus.INTERNAL_SERVER_ERROR, f"internal error; it is in the log as {incident}")
 
     def _registry_error(self, request: Request, problem: errors.RegistryError) -> bytes:
-        status = next((V1_STATUS[kind] for kind in type(problem).__mro__ if kind in V1_STATUS), _NO_STATUS)
+        v2 = _is_v2(request)
+        status, code = _v2_answer(problem) if v2 else (_v1_status(problem), "")
         if status is HTTPStatus.UNAUTHORIZED:
             for value in self.challenge.values:
+                if v2 and not value.lower().startswith("basic"):
+                    continue  # The scheme of v1 means nothing to clients of v2.
                 request.responseHeaders.addRawHeader(b"www-authenticate", value.encode("ascii"))
-        if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY):
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            request.setHeader(b"allow", b"GET, HEAD")
+        if status in _COME_BACK:
             retry_after = problem.retry_after if isinstance(problem, errors.Busy) else _RETRY_AFTER
             request.setHeader(b"retry-after", str(retry_after).encode("ascii"))
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warn("{where}: {problem}", problem=str(problem), where=_where(request))
         if isinstance(problem, errors.AccountExists):
             return _magic(request, status, str(problem))
-        return _flat(request, status, str(problem))
+        return _begin(request, status, errors_of(problem, code) if v2 else flat_error(str(problem)))
+
+
+def _v1_status(problem: errors.RegistryError) -> HTTPStatus:
+    return next((V1_STATUS[kind] for kind in type(problem).__mro__ if kind in V1_STATUS), _NO_STATUS)
+
+
+def _v2_answer(problem: errors.RegistryError) -> tuple[HTTPStatus, str]:
+    """What only v1 knows has the status that it has there."""
+    kinds = type(problem).__mro__
+    return next((V2_ANSWERS[kind] for kind in kinds if kind in V2_ANSWERS), (_v1_status(problem), UNKNOWN))
 
 
 def _http_error(request: Request, problem: HTTPException) -> bytes:
@@ -97,12 +121,18 @@ def _http_error(request: Request, problem: HTTPException) -> bytes:
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         methods = getattr(problem, "valid_methods", None) or ()
         request.setHeader(b"allow", ", ".join(sorted(methods)).encode("ascii"))
-        return _flat(request, status, "this URL does not take that method")
-    return _flat(request, status, "there is nothing at this URL" if status == HTTPStatus.NOT_FOUND else status.phrase)
+        return _plain(request, status, "this URL does not take that method")
+    return _plain(request, status, "there is nothing at this URL" if status == HTTPStatus.NOT_FOUND else status.phrase)
 
 
-def _flat(request: Request, status: HTTPStatus, sentence: str) -> bytes:
-    return _begin(request, status, flat_error(sentence))
+def _plain(request: Request, status: HTTPStatus, sentence: str) -> bytes:
+    """What is about the request rather than about the registry."""
+    code = UNKNOWN if status >= HTTPStatus.INTERNAL_SERVER_ERROR else UNSUPPORTED
+    return _begin(request, status, error_list(code, sentence) if _is_v2(request) else flat_error(sentence))
+
+
+def _is_v2(request: Request) -> bool:
+    return is_v2(request.path.decode("ascii", "replace"))
 
 
 def _magic(request: Request, status: HTTPStatus, sentence: str) -> bytes:
@@ -112,7 +142,7 @@ def _magic(request: Request, status: HTTPStatus, sentence: str) -> bytes:
 
 def _begin(request: Request, status: HTTPStatus, body: bytes) -> bytes:
     request.setResponseCode(status)
-    for name in (b"last-modified", b"vary"):  # Of what would have been answered.
+    for name in (b"last-modified", b"vary", b"etag", b"docker-content-digest"):  # Of what would have been answered.
         request.responseHeaders.removeHeader(name)
     set_nocache(request)
     request.setHeader(b"x-content-type-options", b"nosniff")

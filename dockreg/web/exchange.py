@@ -33,6 +33,13 @@ class Role(Enum):
         return self is not Role.INDEX
 
 
+class API(Enum):
+    """What a listener speaks; v2 includes OCI Distribution."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
 @define(eq=False)
 class DocumentRoom:
     """How many bytes of documents may be in memory at once, of all requests together, while they are received."""
@@ -90,6 +97,11 @@ class Exchange:
         """The first value of a parameter of the query string."""
         values = (self.request.args or {}).get(name.encode("ascii"))
         return values[0].decode("utf-8", "replace") if values else None
+
+    def queries(self, name: str) -> Sequence[str]:
+        """All values of a parameter of the query string."""
+        values = (self.request.args or {}).get(name.encode("ascii"), [])
+        return [value.decode("utf-8", "replace") for value in values]
 
     async def document(self, limit: int) -> bytes:
         """

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from attrs import frozen
 
 from dockreg.model.access import PUBLIC, Action, On, Public, Right
-from dockreg.web.doors import Doors
+from dockreg.web.doors import Doors, V2Doors
 
 Handler = Callable[..., Awaitable[bytes | None]]
 
@@ -35,6 +35,7 @@ _PUSH_IMAGE = Right(Action.PUSH, On.IMAGE)
 
 _REPOSITORY = "/v1/repositories/<repository:repository>"
 _IMAGE = "/v1/images/<image_id>"
+_NAME = "/v2/<name:name>"
 
 
 def routes(doors: Doors) -> Iterator[Route]:
@@ -43,6 +44,7 @@ def routes(doors: Doors) -> Iterator[Route]:
     if doors.role.is_registry:
         yield from _image_routes(doors)
         yield from _tag_routes(doors)
+        yield from _v2_routes(doors.v2)
     yield from _repository_routes(doors)
     if doors.role.is_index:
         yield from _user_routes(doors)
@@ -102,6 +104,28 @@ def _repository_routes(doors: Doors) -> Iterator[Route]:
     yield Route("v1-auth", "PUT", f"{_REPOSITORY}/auth", _PULL, repositories.check_token)
     access = f"{_REPOSITORY}/layer/<image_id>/access"
     yield Route("v1-layer-access", "GET", access, _PULL, repositories.layer_access)
+
+
+def _v2_routes(v2: V2Doors) -> Iterator[Route]:
+    """The endpoints of OCI Distribution, under the numbers that it gives them."""
+    uploads, lists = v2.uploads, v2.lists
+    blob, manifest = f"{_NAME}/blobs/<digest>", f"{_NAME}/manifests/<reference>"
+    sessions = f"{_NAME}/blobs/uploads/"
+    session = f"{sessions}<upload_id>"
+    yield Route("end-1", "GET", "/v2/", Right(Action.PULL, On.REGISTRY), v2.base.check)
+    yield Route("end-2", "GET", blob, _PULL, v2.blobs.get)
+    yield Route("end-3", "GET", manifest, _PULL, v2.manifests.get)
+    yield Route("end-4", "POST", sessions, _PUSH, uploads.start)
+    yield Route("end-5", "PATCH", session, _PUSH, uploads.append)
+    yield Route("end-6", "PUT", session, _PUSH, uploads.finish)
+    yield Route("end-7", "PUT", manifest, _PUSH, v2.manifests.put)
+    yield Route("end-8", "GET", f"{_NAME}/tags/list", _PULL, lists.list_tags)
+    yield Route("end-9", "DELETE", manifest, _DELETE, v2.manifests.delete)
+    yield Route("end-10", "DELETE", blob, _DELETE, v2.blobs.delete)
+    yield Route("end-12", "GET", f"{_NAME}/referrers/<digest>", _PULL, lists.referrers)
+    yield Route("end-13", "GET", session, _PUSH, uploads.status)
+    yield Route("end-14", "DELETE", session, _PUSH, uploads.cancel)
+    yield Route("catalog", "GET", "/v2/_catalog", Right(Action.PULL, On.REGISTRY), lists.catalog)
 
 
 def _user_routes(doors: Doors) -> Iterator[Route]:

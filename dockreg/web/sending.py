@@ -1,12 +1,13 @@
 """
 A blob on its way to a client.
 
-Everything goes through :func:`send`: whole blobs and parts, plain and TLS connections, our site and a foreign one. A
-reader that can offer a file descriptor would be handed to the kernel there, before the first read, without any caller
-noticing.
+Every byte goes through one function: of whole blobs, of one part and of several, over plain and TLS connections, of our
+site and of a foreign one. A reader that can offer a file descriptor would be handed to the kernel there, before the
+first read, without any caller noticing.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,7 +17,8 @@ from twisted.web import server
 from zope.interface import implementer
 
 from dockreg.interfaces import IBlobReader
-from dockreg.web.ranges import Selection, if_range_holds, matches_etag, select
+from dockreg.web.multipart import ByteRanges
+from dockreg.web.ranges import Selection, if_range_holds, matches_etag, select, select_several
 from dockreg.web.requests import Request
 
 #: What is read at once; two such chunks are in memory for each client. Larger ones are not faster.
@@ -91,22 +93,32 @@ async def send(request: server.Request, reader: IBlobReader, length: int) -> Non
     if request.method == b"HEAD" or length == 0:
         reader.close()
         return
+    try:
+        with _paced(request) as pace:
+            await _write_all(request, reader, length, pace)
+    finally:
+        reader.close()
+
+
+@contextmanager
+def _paced(request: server.Request) -> Iterator[Pace]:
+    """The pace of a response, while its body is sent. What is raised after the first byte cuts the connection."""
     pace = Pace(request)
     request.registerProducer(pace, True)
     try:
-        await _write_all(request, reader, length, pace)
+        yield pace
     except BaseException:
         if request.startedWriting:
             _abort(request)
         raise
     finally:
-        reader.close()
         # Once the client has gone the request has no channel, and so no producer.
         if not _has_left(request):
             request.unregisterProducer()
 
 
-async def _write_all(request: server.Request, reader: IBlobReader, length: int, pace: Pace) -> None:
+async def _write_all(request: server.Request, reader: IBlobReader, length: int, pace: Pace, head: bytes = b"") -> None:
+    """Send ``head`` once the blob has given a byte, and ``length`` bytes of it."""
     left = length
     while left:
         # Reads ahead by one chunk while the connection is sending the one before.
@@ -114,8 +126,33 @@ async def _write_all(request: server.Request, reader: IBlobReader, length: int, 
         if not data:
             raise BlobCutShort(f"{left} of {length} bytes are missing")
         await pace.ready()
+        if head:
+            request.write(head)
+            head = b""
         request.write(data)
         left -= len(data)
+
+
+async def _send_parts(request: server.Request, reader: IBlobReader, open_blob: OpenBlob, ranges: ByteRanges) -> None:
+    """
+    Send the parts of a blob, and close every reader in every case.
+
+    :param reader: open at the first part. The blob is opened for each of the others when it is its turn.
+    """
+    request.setHeader(b"Content-Type", ranges.media_type)
+    request.setHeader(b"Content-Length", b"%d" % ranges.length)
+    open_readers = [reader]
+    try:
+        with _paced(request) as pace:
+            for part in ranges.parts:
+                if not open_readers:
+                    open_readers.append(await open_blob(part.start))
+                await _write_all(request, open_readers[0], part.length, pace, ranges.head(part))
+                open_readers.pop().close()
+            request.write(ranges.tail)
+    finally:
+        for each in open_readers:
+            each.close()
 
 
 def _has_left(request: server.Request) -> bool:
@@ -131,32 +168,44 @@ def _abort(request: server.Request) -> None:
         transport.abortConnection()
 
 
-async def send_blob(request: server.Request, open_blob: OpenBlob, size: int, etag: str | None = None) -> None:
+async def send_blob(
+    request: server.Request,
+    open_blob: OpenBlob,
+    size: int,
+    etag: str | None = None,
+    *,
+    several: bool = False,
+    new_id: Callable[[], str] | None = None,
+) -> None:
     """
-    Answer a GET or HEAD for a blob: the whole, one range of it, 304, or 416 with an empty body.
+    Answer a GET or HEAD for a blob: the whole, ranges of it, 304, or 416 with an empty body.
 
-    Sets the status, ``Accept-Ranges``, ``Content-Range``, ``Content-Length`` and ``ETag``; other headers are the
-    caller's. The blob is opened only when some of it will be sent.
+    Sets the status, ``Accept-Ranges``, ``Content-Range``, ``Content-Length``, ``ETag``, and for several parts the type;
+    other headers are the caller's. The blob is opened only when some of it will be sent.
 
     :param open_blob: opens the blob at a byte.
     :param size: bytes of the whole blob.
     :param etag: its entity tag, quotes included.
+    :param several: whether several ranges in one request are answered, in parts; else they are ignored.
+    :param new_id: makes names of ``A-Z``, ``a-z``, ``0-9``, ``_`` and ``-`` that nobody can guess; needed for several.
     """
     if matches_etag(_header(request, b"if-none-match"), etag):
         request.setResponseCode(304)
         _set_etag(request, etag)
         return
-    wanted = _selection(request, size, etag)
-    has_body = request.method != b"HEAD" and wanted.length > 0
+    selected = _selected(request, size, etag, several=several and new_id is not None)
+    wanted = selected[0]
     # Before any header is set: what cannot be opened is answered by another response.
-    reader = await open_blob(wanted.start) if has_body else None
+    reader = await open_blob(wanted.start) if request.method != b"HEAD" and wanted.length else None
     request.setResponseCode(wanted.status)
     request.setHeader(b"Accept-Ranges", b"bytes")
     _set_etag(request, etag)
-    if wanted.content_range is not None:
+    if wanted.content_range is not None and len(selected) == 1:
         request.setHeader(b"Content-Range", wanted.content_range.encode("ascii"))
     if reader is None:
         request.setHeader(b"Content-Length", b"%d" % wanted.length)
+    elif new_id is not None and len(selected) > 1:
+        await _send_parts(request, reader, open_blob, ByteRanges(selected, _content_type(request), new_id()))
     else:
         await send(request, reader, wanted.length)
 
@@ -166,11 +215,17 @@ def _set_etag(request: server.Request, etag: str | None) -> None:
         request.setHeader(b"ETag", etag.encode("ascii"))
 
 
-def _selection(request: server.Request, size: int, etag: str | None) -> Selection:
+def _content_type(request: server.Request) -> bytes | None:
+    values = request.responseHeaders.getRawHeaders(b"content-type")
+    return values[-1] if values else None
+
+
+def _selected(request: server.Request, size: int, etag: str | None, *, several: bool) -> Sequence[Selection]:
     # Ranges mean something for GET alone (RFC 9110 14.2); two Range headers mean nothing.
-    ranges = request.requestHeaders.getRawHeaders(b"range") or []
-    usable = request.method == b"GET" and len(ranges) == 1 and if_range_holds(_header(request, b"if-range"), etag)
-    return select(_header(request, b"range") if usable else None, size)
+    values = request.requestHeaders.getRawHeaders(b"range") or []
+    usable = request.method == b"GET" and len(values) == 1 and if_range_holds(_header(request, b"if-range"), etag)
+    ranges = _header(request, b"range") if usable else None
+    return select_several(ranges, size) if several else [select(ranges, size)]
 
 
 def _header(request: server.Request, name: bytes) -> str | None:

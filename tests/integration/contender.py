@@ -80,7 +80,7 @@ class Contender:
         """Settle what others left."""
         await self.metadata.open()
         await self.turn()
-        self.say(await self.blobs.recover(self.metadata.blobs.is_recorded))
+        self.say(await self.blobs.recover(self.metadata.blobs.is_recorded, self.metadata.uploads.is_known))
 
     async def turn(self) -> None:
         """Wait for the test; it may want this process dead."""

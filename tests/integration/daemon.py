@@ -4,7 +4,7 @@ import datetime as dt
 import ipaddress
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -38,12 +38,15 @@ class RunningRegistry:
         return f"{self.scheme}://{self.host}"
 
 
-async def start_registry(test: TestCase, *, tls: bool = False, settings: str = "") -> RunningRegistry:
+async def start_registry(
+    test: TestCase, *, tls: bool = False, settings: str = "", only_v1: bool = False
+) -> RunningRegistry:
     """
     Start dockreg on 127.0.0.1 with a data folder of its own; it is stopped when the test ends.
 
     :param tls: https with a certificate made for this test.
     :param settings: lines of the configuration file; top-level keys first, then tables.
+    :param only_v1: the listener is limited to v1, so that engines that know v2 use v1 as well.
     """
     from twisted.internet import reactor
 
@@ -55,6 +58,8 @@ async def start_registry(test: TestCase, *, tls: bool = False, settings: str = "
         pem = folder / "server.pem"
         listen = f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}"
     config = read_config(f'data_dir = "{folder / "data"}"\nlisten = ["{listen}"]\n{settings}')
+    if only_v1:
+        config = evolve(config, listen=(), v1=evolve(config.v1, listen=config.listen))
     service = make_registry_service(config, reactor)
     service.startService()
     test.addCleanup(service.stopService)

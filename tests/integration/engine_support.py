@@ -35,7 +35,7 @@ class EngineScenarios(TestCase):
 
     async def start(self, settings: str = "") -> None:
         """Start the registry of this test."""
-        self.registry = await start_registry(self, tls=self.tls, settings=settings)
+        self.registry = await start_registry(self, tls=self.tls, settings=settings, only_v1=True)
         self.pauses: list[float] = []
 
     def engine(self, account: Account | None = None, **changes: Any) -> Engine:

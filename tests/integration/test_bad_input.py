@@ -51,14 +51,16 @@ HEADER_VALUES = st.one_of(
     st.sampled_from([
         "Basic", "Basic Og==", "Basic ====", "Basic YTpi", "Token", "Token x", "Token Token signature=x",
         'Token signature=a,repository="demo/app",access=write', "Bearer x", "Digest a=b", "sha256:" + "0" * 64, "x" * 5000,
-        "bytes=0-", "bytes=5-1", "bytes=-", "gzip, chunked",
+        "bytes=0-", "bytes=5-1", "bytes=-", "gzip, chunked", "0-9", "bytes 0-9/10", "99999999999999999999-0",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws", "application/vnd.oci.image.index.v1+json;q=0",
+        "docker/1.9.1 go/go1.4.2", "docker/1.6.2",
     ]),
     st.text(alphabet=st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=40),
 )  # fmt: skip
 HEADERS = st.dictionaries(
     st.sampled_from([
         "Authorization", "Cookie", "X-Docker-Checksum", "X-Docker-Checksum-Payload", "X-Docker-Token", "Content-Type",
-        "If-Modified-Since", "User-Agent", "Range", "X-Docker-Endpoints", "Accept",
+        "If-Modified-Since", "User-Agent", "Range", "X-Docker-Endpoints", "Accept", "Content-Range", "If-None-Match",
     ]),
     HEADER_VALUES, max_size=3,
 )  # fmt: skip
@@ -74,6 +76,9 @@ def paths(draw: Any) -> str:
         "/v1/repositories/{name}/tags/{tag}", "/v1/repositories/{name}/tags/{tag}/json", "/v1/repositories/{name}/json",
         "/v1/repositories/{name}/properties", "/v1/repositories/{name}/layer/{id}/access", "/v1/users/", "/v1/users/{name}/",
         "/v1/search?q={tag}&page={id}&n={name}", "/v1/_ping", "/_status", "/v2/{name}/manifests/{tag}", "/{name}",
+        "/v2/{name}/blobs/{tag}", "/v2/{name}/blobs/uploads/?digest={tag}&mount={id}&from={name}", "/v2/_catalog?n={tag}&last={id}",
+        "/v2/{name}/blobs/uploads/{id}?digest=sha256:{id}", "/v2/{name}/manifests/sha256:{id}?tag={tag}", "/v2/{name}/{tag}",
+        "/v2/{name}/referrers/sha256:{id}?artifactType={tag}", "/v2/{name}/tags/list?n={id}&last={tag}", "/v2/{tag}",
     ]))  # fmt: skip
     safe = draw(st.sampled_from(["/", ""]))
 
@@ -142,7 +147,9 @@ class BadInputTests(SynchronousTestCase):
         self.assertEqual(before, self.state(), "a refusal changed something")
         if method == "HEAD":
             self.assertEqual(b"", content, head)
-        elif content or not path.startswith("/v2/"):
+        elif path.startswith("/v2/"):
+            self.assert_listed(head, content)
+        else:
             self.assert_flat(head, content)
 
     def assert_flat(self, head: bytes, content: bytes) -> None:
@@ -151,6 +158,15 @@ class BadInputTests(SynchronousTestCase):
         document = json.loads(content)
         self.assertEqual(["error"], list(document), head)
         self.assertIsInstance(document["error"], str)
+
+    def assert_listed(self, head: bytes, content: bytes) -> None:
+        """The body is a list of errors of the specification's form; engines before 1.6 get nothing."""
+        if not content:
+            return
+        self.assertIn(b"\r\ncontent-type: application/json\r\n", head.lower() + b"\r\n", content)
+        for error in json.loads(content)["errors"]:
+            self.assertRegex(error["code"], r"\A[A-Z_]+\Z")
+            self.assertIsInstance(error["message"], str)
 
     def test_not_http(self) -> None:
         """What is refused before any route is looked for gets a flat error too."""

@@ -77,7 +77,7 @@ class EmbeddingTests(TestCase):
         await self.push(b"x" * 3 * MIB)
         self.assertEqual((200, b"true"), await self.ask("/_ping"))
         self.assertEqual(200, (await self.ask("/_status"))[0])
-        self.assertEqual((404, b""), await self.ask("/v2/"))
+        self.assertEqual((200, b"{}"), await self.ask("/v2/"))
         self.assertEqual(404, (await self.ask("/metrics"))[0])
 
     async def test_root(self) -> None:

@@ -37,7 +37,7 @@ class Replay:
         registry = None
         for section in self.trace["sections"]:
             if section["fresh"] or registry is None:
-                registry = await start_registry(self.test, tls=section["tls"])
+                registry = await start_registry(self.test, tls=section["tls"], only_v1=True)
                 self.values.update(host=registry.host, url=registry.url, token="")
                 await self._register(registry, section["accounts"])
             for command in section["commands"]:

@@ -31,7 +31,8 @@ class ExampleTests(SynchronousTestCase):
         self.assertEqual((200, b"the application: /shop"), ask(f"{url}/shop")[::2])
         self.assertEqual((200, b"true"), ask(f"{url}/v1/_ping")[::2])
         self.assertEqual((200, b"true"), ask(f"{url}/_ping")[::2])
-        self.assertEqual(404, ask(f"{url}/v2/")[0])
+        self.assertEqual(401, ask(f"{url}/v2/")[0])
+        self.assertEqual(200, ask(f"{url}/v2/", Authorization=_BASIC)[0])
         self.assertEqual(404, ask(f"{url}/readyz")[0])
         path = f"{url}/v1/repositories/demo/x/"
         self.assertEqual(401, ask(path, "PUT", b"[]")[0])

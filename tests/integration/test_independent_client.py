@@ -25,7 +25,7 @@ class IndependentClientTests(TestCase):
     async def _start(self, settings: str = "") -> list[V1Image]:
         from twisted.internet import reactor
 
-        self.registry = await start_registry(self, settings=settings)
+        self.registry = await start_registry(self, settings=settings, only_v1=True)
         images = list(layered_image())
         engine = Engine(ENGINE_1_9_1, self.registry.host, reactor, self.registry.tls)
         await engine.login(JOEY)

@@ -14,13 +14,21 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from dockreg.errors import AccountExists, StoreUnavailable
-from dockreg.interfaces import IAccountStore, IKeyStore, IMetadataStore
+from dockreg.interfaces import IMetadataStore
+from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.model.accounts import SigningKey
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import PushScope
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.providers.metadata.tables import blobs, metadata
-from dockreg.testing import contracts_accounts, contracts_metadata, contracts_repositories, contracts_v1
+from dockreg.testing import (
+    contracts_accounts,
+    contracts_manifests,
+    contracts_metadata,
+    contracts_repositories,
+    contracts_v1,
+    contracts_v2,
+)
 from dockreg.testing.contracts_metadata import some_blob
 from dockreg.testing.contracts_repositories import some_id, some_json, stage
 from tests.integration.postgresql import Server
@@ -75,6 +83,22 @@ class PostgreSQLRepositoryStoreTests(_OnPostgreSQL, contracts_repositories.Repos
 
 class PostgreSQLTagTests(_OnPostgreSQL, contracts_repositories.TagStoreContract):
     """The promises about tags."""
+
+
+class PostgreSQLUploadStoreTests(_OnPostgreSQL, contracts_v2.UploadStoreContract):
+    """The promises about upload sessions."""
+
+
+class PostgreSQLRepositoryBlobsTests(_OnPostgreSQL, contracts_v2.RepositoryBlobsContract):
+    """The promises about the blobs of repositories."""
+
+
+class PostgreSQLManifestStoreTests(_OnPostgreSQL, contracts_manifests.ManifestStoreContract):
+    """The promises about manifests."""
+
+
+class PostgreSQLViewTests(_OnPostgreSQL, contracts_manifests.ViewContract):
+    """The promises about manifests as v1 images."""
 
 
 class PostgreSQLAnnouncementsTests(_OnPostgreSQL, contracts_v1.AnnouncementsContract):

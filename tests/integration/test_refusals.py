@@ -14,7 +14,13 @@ from dockreg.web.routes import Route, routes
 from tests.processes import Daemon
 
 IMAGE = "a" * 64
-PARTS = {"repository:repository": "joe/app", "image_id": IMAGE, "tag": "latest", "account": "joe"}
+PARTS = {
+    "repository:repository": "joe/app", "image_id": IMAGE, "tag": "latest", "account": "joe", "name:name": "joe/app",
+    "digest": f"sha256:{IMAGE}", "reference": "latest", "upload_id": "x" * 24,
+}  # fmt: skip
+
+#: What answers with defaults, or an empty list, for what is not known.
+DEFAULTS = ("v1-tag-json", "v1-latest-json", "v1-layer-access", "end-12")
 
 
 class Anything:
@@ -81,9 +87,14 @@ class RefusalTests(SynchronousTestCase):
             for headers in ({}, {"Authorization": "Basic Og=="}, {"Authorization": "Token"}):
                 status, body, answered = daemon.request(route.method, path_of(route), b"", headers)
                 self.assertEqual(401, status, (route, headers, body))
-                self.assertEqual(["error"], list(json.loads(body)))
                 self.assertIn("Basic realm=", answered["www-authenticate"])
-                self.assertIn("Token", answered["www-authenticate"])
+                if route.rule.startswith("/v2/"):
+                    self.assertEqual("UNAUTHORIZED", json.loads(body)["errors"][0]["code"])
+                    self.assertNotIn("Token", answered["www-authenticate"])
+                    self.assertEqual("registry/2.0", answered["docker-distribution-api-version"])
+                else:
+                    self.assertEqual(["error"], list(json.loads(body)))
+                    self.assertIn("Token", answered["www-authenticate"])
 
     def test_wrong_credentials(self) -> None:
         """Wrong credentials are refused everywhere but on public routes, on an open registry too."""
@@ -110,10 +121,9 @@ class RefusalTests(SynchronousTestCase):
                 continue
             status = daemon.request(route.method, path_of(route), b"")[0]
             if route.needs.action is Action.PULL:
-                # "json" has defaults for whatever is not known.
                 self.assertIn(
                     status,
-                    (200,) if route.endpoint in ("v1-tag-json", "v1-latest-json", "v1-layer-access") else (404,),
+                    (200,) if route.endpoint in DEFAULTS else (404,),
                     route,
                 )
             else:

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from dockreg.callables import ByteObserver, InThread
 from dockreg.interfaces import IBlobStore, IUpload
-from dockreg.model.blobs import StoredBlob
+from dockreg.model.blobs import Received, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.memory import MemoryBlobStore
 from tests.integration import test_service
@@ -49,7 +49,7 @@ class SlowBlobs(MemoryBlobStore):
         self.handed = 0
         self.committed: list[StoredBlob] = []
 
-    async def start_upload(self, observers: Sequence[ByteObserver] = ()) -> IUpload:
+    async def start_upload(self, observers: Sequence[ByteObserver] = (), algorithm: str = "sha256") -> IUpload:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
         return _SlowUpload(self, observers)
 
@@ -80,6 +80,9 @@ class _SlowUpload:
             self.size += len(chunk)
             for observer in self._observers:
                 observer.update(chunk)
+
+    async def suspend(self) -> Received:
+        return Received(self.size, None)
 
     async def commit(self, expected: Digest | None = None) -> StoredBlob:
         blob = StoredBlob(Digest("sha256", self._hash.hexdigest()), "slow", self.size)

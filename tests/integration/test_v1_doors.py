@@ -128,7 +128,7 @@ class SlashTests(AnswerCase):
         token, asked = self.prepare(), 0
         for route in all_routes():
             path = path_of(route)
-            if path.endswith("/") or route.endpoint == "v1-put-images":
+            if path.endswith("/") or route.endpoint == "v1-put-images" or path.startswith("/v2/"):
                 continue
             answers = []
             for spelling in (path, f"{path}/"):

@@ -7,7 +7,8 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from dockreg.callables import InThread
-from dockreg.interfaces import IAuthorizer, IBlobStore, IMetadataStore, IRepositoryStore
+from dockreg.interfaces import IBlobStore, IMetadataStore, IRepositoryStore
+from dockreg.interfaces_access import IAuthorizer
 from dockreg.model.access import Access, Action, Principal
 from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.metadata.sql import SQLMetadataStore

@@ -5,6 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg import errors
 from dockreg.web.errors import V1_STATUS
+from dockreg.web.v2.errors import V2_ANSWERS
 
 # Not __subclasses__(): attrs makes each class twice, and the first one may still be there.
 KINDS = [
@@ -20,12 +21,14 @@ class RegistryErrorTests(SynchronousTestCase):
     def test_each_has_a_status(self) -> None:
         """No kind of error can reach a door that does not know its status."""
         self.assertEqual(set(KINDS), set(V1_STATUS))
+        self.assertLess(set(V2_ANSWERS), set(KINDS))
 
     def test_each_has_a_sentence(self) -> None:
         """Each kind says something to the client, and nothing of the kind's own name."""
         for kind in KINDS:
             assert attrs.has(kind)
-            problem = kind(*(7 if field.type is int else "seven" for field in attrs.fields(kind)))
+            samples = {int: 7, str: "seven"}
+            problem = kind(*(samples.get(field.type, ("seven",)) for field in attrs.fields(kind)))
             self.assertGreater(len(str(problem)), 4)
             self.assertNotIn(kind.__name__, str(problem))
 

@@ -24,8 +24,9 @@ class _Part(Service):
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
-        self.blobs = self
-        self.is_recorded = None
+        self.blobs = self.uploads = self
+        self.is_recorded, self.is_known = "is recorded", "is known"
+        self.questions: tuple[object, ...] = ()
         self.opening: Callable[[], Deferred[None]] = lambda: succeed(None)
         self.drained: Deferred[None] = Deferred()
         self.setName("part")
@@ -40,8 +41,9 @@ class _Part(Service):
         self.events.append("open")
         await self.opening()
 
-    async def recover(self, is_recorded: object) -> int:
+    async def recover(self, is_recorded: object, is_resumable: object) -> int:
         self.events.append("recover")
+        self.questions = (is_recorded, is_resumable)
         return 0
 
     async def close(self) -> None:
@@ -108,6 +110,7 @@ class RegistryServiceTests(SynchronousTestCase):
             ["child started", "prepare", "open", "recover", "job", "serving", "ready"],
             self.events,
         )
+        self.assertEqual(("is recorded", "is known"), self.part.questions)
 
     def test_stop(self) -> None:
         """Nothing is closed before the requests under way are done; children are stopped last."""

@@ -15,17 +15,21 @@ from zope.interface import implementer
 from dockreg.accounts import Registration
 from dockreg.callables import InThread
 from dockreg.config import TABLES, Config, read_config
-from dockreg.interfaces import IAuthorizer, IBlobStore, IMetadataStore, IRepositoryStore
+from dockreg.configured import door_settings
+from dockreg.interfaces import IBlobStore, IMetadataStore, IRepositoryStore
+from dockreg.interfaces_access import IAuthorizer
 from dockreg.lifecycle import RegistryService
 from dockreg.model.access import Access, Action, Principal
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
+from dockreg.model.platforms import Platform
+from dockreg.model.repositories import Sparse
 from dockreg.model.v1 import ImageID, ImageJSON, PushScope
 from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS
 from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.listening import allow_all
 from dockreg.providers.metadata.sql import SQLMetadataStore
-from dockreg.service import door_settings, make_registry_service, open_registry
+from dockreg.service import make_registry_service, open_registry
 from dockreg.web.assembly import make_doors
 from dockreg.web.exchange import Role
 
@@ -42,7 +46,9 @@ class OtherBlobs(MemoryBlobStore):
         self.events: list[object] = []
         self._reactor = clock
 
-    async def recover(self, is_recorded: Callable[[StoredBlob], Awaitable[bool]]) -> int:
+    async def recover(
+        self, is_recorded: Callable[[StoredBlob], Awaitable[bool]], is_resumable: Callable[[str], Awaitable[bool]]
+    ) -> int:
         """As any, once the metadata has answered."""
         recorded = await is_recorded(StoredBlob(Digest.sha256(b""), "none", 0))
         self.events.append({"recorded": recorded, "ports": len(self._reactor.tcpServers)})
@@ -80,7 +86,7 @@ class Parts:
         self.plan: Any = self.service._plan
         self.opened: Any = open_registry(config, reactor)
         self.core: Any = self.opened.core
-        self.doors: Any = make_doors(self.core, door_settings(config), reactor)
+        self.doors: Any = make_doors(self.core, door_settings(config), reactor, lambda: "id")
 
     @property
     def checker(self) -> Any:
@@ -101,6 +107,13 @@ class Parts:
     def listeners(self) -> object:
         """Where connections are taken, and who judges that."""
         return [(each.description, each.judge is allow_all) for each in self.plan.listeners]
+
+    @property
+    def speaking(self) -> object:
+        """Where connections are taken, and what is spoken there."""
+        return [
+            (each.description, sorted(api.value for api in each.factory.resource._apis)) for each in self.plan.listeners
+        ]
 
     @property
     def logs(self) -> object:
@@ -164,6 +177,10 @@ ROWS: Mapping[str, Row] = {
     "allow_unauthenticated": Row("true", lambda parts: parts.listeners, [(_LOOPBACK, True)]),
     "grace_seconds": Row("1.5", lambda parts: parts.plan.grace_seconds, 1.5),
     **{f"http.{name}": _limit(name, *values) for name, values in _LIMITS.items()},
+    "http.trusted_proxies": Row(
+        '["192.0.2.2"]', lambda parts: parts.doors.v2.uploads.locations.trusted, frozenset({"192.0.2.2"})
+    ),
+    "v1.listen": Row("['tcp:1']", lambda parts: parts.speaking, [(_LOOPBACK, ["v1", "v2"]), ("tcp:1", ["v1"])]),
     "v1.endpoints": Row('["r.example"]', lambda parts: parts.doors.repositories.index.endpoints, ("r.example",)),
     "v1.max_json_bytes": Row("2001", lambda parts: parts.doors.images.max_json_bytes, 2001),
     "v1.max_list_bytes": Row("2002", lambda parts: parts.doors.repositories.max_list_bytes, 2002),
@@ -179,6 +196,17 @@ ROWS: Mapping[str, Row] = {
     "v1.announcement_seconds": Row("2008", lambda parts: parts.core.images.limits.announcement_seconds, 2008),
     "v1.lease_seconds": Row("2009", lambda parts: parts.core.registry.lease_end(), 2009),
     "v1.max_ancestry": Row("2010", lambda parts: parts.core.images.limits.max_ancestry, 2010),
+    "v2.listen": Row("['tcp:2']", lambda parts: parts.speaking, [(_LOOPBACK, ["v1", "v2"]), ("tcp:2", ["v2"])]),
+    "v2.base_url": Row('"https://r/"', lambda parts: parts.doors.v2.uploads.locations.base_url, "https://r"),
+    "v2.max_manifest_bytes": Row("3001", lambda parts: parts.doors.v2.manifests.max_bytes, 3001),
+    "v2.max_blob_bytes": Row("3002", lambda parts: parts.core.uploads.limits.max_blob, 3002),
+    "v2.session_seconds": Row("3003", lambda parts: parts.core.uploads.limits.session_seconds, 3003),
+    "v2.max_list_entries": Row("304", lambda parts: parts.doors.v2.lists.max_entries, 304),
+    "v2.max_referrers": Row("305", lambda parts: parts.doors.v2.lists.max_referrers, 305),
+    "v2.sparse": Row('"all"', lambda parts: parts.core.manifests.sparse, Sparse.ALL),
+    "v2.platform": Row(
+        '"linux/arm/v6"', lambda parts: parts.core.manifests.views.platform, Platform("linux", "arm", "v6")
+    ),
     "index.url": Row(
         '"http://index"', lambda parts: parts.core.authenticator._url, "http://index", _INDEX, _OTHER_INDEX
     ),

@@ -17,14 +17,16 @@ from zope.interface import implementer
 from dockreg.errors import (
     RegistryError,
 )
-from dockreg.interfaces import IAuthorizer
+from dockreg.interfaces_access import IAuthorizer
 from dockreg.model.access import Access, Action, Caller, Ceiling, Principal
 from dockreg.model.names import RepositoryName, Tag
+from dockreg.model.platforms import Platform
 from dockreg.model.v1 import AnnouncedImage, ClaimedChecksums, ImageID, TagClient
 from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.registry import AnnouncedImages, Registry
 from dockreg.v1images import ImageLimits, V1Images
+from dockreg.v1views import V1Views
 
 T = TypeVar("T")
 A, B = ImageID("a" * 64), ImageID("b" * 64)
@@ -99,7 +101,8 @@ class V1ImagesTestCase(SynchronousTestCase):
         self.policy = Policy()
         self.blobs = MemoryBlobStore()
         self.registry = Registry(self.metadata, self.blobs, self.policy, self.clock, here)
-        self.images = V1Images(self.registry, AnnouncedImages(self.metadata), self.limits)
+        self.views = V1Views(self.registry, Platform("linux", "amd64"))
+        self.images = V1Images(self.registry, AnnouncedImages(self.metadata), self.views, self.limits)
 
     def result(self, work: Coroutine[Any, Any, T]) -> T:
         return self.successResultOf(Deferred.fromCoroutine(work))
@@ -127,7 +130,7 @@ class V1ImagesTestCase(SynchronousTestCase):
 
     def read(self, caller: Caller, image_id: ImageID) -> tuple[bytes, bytes]:
         image = self.result(self.images.get(caller, image_id)).image
-        reader = self.result(self.blobs.open(image.layer))
+        reader = self.result(self.registry.open_blob(image.layer))
         content = self.result(reader.read(1_000_000)) if image.layer.size else b""
         reader.close()
         return image.json, content

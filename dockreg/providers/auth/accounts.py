@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from dockreg.errors import AccountInactive, AccountUnknown
-from dockreg.interfaces import IAccountStore, IPasswordHasher
+from dockreg.interfaces_access import IAccountStore, IPasswordHasher
 from dockreg.model.accounts import Account
 from dockreg.providers.auth.remembered import Remembered
 

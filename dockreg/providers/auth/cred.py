@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from dockreg.errors import AccountInactive, AccountUnknown, RegistryError, StoreUnavailable, Unauthorized
-from dockreg.interfaces import IAccountStore, IAuthenticator
+from dockreg.interfaces_access import IAccountStore, IAuthenticator
 from dockreg.model.access import ANONYMOUS, Access, Challenge, Principal
 from dockreg.providers.auth.tokens import TokenSigner
 

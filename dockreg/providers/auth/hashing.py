@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from dockreg.callables import InThread
 from dockreg.errors import Busy
-from dockreg.interfaces import IPasswordHasher
+from dockreg.interfaces_access import IPasswordHasher
 from dockreg.shield import shielded
 
 T = TypeVar("T")

@@ -23,7 +23,8 @@ from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from dockreg.errors import ImageUnknown, IndexUnavailable, NameInvalid, Unauthorized
-from dockreg.interfaces import IAuthenticator, IAuthorizer, IImageList
+from dockreg.interfaces_access import IAuthenticator, IAuthorizer
+from dockreg.interfaces_v1 import IImageList
 from dockreg.model.access import Access, Action, Ceiling, Challenge, Principal
 from dockreg.model.documents import parse_json
 from dockreg.model.names import RepositoryName

@@ -40,7 +40,8 @@ from attrs import define, field
 from zope.interface import implementer
 
 from dockreg.errors import NameUnknown
-from dockreg.interfaces import IAuthorizer, IRepositoryStore
+from dockreg.interfaces import IRepositoryStore
+from dockreg.interfaces_access import IAuthorizer
 from dockreg.model.access import Access, Action, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.model.repositories import RepositoryRecord

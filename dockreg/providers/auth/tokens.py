@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from dockreg.errors import Unauthorized
-from dockreg.interfaces import IKeyStore, ITokenIssuer
+from dockreg.interfaces_access import IKeyStore, ITokenIssuer
 from dockreg.model.access import ANONYMOUS, Action, Ceiling, Principal
 from dockreg.model.accounts import SigningKey
 from dockreg.model.names import RepositoryName

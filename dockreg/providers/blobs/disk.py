@@ -49,23 +49,42 @@ def create_locked(path: Path) -> int:
         os.close(descriptor)
 
 
+def lock_named(path: Path, flags: int) -> int:
+    """
+    A descriptor of the file of this name, which is locked for as long as the descriptor is open.
+
+    Until it is locked others may remove the file, or rename it to a finished object; only one that still has its name
+    when it is locked is given.
+
+    :param flags: for opening it; with ``O_CREAT`` a new one of mode 0600 is made when there is none.
+    :raises FileNotFoundError: there is none.
+    :raises BlockingIOError: another descriptor, of this process or of another one, holds its lock.
+    """
+    while True:
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _has_name(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _has_name(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))  # noqa: PTH116 beside that of a descriptor
+    except FileNotFoundError:
+        return False
+
+
 def lock_left_behind(path: Path) -> int | None:
     """A descriptor that locks the file, None when it is gone or another descriptor holds its lock."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        return lock_named(path, os.O_RDONLY)
+    except (FileNotFoundError, BlockingIOError):
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_nlink:
-            return descriptor
-    except BlockingIOError:
-        pass
-    except BaseException:
-        os.close(descriptor)
-        raise
-    os.close(descriptor)
-    return None
 
 
 def flush_folder(path: Path) -> None:

@@ -11,25 +11,26 @@ from attrs import evolve
 from zope.interface import implementer
 
 from dockreg.callables import ByteObserver, InThread
-from dockreg.errors import BlobUnknown, RangeInvalid, StoreUnavailable
+from dockreg.errors import BlobUnknown, RangeInvalid, StoreUnavailable, UploadBusy, UploadUnknown
 from dockreg.interfaces import IBlobReader, IBlobStore, IUpload
-from dockreg.model.blobs import StoredBlob
-from dockreg.model.digest import Digest
-from dockreg.providers.blobs.disk import create_locked, disk_errors, flush_folder, lock_left_behind, remove
+from dockreg.model.blobs import Received, StoredBlob
+from dockreg.model.digest import Hasher
+from dockreg.providers.blobs.digesting import KeptHashers
+from dockreg.providers.blobs.disk import create_locked, disk_errors, flush_folder, lock_left_behind, lock_named, remove
+from dockreg.providers.blobs.fileupload import Beginning, FileUpload, Workshop
 from dockreg.providers.blobs.handover import hand_over
+from dockreg.providers.blobs.names import is_upload_id
 from dockreg.providers.blobs.reading import FileBlobReader
-from dockreg.providers.blobs.staging import FileUpload, Folders
+from dockreg.providers.blobs.staging import Folders, noted
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_NOTE_PARTS = 3
 
 
 @implementer(IBlobStore)
 class FilesystemBlobStore:
     """
-    Objects are ``sha256/ab/<digest>.<generation>`` in a folder, what is unfinished is in ``staging/`` of that folder.
+    Objects are ``<algorithm>/ab/<digest>.<generation>`` in a folder; what is unfinished is in ``staging/`` of that folder.
 
     Several processes may share the folder, on one file system that knows ``flock`` and an atomic rename.
     :mod:`dockreg.providers.blobs.staging` tells what a crash leaves and how it is settled.
@@ -38,21 +39,56 @@ class FilesystemBlobStore:
     def __init__(self, folder: Path, in_thread: InThread, new_id: Callable[[], str]) -> None:
         """
         :param folder: made with mode 0700 when it is first written to.
-        :param new_id: makes unguessable names of ``A-Z``, ``a-z``, ``0-9``, ``_`` and ``-``.
+        :param new_id: makes unguessable names of 16 to 24 characters ``A-Z``, ``a-z``, ``0-9``, ``_`` and ``-``.
         """
         self._folders = Folders(folder)
+        self._kept = KeptHashers()
         self._in_thread = in_thread
         self._new_id = new_id
+        self._shop = Workshop(self._folders, self._kept, new_id, in_thread)
 
-    async def start_upload(self, observers: Sequence[ByteObserver] = ()) -> IUpload:
+    async def start_upload(self, observers: Sequence[ByteObserver] = (), algorithm: str = "sha256") -> IUpload:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
 
         def start() -> FileUpload:
+            upload_id = self._new_id()
+            beginning = Beginning(0, 0, Hasher(algorithm), None)
             with disk_errors():
                 self._folders.ensure(self._folders.staging)
-                return FileUpload(self._folders, self._new_id(), self._new_id, self._in_thread, observers)
+                descriptor = create_locked(self._folders.staged(upload_id))
+            return FileUpload(self._shop, upload_id, descriptor, beginning, observers, algorithm)
 
         return await hand_over(self._in_thread, start, FileUpload.drop)
+
+    async def resume_upload(
+        self,
+        upload_id: str,
+        received: Received,
+        observers: Sequence[ByteObserver] = (),
+        algorithm: str = "sha256",
+    ) -> IUpload:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+
+        def resume() -> FileUpload:
+            with disk_errors():
+                descriptor = self._lock_upload(upload_id, received)
+                try:
+                    beginning = Beginning.of(self._shop, upload_id, descriptor, received, algorithm)
+                except BaseException:
+                    os.close(descriptor)
+                    raise
+            return FileUpload(self._shop, upload_id, descriptor, beginning, observers, algorithm)
+
+        return await hand_over(self._in_thread, resume, FileUpload.let_go)
+
+    async def upload_size(self, upload_id: str) -> int:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+        return await self._in_thread(_on_disk, self._size, upload_id) if is_upload_id(upload_id) else 0
+
+    async def drop_upload(self, upload_id: str) -> None:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+        if is_upload_id(upload_id):
+            await self._in_thread(_on_disk, self._drop, upload_id)
 
     async def confirm(self, blob: StoredBlob) -> None:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
@@ -66,10 +102,20 @@ class FilesystemBlobStore:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
         await self._in_thread(_on_disk, self._folders.delete, blob)
 
-    async def recover(self, is_recorded: Callable[[StoredBlob], Awaitable[bool]]) -> int:
-        """See :class:`~dockreg.interfaces.IBlobStore`."""
+    async def recover(
+        self, is_recorded: Callable[[StoredBlob], Awaitable[bool]], is_resumable: Callable[[str], Awaitable[bool]]
+    ) -> int:
+        """
+        See :class:`~dockreg.interfaces.IBlobStore`.
+
+        A file is found before the metadata is asked about it: the row of a session is older than its file, so what is
+        not known then was never to be resumed, or is not any more.
+        """
         settled = 0
         for path in await self._in_thread(self._unfinished):
+            # Not locked for that: who resumes it now would be told that it is busy.
+            if is_upload_id(path.name) and await is_resumable(path.name):
+                continue
             descriptor = await hand_over(self._in_thread, partial(_on_disk, lock_left_behind, path), _unlock)
             if descriptor is not None:
                 # The lock is held until all is done: another process that recovers passes over this name.
@@ -82,6 +128,40 @@ class FilesystemBlobStore:
     async def check(self) -> None:
         """See :class:`~dockreg.interfaces.IBlobStore`: writes, reads and removes a small file."""
         await self._in_thread(self._check)
+
+    def _lock_upload(self, upload_id: str, received: Received) -> int:
+        if not is_upload_id(upload_id):
+            raise UploadUnknown(upload_id)
+        flags = os.O_RDWR
+        if received.size == 0:
+            self._folders.ensure(self._folders.staging)
+            flags |= os.O_CREAT
+        try:
+            return lock_named(self._folders.staged(upload_id), flags)
+        except FileNotFoundError:
+            raise UploadUnknown(upload_id) from None
+        except BlockingIOError:
+            raise UploadBusy(upload_id) from None
+
+    def _size(self, upload_id: str) -> int:
+        try:
+            return self._folders.staged(upload_id).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _drop(self, upload_id: str) -> None:
+        path = self._folders.staged(upload_id)
+        try:
+            descriptor = lock_named(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            raise UploadBusy(upload_id) from None
+        try:
+            remove(path)
+            self._kept.forget(upload_id)
+        finally:
+            os.close(descriptor)
 
     def _open(self, blob: StoredBlob, start: int) -> FileBlobReader:
         with disk_errors():
@@ -105,6 +185,7 @@ class FilesystemBlobStore:
         blob = await self._in_thread(self._noted, path)
         if blob is None:
             await self._in_thread(_on_disk, remove, path)
+            self._kept.forget(path.name)
             return 1
         if await is_recorded(blob):
             await self._in_thread(_on_disk, remove, path)
@@ -113,10 +194,10 @@ class FilesystemBlobStore:
 
     def _noted(self, path: Path) -> StoredBlob | None:
         """What a note is about; None when it is a staging file."""
-        parts = path.name.split(".")
-        if len(parts) != _NOTE_PARTS:
+        found = noted(path.name)
+        if found is None:
             return None
-        blob = StoredBlob(Digest("sha256", parts[1]), parts[2], 0)
+        blob = StoredBlob(*found, 0)
         with disk_errors(), suppress(FileNotFoundError):
             return evolve(blob, size=self._folders.object_path(blob).stat().st_size)
         return blob

@@ -3,26 +3,28 @@
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 
+from attrs import define, field
 from zope.interface import implementer
 
 from dockreg.callables import ByteObserver
-from dockreg.errors import BlobUnknown, DigestInvalid, RangeInvalid, StorageFull
+from dockreg.errors import BlobUnknown, DigestInvalid, RangeInvalid, StorageFull, UploadBusy, UploadUnknown
 from dockreg.interfaces import IBlobReader, IBlobStore, IUpload
-from dockreg.model.blobs import StoredBlob
+from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest, Hasher
+from dockreg.providers.blobs.names import is_upload_id
 
 
 def _numbers() -> Callable[[], str]:
     numbers = count(1)
-    return lambda: f"memory-{next(numbers)}"
+    return lambda: f"memory-{next(numbers):09}"
 
 
 @implementer(IBlobStore)
 class MemoryBlobStore:
     """
-    Objects in a dictionary; there is one process, so nothing is ever left behind.
+    Objects and uploads in dictionaries of one process.
 
-    :param new_id: names uploads and generations.
+    :param new_id: names uploads and generations, in 16 characters or more.
     :param room: how many bytes it takes, in objects and uploads together; None for no limit.
     """
 
@@ -30,10 +32,45 @@ class MemoryBlobStore:
         self._new_id = new_id if new_id is not None else _numbers()
         self._room = room
         self._objects: dict[StoredBlob, bytes] = {}
+        self._staged: dict[str, _Staged] = {}
 
-    async def start_upload(self, observers: Sequence[ByteObserver] = ()) -> IUpload:
+    async def start_upload(self, observers: Sequence[ByteObserver] = (), algorithm: str = "sha256") -> IUpload:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
-        return _MemoryUpload(self, self._new_id(), observers)
+        upload_id = self._new_id()
+        self._staged[upload_id] = staged = _Staged()
+        return _MemoryUpload(self, upload_id, staged, observers, algorithm)
+
+    async def resume_upload(
+        self,
+        upload_id: str,
+        received: Received,
+        observers: Sequence[ByteObserver] = (),
+        algorithm: str = "sha256",
+    ) -> IUpload:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+        staged = self._staged.get(upload_id)
+        if staged is None:
+            if received.size or not is_upload_id(upload_id):
+                raise UploadUnknown(upload_id)
+            self._staged[upload_id] = staged = _Staged()
+        elif staged.busy:
+            raise UploadBusy(upload_id)
+        elif staged.size < received.size:
+            raise UploadUnknown(upload_id)
+        return _MemoryUpload(self, upload_id, staged, observers, algorithm)
+
+    async def upload_size(self, upload_id: str) -> int:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+        staged = self._staged.get(upload_id)
+        return 0 if staged is None else staged.size
+
+    async def drop_upload(self, upload_id: str) -> None:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+        staged = self._staged.get(upload_id)
+        if staged is not None:
+            if staged.busy:
+                raise UploadBusy(upload_id)
+            self.forget(upload_id)
 
     async def confirm(self, blob: StoredBlob) -> None:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
@@ -52,9 +89,16 @@ class MemoryBlobStore:
         if self._objects.pop(blob, None) is not None:
             self.give_back(blob.size)
 
-    async def recover(self, is_recorded: Callable[[StoredBlob], Awaitable[bool]]) -> int:
-        """See :class:`~dockreg.interfaces.IBlobStore`."""
-        return 0
+    async def recover(
+        self, is_recorded: Callable[[StoredBlob], Awaitable[bool]], is_resumable: Callable[[str], Awaitable[bool]]
+    ) -> int:
+        """See :class:`~dockreg.interfaces.IBlobStore`; there may be suspended uploads that the metadata has forgotten."""
+        dropped = 0
+        for upload_id, staged in list(self._staged.items()):
+            if not await is_resumable(upload_id) and not staged.busy and upload_id in self._staged:
+                self.forget(upload_id)
+                dropped += 1
+        return dropped
 
     async def check(self) -> None:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
@@ -71,55 +115,93 @@ class MemoryBlobStore:
         if self._room is not None:
             self._room += size
 
-    def keep(self, digest: Digest, content: bytes) -> StoredBlob:
-        """Make ``content`` an object."""
+    def keep(self, upload_id: str, digest: Digest) -> StoredBlob:
+        """Make the bytes of an upload an object."""
+        content = b"".join(self._staged.pop(upload_id).chunks)
         blob = StoredBlob(digest, self._new_id(), len(content))
         self._objects[blob] = content
         return blob
+
+    def forget(self, upload_id: str) -> None:
+        """Drop the bytes of an upload."""
+        self.give_back(self._staged.pop(upload_id).size)
+
+
+@define(eq=False)
+class _Staged:
+    """The bytes of an upload, suspended or not."""
+
+    chunks: list[bytes] = field(factory=list)
+    size: int = 0
+    busy: bool = False
+    #: Has seen all of them; None when nobody has.
+    hasher: Hasher | None = None
+
+    def hasher_of(self, algorithm: str) -> Hasher:
+        """A hasher by ``algorithm`` that has seen all bytes."""
+        if self.hasher is not None and self.hasher.digest.algorithm == algorithm:
+            return self.hasher
+        hasher = Hasher(algorithm)
+        for chunk in self.chunks:
+            hasher.update(chunk)
+        return hasher
 
 
 @implementer(IUpload)
 class _MemoryUpload:
     upload_id: str
-    size: int
 
-    def __init__(self, store: MemoryBlobStore, upload_id: str, observers: Sequence[ByteObserver]) -> None:
+    def __init__(
+        self, store: MemoryBlobStore, upload_id: str, staged: _Staged, observers: Sequence[ByteObserver], algorithm: str
+    ) -> None:
+        staged.busy = True
+        staged.hasher = staged.hasher_of(algorithm)
         self.upload_id = upload_id
-        self.size = 0
         self._store = store
-        self._hasher = Hasher()
-        self._observers = (self._hasher, *observers)
-        self._chunks: list[bytes] = []
+        self._staged = staged
+        self._algorithm = algorithm
+        self._observers = (staged.hasher, *observers)
         self._ended = False
         self._failure: BaseException | None = None
 
+    @property
+    def size(self) -> int:
+        return self._staged.size
+
     async def write(self, chunks: Sequence[bytes]) -> None:
         self._require_open()
+        staged = self._staged
         try:
             for chunk in chunks:
                 self._store.take(len(chunk))
-                self._chunks.append(chunk)
-                self.size += len(chunk)
+                staged.chunks.append(chunk)
+                staged.size += len(chunk)
                 for observer in self._observers:
                     observer.update(chunk)
         except BaseException as failure:
             self._failure = failure
             raise
 
+    async def suspend(self) -> Received:
+        self._require_open()
+        self._ended = True
+        self._staged.busy = False
+        size = self._staged.size
+        return Received(size, self._staged.hasher_of(self._algorithm).digest) if size else NOTHING_RECEIVED
+
     async def commit(self, expected: Digest | None = None) -> StoredBlob:
         self._require_open()
-        digest = self._hasher.digest
+        digest = self._staged.hasher_of(self._algorithm if expected is None else expected.algorithm).digest
         if expected is not None and digest != expected:
             await self.abort()
             raise DigestInvalid(str(expected), f"the bytes received have {digest}")
         self._ended = True
-        return self._store.keep(digest, b"".join(self._chunks))
+        return self._store.keep(self.upload_id, digest)
 
     async def abort(self) -> None:
         if not self._ended:
             self._ended = True
-            self._store.give_back(sum(map(len, self._chunks)))
-            self._chunks.clear()
+            self._store.forget(self.upload_id)
 
     def _require_open(self) -> None:
         if self._failure is not None:

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, insert, select, update
 from zope.interface import implementer
 
 from dockreg.errors import AccountExists, AccountUnknown
-from dockreg.interfaces import IAccountStore
+from dockreg.interfaces_access import IAccountStore
 from dockreg.model.accounts import Account
 from dockreg.providers.metadata.rows import AnyRow, storable
 from dockreg.providers.metadata.tables import accounts
@@ -15,23 +15,23 @@ from dockreg.providers.metadata.transactions import Database
 
 @implementer(IAccountStore)
 class SQLAccountStore:
-    """See :class:`~dockreg.interfaces.IAccountStore`."""
+    """See :class:`~dockreg.interfaces_access.IAccountStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def create(self, name: str, password_hash: str, email: str, admin: bool, now: float) -> Account:
-        """See :class:`~dockreg.interfaces.IAccountStore`."""
+        """See :class:`~dockreg.interfaces_access.IAccountStore`."""
         account = Account(storable(name), password_hash, storable(email), active=True, admin=admin, created_at=now)
         await self._database.write(_create, account)
         return account
 
     async def get(self, name: str) -> Account:
-        """See :class:`~dockreg.interfaces.IAccountStore`."""
+        """See :class:`~dockreg.interfaces_access.IAccountStore`."""
         return await self._database.read(_get, name)
 
     async def list_all(self) -> Sequence[Account]:
-        """See :class:`~dockreg.interfaces.IAccountStore`."""
+        """See :class:`~dockreg.interfaces_access.IAccountStore`."""
         return await self._database.read(_list_all)
 
     async def change(
@@ -42,7 +42,7 @@ class SQLAccountStore:
         active: bool | None = None,
         admin: bool | None = None,
     ) -> Account:
-        """See :class:`~dockreg.interfaces.IAccountStore`."""
+        """See :class:`~dockreg.interfaces_access.IAccountStore`."""
         wanted = {
             "password_hash": password_hash,
             "email": None if email is None else storable(email),

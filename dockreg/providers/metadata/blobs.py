@@ -1,18 +1,89 @@
-"""The rows of blobs."""
+"""The rows of blobs, and which repositories they are part of."""
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Integer, and_, bindparam, delete, exists, insert, or_, select, update
 from zope.interface import implementer
 
+from dockreg.errors import BlobInUse, BlobUnknown, NameUnknown
 from dockreg.interfaces import IBlobIndex
-from dockreg.model.blobs import StoredBlob
+from dockreg.model.blobs import Blob, StoredBlob
 from dockreg.model.digest import Digest
+from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import LayerFacts
-from dockreg.providers.metadata.rows import BLOB_COLUMNS, AnyRow, blob_of, facts_columns
-from dockreg.providers.metadata.tables import blobs
+from dockreg.providers.metadata.links import create_repository, link_blobs, lock_repository
+from dockreg.providers.metadata.rows import (
+    BLOB_COLUMNS,
+    BLOB_TABLES,
+    STORED_COLUMNS,
+    AnyRow,
+    account_column,
+    blob_of,
+    facts_columns,
+    facts_of,
+    stored_of,
+)
+from dockreg.providers.metadata.tables import (
+    blobs,
+    manifest_blobs,
+    manifest_children,
+    manifests,
+    repositories,
+    repository_blobs,
+    repository_v1_images,
+    uploads,
+    v1_images,
+)
 from dockreg.providers.metadata.transactions import Database
 
-_FIND = select(*BLOB_COLUMNS, blobs.c.leased_until).where(blobs.c.digest == bindparam("wanted"))
+_FIND = select(*STORED_COLUMNS, blobs.c.leased_until).where(blobs.c.digest == bindparam("wanted"))
 _LOCK = _FIND.with_for_update()
+_FIND_IN = (
+    select(*BLOB_COLUMNS)
+    .select_from(
+        BLOB_TABLES.join(repository_blobs, repository_blobs.c.digest == blobs.c.digest).join(
+            repositories, repositories.c.key == repository_blobs.c.repository_key
+        )
+    )
+    .where(
+        repositories.c.name == bindparam("name"),
+        repositories.c.deleted_at.is_(None),
+        repository_blobs.c.digest == bindparam("wanted"),
+    )
+)
+_HOLDERS = (
+    select(repositories.c.name)
+    .join(repository_blobs, repository_blobs.c.repository_key == repositories.c.key)
+    .where(repository_blobs.c.digest == bindparam("wanted"), repositories.c.deleted_at.is_(None))
+    .order_by(repositories.c.name)
+    .limit(bindparam("limit", type_=Integer))
+)
+_USERS = (
+    select(manifests.c.digest)
+    .where(
+        manifests.c.repository_key == bindparam("repository"),
+        or_(
+            exists().where(
+                manifest_blobs.c.manifest_key == manifests.c.key, manifest_blobs.c.held_digest == bindparam("wanted")
+            ),
+            exists().where(
+                manifest_children.c.manifest_key == manifests.c.key, manifest_children.c.digest == bindparam("wanted")
+            ),
+        ),
+    )
+    .limit(1)
+)
+_IMAGE_USERS = (
+    select(v1_images.c.image_id)
+    .join(repository_v1_images, repository_v1_images.c.image_key == v1_images.c.key)
+    .where(
+        and_(
+            repository_v1_images.c.repository_key == bindparam("repository"),
+            v1_images.c.layer_digest == bindparam("wanted"),
+        )
+    )
+    .limit(1)
+)
 
 
 @implementer(IBlobIndex)
@@ -25,6 +96,61 @@ class SQLBlobIndex:
     async def find(self, digest: Digest) -> StoredBlob | None:
         """See :class:`~dockreg.interfaces.IBlobIndex`; a derived blob has no object."""
         return await self._database.read(_find, digest)
+
+    async def find_in(self, name: RepositoryName, digest: Digest) -> Blob | None:
+        """See :class:`~dockreg.interfaces.IBlobIndex`."""
+        return await self._database.read(_find_in, name, digest)
+
+    async def holders(self, digest: Digest, limit: int) -> Sequence[RepositoryName]:
+        """See :class:`~dockreg.interfaces.IBlobIndex`."""
+        return await self._database.read(_holders, digest, limit)
+
+    async def mount(
+        self,
+        name: RepositoryName,
+        source: RepositoryName,
+        digest: Digest,
+        owner: str | None,
+        now: float,
+        leased_until: float,
+    ) -> Blob | None:
+        """See :class:`~dockreg.interfaces.IBlobIndex`."""
+        lease = leased_until
+        return await self._database.write(_mount, name, source, digest, owner=owner, now=now, leased_until=lease)
+
+    async def record_in(
+        self,
+        name: RepositoryName,
+        blob: StoredBlob,
+        facts: LayerFacts | None,
+        owner: str | None,
+        now: float,
+        leased_until: float,
+        upload_id: str | None = None,
+    ) -> StoredBlob:
+        """See :class:`~dockreg.interfaces.IBlobIndex`."""
+
+        def change(connection: Connection) -> StoredBlob:
+            repository = create_repository(connection, name, account_column(owner), now)
+            recorded = record_blob(connection, blob, facts, leased_until)
+            link_blobs(connection, repository, [str(blob.digest)])
+            if upload_id is not None:
+                connection.execute(delete(uploads).where(uploads.c.upload_id == upload_id))
+            return recorded
+
+        return await self._database.write(change)
+
+    async def unlink(self, name: RepositoryName, digest: Digest) -> None:
+        """See :class:`~dockreg.interfaces.IBlobIndex`."""
+        await self._database.write(_unlink, name, digest)
+
+    async def learn(self, digest: Digest, facts: LayerFacts) -> None:
+        """See :class:`~dockreg.interfaces.IBlobIndex`."""
+        await self._database.write(_learn, digest, facts)
+
+    async def facts(self, digest: Digest) -> LayerFacts | None:
+        """See :class:`~dockreg.interfaces.IBlobIndex`."""
+        return await self._database.read(_facts, digest)
 
     async def is_recorded(self, blob: StoredBlob) -> bool:
         """See :class:`~dockreg.interfaces.IBlobIndex`."""
@@ -48,7 +174,7 @@ def record_blob(connection: Connection, blob: StoredBlob, facts: LayerFacts | No
     if facts is not None and row.compression is None:
         changes |= facts_columns(facts)
     connection.execute(update(blobs).where(blobs.c.digest == str(blob.digest)), changes)
-    return blob if row.generation is None else blob_of(row)
+    return blob if row.generation is None else stored_of(row)
 
 
 def _columns(blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> dict[str, object]:
@@ -64,7 +190,67 @@ def _columns(blob: StoredBlob, facts: LayerFacts | None, leased_until: float) ->
 
 def _find(connection: Connection, digest: Digest) -> StoredBlob | None:
     row = connection.execute(_FIND, {"wanted": str(digest)}).one_or_none()
-    return None if row is None or row.generation is None else blob_of(row)
+    return None if row is None or row.generation is None else stored_of(row)
+
+
+def _find_in(connection: Connection, name: RepositoryName, digest: Digest) -> Blob | None:
+    row = connection.execute(_FIND_IN, {"name": name.value, "wanted": str(digest)}).one_or_none()
+    return None if row is None else blob_of(row)
+
+
+def _holders(connection: Connection, digest: Digest, limit: int) -> Sequence[RepositoryName]:
+    values = {"wanted": str(digest), "limit": limit}
+    return [RepositoryName(name) for name in connection.execute(_HOLDERS, values).scalars()]
+
+
+def _mount(
+    connection: Connection,
+    name: RepositoryName,
+    source: RepositoryName,
+    digest: Digest,
+    *,
+    owner: str | None,
+    now: float,
+    leased_until: float,
+) -> Blob | None:
+    if _find_in(connection, source, digest) is None:
+        return None
+    # Repositories are locked before blobs, everywhere. The blob is looked for again under its lock.
+    repository = create_repository(connection, name, account_column(owner), now)
+    row = connection.execute(_LOCK, {"wanted": str(digest)}).one_or_none()
+    found = _find_in(connection, source, digest)
+    if row is None or found is None:
+        raise BlobUnknown(str(digest))
+    link_blobs(connection, repository, [str(digest)])
+    lease = {"leased_until": max(leased_until, row.leased_until)}
+    connection.execute(update(blobs).where(blobs.c.digest == str(digest)), lease)
+    return found
+
+
+def _unlink(connection: Connection, name: RepositoryName, digest: Digest) -> None:
+    try:
+        repository = lock_repository(connection, name).key
+    except NameUnknown:
+        raise BlobUnknown(str(digest)) from None
+    values = {"repository": repository, "wanted": str(digest)}
+    user = connection.execute(_USERS, values).scalar_one_or_none()
+    if user is not None:
+        raise BlobInUse(str(digest), f"manifest {user}")
+    image = connection.execute(_IMAGE_USERS, values).scalar_one_or_none()
+    if image is not None:
+        raise BlobInUse(str(digest), f"v1 image {image}")
+    this = (repository_blobs.c.repository_key == repository) & (repository_blobs.c.digest == str(digest))
+    if connection.execute(delete(repository_blobs).where(this)).rowcount == 0:
+        raise BlobUnknown(str(digest))
+
+
+def _learn(connection: Connection, digest: Digest, facts: LayerFacts) -> None:
+    connection.execute(update(blobs).where(blobs.c.digest == str(digest)), facts_columns(facts))
+
+
+def _facts(connection: Connection, digest: Digest) -> LayerFacts | None:
+    row = connection.execute(_FIND, {"wanted": str(digest)}).one_or_none()
+    return None if row is None or row.compression is None else facts_of(row)
 
 
 def _is_recorded(connection: Connection, blob: StoredBlob) -> bool:

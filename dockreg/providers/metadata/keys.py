@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, bindparam, insert, select
 from zope.interface import implementer
 
-from dockreg.interfaces import IKeyStore
+from dockreg.interfaces_access import IKeyStore
 from dockreg.model.accounts import SigningKey
 from dockreg.providers.metadata.schema import take_turns
 from dockreg.providers.metadata.tables import signing_keys
@@ -20,13 +20,13 @@ _FIND = (
 
 @implementer(IKeyStore)
 class SQLKeyStore:
-    """See :class:`~dockreg.interfaces.IKeyStore`."""
+    """See :class:`~dockreg.interfaces_access.IKeyStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def get(self, purpose: str, make: Callable[[], SigningKey]) -> Sequence[SigningKey]:
-        """See :class:`~dockreg.interfaces.IKeyStore`."""
+        """See :class:`~dockreg.interfaces_access.IKeyStore`."""
         found = await self._database.read(_find, purpose)
         return found or await self._database.write(_find_or_make, purpose, make)
 

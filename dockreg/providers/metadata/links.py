@@ -3,13 +3,15 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, insert, literal, select
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal, select, update
 
 from dockreg.errors import ImageConflict, ImageUnknown, NameUnknown
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import ImageID
 from dockreg.providers.metadata.rows import AnyRow
 from dockreg.providers.metadata.tables import (
+    manifest_blobs,
+    manifests,
     repositories,
     repository_blobs,
     repository_v1_images,
@@ -26,6 +28,20 @@ _LOCK_REPOSITORY = FIND_REPOSITORY.with_for_update(key_share=True)
 _LINKED_KEY = select(repository_v1_images.c.image_key).where(
     repository_v1_images.c.repository_key == bindparam("repository"),
     repository_v1_images.c.image_id == bindparam("image_id"),
+)
+
+
+# A manifest that was pushed before one of its layers holds that layer from now on.
+_HOLD = (
+    update(manifest_blobs)
+    .where(
+        manifest_blobs.c.digest == bindparam("arrived"),
+        manifest_blobs.c.held_digest.is_(None),
+        manifest_blobs.c.manifest_key.in_(
+            select(manifests.c.key).where(manifests.c.repository_key == bindparam("repository"))
+        ),
+    )
+    .values(held_digest=bindparam("arrived"))
 )
 
 
@@ -59,6 +75,30 @@ def lock_repository(connection: Connection, name: RepositoryName) -> AnyRow:
     :raises NameUnknown: there is none.
     """
     return _known(connection.execute(_LOCK_REPOSITORY, {"wanted": name.value}).one_or_none(), name)
+
+
+def create_repository(connection: Connection, name: RepositoryName, owner: str, now: float) -> int:
+    """The key of the locked repository, which is made or brought back if it is not there (``IRepositoryStore.create``)."""
+    query = select(repositories).where(repositories.c.name == name.value).with_for_update(key_share=True)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        values = {"name": name.value, "owner": owner, "private": False, "description": "", "created_at": now}
+        inserted = connection.execute(insert(repositories), values).inserted_primary_key
+        assert inserted is not None
+        return int(inserted[0])
+    if row.deleted_at is not None:
+        _bring_back(connection, row, owner)
+    key: int = row.key
+    return key
+
+
+def _bring_back(connection: Connection, row: AnyRow, owner: str) -> None:
+    values: dict[str, object] = {"deleted_at": None}
+    if row.owner != owner:
+        for table in (repository_v1_images, v1_image_list, repository_blobs):
+            connection.execute(delete(table).where(table.c.repository_key == row.key))
+        values |= {"owner": owner, "private": False, "description": ""}
+    connection.execute(update(repositories).where(repositories.c.key == row.key), values)
 
 
 def find_repository(connection: Connection, name: RepositoryName) -> AnyRow:
@@ -105,6 +145,7 @@ def link_blobs(connection: Connection, repository: int, digests: Collection[str]
     if new:
         rows = [{"repository_key": repository, "digest": digest} for digest in sorted(new)]
         connection.execute(insert(repository_blobs), rows)
+        connection.execute(_HOLD, [{"repository": repository, "arrived": digest} for digest in sorted(new)])
 
 
 def next_position(connection: Connection, repository: int) -> int:

@@ -1,96 +1,242 @@
-"""Manifests and what they refer to."""
+"""Manifests of repositories, and who refers to them."""
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Integer, Select, bindparam, func, insert, or_, select, update
+from zope.interface import implementer
 
-from dockreg.errors import BlobUnknown
-from dockreg.model.manifest import Manifest, Role
+from dockreg.errors import Denied, ImageConflict, ManifestUnknown
+from dockreg.interfaces import IManifestStore
+from dockreg.model.digest import Digest
+from dockreg.model.manifest import Manifest
+from dockreg.model.names import RepositoryName, Tag
+from dockreg.model.repositories import Referrer, Sparse, StoredManifest
 from dockreg.model.v1 import V1Image
-from dockreg.providers.metadata.chains import CHAIN
-from dockreg.providers.metadata.links import link_blobs
-from dockreg.providers.metadata.rows import account_column
-from dockreg.providers.metadata.tables import blobs, manifest_blobs, manifest_v1_images, manifests
+from dockreg.providers.metadata.deletion import delete_manifest
+from dockreg.providers.metadata.links import create_repository, find_repository, link_image, lock_repository
+from dockreg.providers.metadata.manifestrows import (
+    Origin,
+    insert_manifest,
+    look_up,
+    manifest_key,
+    map_image,
+    require_references,
+)
+from dockreg.providers.metadata.rows import (
+    IMAGE_COLUMNS,
+    IMAGE_TABLES,
+    AnyRow,
+    account_column,
+    digest_of,
+    image_of,
+)
+from dockreg.providers.metadata.tables import manifest_v1_images, manifests, repositories, tags, v1_images
+from dockreg.providers.metadata.transactions import Database
 
-#: Layers that a v2 client can read as they are; it gets the uncompressed tar of others.
-_READABLE = frozenset({"none", "gzip"})
-
-
-def put_manifest(connection: Connection, repository: int, manifest: Manifest, image: V1Image, now: float) -> int:
-    """
-    Keep the schema2 view of a v1 image in a locked repository, and return its key.
-
-    :raises BlobUnknown: it refers to a blob that is neither recorded nor the decompressed form of a layer.
-    """
-    digests = {str(reference.descriptor.digest) for reference in manifest.references}
-    _derive_missing(connection, digests, image)
-    link_blobs(connection, repository, digests)
-    query = select(manifests.c.key).where(
-        manifests.c.repository_key == repository, manifests.c.digest == str(manifest.digest)
+_STORED = (manifests.c.media_type, manifests.c.digest, manifests.c.content, manifests.c.derived)
+_IN_REPOSITORY = (repositories.c.name == bindparam("name")) & repositories.c.deleted_at.is_(None)
+_BY_DIGEST = (
+    select(*_STORED)
+    .join(repositories, repositories.c.key == manifests.c.repository_key)
+    .where(_IN_REPOSITORY, manifests.c.digest == bindparam("wanted"))
+)
+_BY_TAG = (
+    select(*_STORED)
+    .select_from(
+        repositories.join(tags, tags.c.repository_key == repositories.c.key).join(
+            manifests, manifests.c.key == tags.c.manifest_key
+        )
     )
-    key = connection.execute(query).scalar_one_or_none()
-    if key is None:
-        key = _insert(connection, repository, manifest, image, now)
-    view = {"manifest_key": key, "image_key": image.key}
-    if not connection.execute(select(manifest_v1_images).filter_by(**view)).all():
-        connection.execute(insert(manifest_v1_images), view)
-    return key
-
-
-def _insert(connection: Connection, repository: int, manifest: Manifest, image: V1Image, now: float) -> int:
-    config = next((each.descriptor for each in manifest.references if each.role is Role.CONFIG), None)
-    inserted = connection.execute(
-        insert(manifests),
-        {
-            "repository_key": repository,
-            "digest": str(manifest.digest),
-            "media_type": manifest.media_type,
-            "content": manifest.content,
-            "size": len(manifest.content),
-            "config_digest": None if config is None else str(config.digest),
-            "created_at": now,
-            "pushed_by": account_column(image.pushed_by),
-        },
+    .where(_IN_REPOSITORY, tags.c.name == bindparam("wanted"))
+)
+_REFERRERS = (
+    select(
+        manifests.c.media_type,
+        manifests.c.digest,
+        manifests.c.size,
+        manifests.c.artifact_type,
+        manifests.c.annotations,
     )
-    assert inserted.inserted_primary_key is not None
-    key: int = inserted.inserted_primary_key[0]
-    rows = [
-        {
-            "manifest_key": key,
-            "position": position,
-            "role": reference.role.value,
-            "digest": str(reference.descriptor.digest),
-            "media_type": reference.descriptor.media_type,
-            "size": reference.descriptor.size,
-        }
-        for position, reference in enumerate(manifest.references)
-    ]
-    if rows:
-        connection.execute(insert(manifest_blobs), rows)
-    return key
+    .join(repositories, repositories.c.key == manifests.c.repository_key)
+    .where(
+        _IN_REPOSITORY,
+        manifests.c.subject == bindparam("wanted"),
+        manifests.c.digest > bindparam("after"),
+    )
+    .order_by(manifests.c.digest)
+    .limit(bindparam("limit", type_=Integer))
+)
+_OF_TYPE = _REFERRERS.where(manifests.c.artifact_type == bindparam("artifact_type"))
+_LATEST_ORIGINS = 50
+_ORIGINS = (
+    select(repositories.c.name.label("repository"), *IMAGE_COLUMNS)
+    .select_from(
+        IMAGE_TABLES.join(manifest_v1_images, manifest_v1_images.c.image_key == v1_images.c.key)
+        .join(manifests, manifests.c.key == manifest_v1_images.c.manifest_key)
+        .join(repositories, repositories.c.key == manifests.c.repository_key)
+    )
+    .where(manifests.c.config_digest == bindparam("config"), repositories.c.deleted_at.is_(None))
+    .order_by(v1_images.c.key.desc(), repositories.c.name)
+    .limit(_LATEST_ORIGINS)
+)
 
 
-def _derive_missing(connection: Connection, digests: Collection[str], image: V1Image) -> None:
-    # Locked, so that nothing that was found here is collected before it is referred to.
-    query = select(blobs.c.digest).where(blobs.c.digest.in_(digests)).with_for_update(read=True, key_share=True)
-    missing = set(digests).difference(connection.execute(query).scalars())
-    if not missing:
+@implementer(IManifestStore)
+class SQLManifestStore:
+    """See :class:`~dockreg.interfaces.IManifestStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put(
+        self,
+        name: RepositoryName,
+        manifest: Manifest,
+        tags: Collection[Tag],
+        pushed_by: str | None,
+        now: float,
+        sparse: Sparse,
+        overwrite: bool,
+        image: V1Image | None = None,
+    ) -> None:
+        """See :class:`~dockreg.interfaces.IManifestStore`."""
+
+        def change(connection: Connection) -> None:
+            repository = create_repository(connection, name, account_column(pushed_by), now)
+            key = manifest_key(connection, repository, str(manifest.digest))
+            if key is None:
+                present = look_up(connection, repository, manifest)
+                require_references(manifest, present, sparse)
+                origin = Origin(account_column(pushed_by), now)
+                key = insert_manifest(connection, repository, manifest, present, origin)
+            if image is not None:
+                _keep_image(connection, repository, key, image)
+            for tag in tags:
+                _point(connection, repository, tag, key, now=now, overwrite=overwrite)
+
+        await self._database.write(change)
+
+    async def get(self, name: RepositoryName, reference: Tag | Digest) -> StoredManifest:
+        """See :class:`~dockreg.interfaces.IManifestStore`."""
+        return await self._database.read(_get, name, reference)
+
+    async def add_view(self, name: RepositoryName, digest: Digest, view: Manifest, now: float) -> None:
+        """See :class:`~dockreg.interfaces.IManifestStore`."""
+        await self._database.write(_add_view, name, digest, view, now)
+
+    async def views(self, name: RepositoryName, digest: Digest, media_type: str) -> Sequence[StoredManifest]:
+        """See :class:`~dockreg.interfaces.IManifestStore`."""
+        return await self._database.read(_views, name, digest, media_type)
+
+    async def delete(self, name: RepositoryName, digest: Digest) -> None:
+        """See :class:`~dockreg.interfaces.IManifestStore`."""
+        await self._database.write(delete_manifest, name, digest)
+
+    async def list_referrers(
+        self, name: RepositoryName, subject: Digest, artifact_type: str | None, after: str, limit: int
+    ) -> Sequence[Referrer]:
+        """See :class:`~dockreg.interfaces.IManifestStore`."""
+        values = {"name": name.value, "wanted": str(subject), "after": after, "limit": limit}
+        if artifact_type is None:
+            return await self._database.read(_referrers, _REFERRERS, values)
+        return await self._database.read(_referrers, _OF_TYPE, {**values, "artifact_type": artifact_type})
+
+    async def origins(self, config: Digest) -> Sequence[tuple[RepositoryName, V1Image]]:
+        """See :class:`~dockreg.interfaces.IManifestStore`; no more than the latest fifty."""
+        return await self._database.read(_origins, config)
+
+
+def stored_manifest(row: AnyRow) -> StoredManifest:
+    """The manifest in a row."""
+    return StoredManifest(row.media_type, digest_of(row.digest), row.content, row.derived)
+
+
+def _get(connection: Connection, name: RepositoryName, reference: Tag | Digest) -> StoredManifest:
+    query = _BY_DIGEST if isinstance(reference, Digest) else _BY_TAG
+    row = connection.execute(query, {"name": name.value, "wanted": str(reference)}).one_or_none()
+    if row is None:
+        find_repository(connection, name)
+        raise ManifestUnknown(name.value, str(reference))
+    return stored_manifest(row)
+
+
+def _keep_image(connection: Connection, repository: int, key: int, image: V1Image) -> None:
+    try:
+        link_image(connection, repository, image.image_id, image.key)
+    except ImageConflict:
+        # The repository has another image under one of the ids: this one gets ids of its own when it is asked for.
         return
-    for layer in connection.execute(CHAIN, {"start": image.key}):
-        if layer.diff_id in missing and layer.compression not in _READABLE:
-            missing.remove(layer.diff_id)
-            connection.execute(
-                insert(blobs),
-                {
-                    "digest": layer.diff_id,
-                    "size": layer.uncompressed_size,
-                    "leased_until": 0.0,
-                    "compression": "none",
-                    "diff_id": layer.diff_id,
-                    "uncompressed_size": layer.uncompressed_size,
-                    "entries": layer.entries,
-                    "source_digest": layer.digest,
-                },
-            )
-    if missing:
-        raise BlobUnknown(min(missing))
+    map_image(connection, key, image.key)
+
+
+def _point(connection: Connection, repository: int, tag: Tag, key: int, *, now: float, overwrite: bool) -> None:
+    this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
+    current = connection.execute(select(tags.c.manifest_key).where(this)).one_or_none()
+    if current is not None and current.manifest_key == key:
+        return
+    if current is not None and not overwrite:
+        raise Denied(f"tag {tag} exists, and the caller may not move it")
+    image = select(func.max(manifest_v1_images.c.image_key)).where(manifest_v1_images.c.manifest_key == key)
+    values = {
+        "manifest_key": key,
+        "image_key": connection.execute(image).scalar(),
+        "updated_at": now,
+        "last_update": None,
+        "docker_version": None,
+        "docker_go_version": None,
+        "arch": "amd64",
+        "os": "linux",
+        "kernel": None,
+    }
+    if current is None:
+        connection.execute(insert(tags), {"repository_key": repository, "name": tag.value, **values})
+    else:
+        connection.execute(update(tags).where(this), values)
+
+
+def _add_view(connection: Connection, name: RepositoryName, digest: Digest, view: Manifest, now: float) -> None:
+    repository = lock_repository(connection, name).key
+    root = _root(connection, repository, name, digest)
+    if manifest_key(connection, repository, str(view.digest)) is None:
+        present = look_up(connection, repository, view)
+        insert_manifest(connection, repository, view, present, Origin("", now, derived=True, view_of=root))
+
+
+def _views(connection: Connection, name: RepositoryName, digest: Digest, media_type: str) -> Sequence[StoredManifest]:
+    repository = find_repository(connection, name).key
+    root = _root(connection, repository, name, digest)
+    family = or_(manifests.c.key == root, manifests.c.view_of == root)
+    query = select(*_STORED).where(family, manifests.c.media_type == media_type).order_by(manifests.c.key)
+    return [stored_manifest(row) for row in connection.execute(query)]
+
+
+def _root(connection: Connection, repository: int, name: RepositoryName, digest: Digest) -> int:
+    query = select(manifests.c.key, manifests.c.view_of).where(
+        manifests.c.repository_key == repository, manifests.c.digest == str(digest)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise ManifestUnknown(name.value, str(digest))
+    root: int = row.key if row.view_of is None else row.view_of
+    return root
+
+
+def _referrers(
+    connection: Connection, query: Select[tuple[object, ...]], values: dict[str, object]
+) -> Sequence[Referrer]:
+    return [
+        Referrer(
+            media_type=row.media_type,
+            digest=digest_of(row.digest),
+            size=row.size,
+            artifact_type=row.artifact_type,
+            annotations={} if row.annotations is None else json.loads(row.annotations),
+        )
+        for row in connection.execute(query, values)
+    ]
+
+
+def _origins(connection: Connection, config: Digest) -> Sequence[tuple[RepositoryName, V1Image]]:
+    rows = connection.execute(_ORIGINS, {"config": str(config)})
+    return [(RepositoryName(row.repository), image_of(row)) for row in rows]

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Integer, bindparam, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Integer, bindparam, case, delete, exists, func, insert, literal, or_, select, update
 from zope.interface import implementer
 
 from dockreg.errors import TagUnknown
 from dockreg.interfaces import IRepositoryStore
+from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import RepositoryRecord, TagRecord
 from dockreg.model.v1 import ImageID, TagClient, V1Image
-from dockreg.providers.metadata.links import find_repository, link_image, lock_repository
-from dockreg.providers.metadata.manifests import put_manifest
+from dockreg.providers.metadata.links import create_repository, find_repository, link_image, lock_repository
 from dockreg.providers.metadata.rows import AnyRow, account_column, account_name, digest_of, storable, storable_or_none
 from dockreg.providers.metadata.tables import (
     manifests,
@@ -25,6 +25,7 @@ from dockreg.providers.metadata.tables import (
     v1_images,
 )
 from dockreg.providers.metadata.transactions import Database
+from dockreg.providers.metadata.v1views import manifest_of, put_view
 
 #: SQLite takes patterns of 50,000 bytes; no name is longer than 255 characters.
 _MAX_TERM = 4096
@@ -56,6 +57,26 @@ _TAGS = (
     .order_by(tags.c.name)
 )
 _TAG = _TAGS.where(tags.c.name == bindparam("tag"))
+_TAG_NAMES = (
+    select(tags.c.name)
+    .where(
+        tags.c.repository_key == bindparam("repository"),
+        tags.c.manifest_key.is_not(None),
+        tags.c.name > bindparam("after"),
+    )
+    .order_by(tags.c.name)
+    .limit(bindparam("limit", type_=Integer))
+)
+_NAMES = (
+    select(_name)
+    .where(
+        repositories.c.deleted_at.is_(None),
+        _name > bindparam("after"),
+        exists().where(manifests.c.repository_key == repositories.c.key),
+    )
+    .order_by(_name)
+    .limit(bindparam("limit", type_=Integer))
+)
 
 
 @implementer(IRepositoryStore)
@@ -104,6 +125,7 @@ class SQLRepositoryStore:
         manifest: Manifest | None,
         client: TagClient,
         now: float,
+        origin: Digest | None = None,
     ) -> None:
         """
         See :class:`~dockreg.interfaces.IRepositoryStore`.
@@ -111,11 +133,19 @@ class SQLRepositoryStore:
         :raises ImageUnknown: the image is gone.
         :raises BlobUnknown: the manifest refers to a blob that is neither recorded nor the decompressed form of a layer.
         """
-        await self._database.write(_tag_image, name, tag, image, manifest, client=client, now=now)
+        await self._database.write(_tag_image, name, tag, image, manifest, client=client, now=now, origin=origin)
 
     async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
         await self._database.write(_delete_tag, name, tag)
+
+    async def tag_names(self, name: RepositoryName, after: str, limit: int) -> Sequence[Tag]:
+        """See :class:`~dockreg.interfaces.IRepositoryStore`."""
+        return await self._database.read(_tag_names, name, after, limit)
+
+    async def names(self, after: str, limit: int) -> Sequence[RepositoryName]:
+        """See :class:`~dockreg.interfaces.IRepositoryStore`."""
+        return await self._database.read(_names, after, limit)
 
 
 def _record(row: AnyRow) -> RepositoryRecord:
@@ -133,25 +163,8 @@ def _get(connection: Connection, name: RepositoryName) -> RepositoryRecord:
 
 
 def _create(connection: Connection, name: RepositoryName, owner: str, now: float) -> RepositoryRecord:
-    query = select(repositories).where(repositories.c.name == name.value).with_for_update(key_share=True)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        connection.execute(
-            insert(repositories),
-            {"name": name.value, "owner": owner, "private": False, "description": "", "created_at": now},
-        )
-    elif row.deleted_at is not None:
-        _bring_back(connection, row, owner)
+    create_repository(connection, name, owner, now)
     return _get(connection, name)
-
-
-def _bring_back(connection: Connection, row: AnyRow, owner: str) -> None:
-    values: dict[str, object] = {"deleted_at": None}
-    if row.owner != owner:
-        for table in (repository_v1_images, v1_image_list, repository_blobs):
-            connection.execute(delete(table).where(table.c.repository_key == row.key))
-        values |= {"owner": owner, "private": False, "description": ""}
-    connection.execute(update(repositories).where(repositories.c.key == row.key), values)
 
 
 def _delete(connection: Connection, name: RepositoryName, now: float) -> None:
@@ -220,11 +233,15 @@ def _tag_image(
     *,
     client: TagClient,
     now: float,
+    origin: Digest | None,
 ) -> None:
     repository = lock_repository(connection, name).key
     link_image(connection, repository, image.image_id, image.key)
+    key = None if origin is not None else manifest_of(connection, repository, image.key)
+    if key is None and manifest is not None:
+        key = put_view(connection, repository, manifest, image, origin, now=now)
     values = {
-        "manifest_key": None if manifest is None else put_manifest(connection, repository, manifest, image, now),
+        "manifest_key": key,
         "image_key": image.key,
         "updated_at": now,
         "last_update": client.last_update,
@@ -244,3 +261,12 @@ def _delete_tag(connection: Connection, name: RepositoryName, tag: Tag) -> None:
     this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
     if connection.execute(delete(tags).where(this)).rowcount == 0:
         raise TagUnknown(name.value, tag.value)
+
+
+def _tag_names(connection: Connection, name: RepositoryName, after: str, limit: int) -> Sequence[Tag]:
+    values = {"repository": find_repository(connection, name).key, "after": after, "limit": limit}
+    return [Tag(found) for found in connection.execute(_TAG_NAMES, values).scalars()]
+
+
+def _names(connection: Connection, after: str, limit: int) -> Sequence[RepositoryName]:
+    return [RepositoryName(name) for name in connection.execute(_NAMES, {"after": after, "limit": limit}).scalars()]

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from dockreg.model.blobs import StoredBlob
+from dockreg.model.blobs import Blob, DerivedBlob, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.v1 import Checksums, ImageID, LayerFacts, V1Image
 from dockreg.providers.metadata.tables import blobs, v1_images
@@ -12,8 +12,10 @@ from dockreg.providers.metadata.tables import blobs, v1_images
 AnyRow = Row[*tuple[Any, ...]]
 
 _parents = v1_images.alias("parents")
+_sources = blobs.alias("sources")
 
-BLOB_COLUMNS = (
+#: What :func:`stored_of` and :func:`facts_of` read.
+STORED_COLUMNS = (
     blobs.c.digest,
     blobs.c.generation,
     blobs.c.size,
@@ -22,6 +24,14 @@ BLOB_COLUMNS = (
     blobs.c.uncompressed_size,
     blobs.c.entries,
 )
+#: What :func:`blob_of` reads, from :data:`BLOB_TABLES`.
+BLOB_COLUMNS = (
+    *STORED_COLUMNS,
+    _sources.c.digest.label("source_digest"),
+    _sources.c.generation.label("source_generation"),
+    _sources.c.size.label("source_size"),
+)
+BLOB_TABLES = blobs.outerjoin(_sources, blobs.c.source_digest == _sources.c.digest)
 #: What :func:`image_of` reads, from :data:`IMAGE_TABLES`.
 IMAGE_COLUMNS = (
     v1_images.c.key,
@@ -35,8 +45,10 @@ IMAGE_COLUMNS = (
     v1_images.c.unannounced,
     *BLOB_COLUMNS,
 )
-IMAGE_TABLES = v1_images.join(blobs, v1_images.c.layer_digest == blobs.c.digest).outerjoin(
-    _parents, v1_images.c.parent_key == _parents.c.key
+IMAGE_TABLES = (
+    v1_images.join(blobs, v1_images.c.layer_digest == blobs.c.digest)
+    .outerjoin(_sources, blobs.c.source_digest == _sources.c.digest)
+    .outerjoin(_parents, v1_images.c.parent_key == _parents.c.key)
 )
 
 
@@ -66,13 +78,21 @@ def digest_of(column: str) -> Digest:
     return Digest(algorithm, encoded)
 
 
-def blob_of(row: AnyRow) -> StoredBlob:
-    """The object of a row with :data:`BLOB_COLUMNS`."""
+def stored_of(row: AnyRow) -> StoredBlob:
+    """The object of a row with :data:`STORED_COLUMNS`, which has one."""
     return StoredBlob(digest_of(row.digest), row.generation, row.size)
 
 
+def blob_of(row: AnyRow) -> Blob:
+    """The blob in a row with :data:`BLOB_COLUMNS`."""
+    if row.generation is not None:
+        return stored_of(row)
+    source = StoredBlob(digest_of(row.source_digest), row.source_generation, row.source_size)
+    return DerivedBlob(digest_of(row.digest), row.size, source)
+
+
 def facts_of(row: AnyRow) -> LayerFacts:
-    """What is known of the layer in a row with :data:`BLOB_COLUMNS`."""
+    """What is known of the layer in a row with :data:`STORED_COLUMNS`."""
     diff_id = None if row.diff_id is None else digest_of(row.diff_id)
     return LayerFacts(row.compression or "none", diff_id, row.uncompressed_size, row.entries)
 

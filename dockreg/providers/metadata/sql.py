@@ -4,14 +4,18 @@ from sqlalchemy import Connection, select
 from zope.interface import implementer
 
 from dockreg.callables import InThread
-from dockreg.interfaces import IAccountStore, IBlobIndex, IKeyStore, IMetadataStore, IRepositoryStore, IV1ImageStore
+from dockreg.interfaces import IBlobIndex, IManifestStore, IMetadataStore, IRepositoryStore, IUploadStore
+from dockreg.interfaces_access import IAccountStore, IKeyStore
+from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.providers.metadata.accounts import SQLAccountStore
 from dockreg.providers.metadata.blobs import SQLBlobIndex
 from dockreg.providers.metadata.keys import SQLKeyStore
+from dockreg.providers.metadata.manifests import SQLManifestStore
 from dockreg.providers.metadata.repositories import SQLRepositoryStore
 from dockreg.providers.metadata.schema import prepare
 from dockreg.providers.metadata.tables import repositories
 from dockreg.providers.metadata.transactions import Database
+from dockreg.providers.metadata.uploads import SQLUploadStore
 from dockreg.providers.metadata.v1images import SQLV1ImageStore
 
 
@@ -27,6 +31,8 @@ class SQLMetadataStore:
 
     blobs: IBlobIndex
     repositories: IRepositoryStore
+    manifests: IManifestStore
+    uploads: IUploadStore
     images: IV1ImageStore
     accounts: IAccountStore
     keys: IKeyStore
@@ -35,6 +41,8 @@ class SQLMetadataStore:
         self._database = Database(url, in_thread)
         self.blobs = SQLBlobIndex(self._database)
         self.repositories = SQLRepositoryStore(self._database)
+        self.manifests = SQLManifestStore(self._database)
+        self.uploads = SQLUploadStore(self._database)
         self.images = SQLV1ImageStore(self._database)
         self.accounts = SQLAccountStore(self._database)
         self.keys = SQLKeyStore(self._database)

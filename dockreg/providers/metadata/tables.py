@@ -56,8 +56,8 @@ def _of_blob(name: str, *, nullable: bool = False) -> Column[str]:
     return Column(name, TEXT, ForeignKey("blobs.digest", ondelete="RESTRICT"), nullable=nullable)
 
 
-def _part_of(name: str, target: str) -> Column[int]:
-    return Column(name, KEY, ForeignKey(target, ondelete="CASCADE"), nullable=False)
+def _part_of(name: str, target: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, KEY, ForeignKey(target, ondelete="CASCADE"), nullable=nullable)
 
 
 # A derived blob has no object: its bytes are the decompressed bytes of ``source_digest``.
@@ -198,6 +198,8 @@ v1_staged_layers = Table(
 
 # Manifests and tags
 
+# ``view_of``: another form of the same image, which lives and dies with the manifest that it was made from. ``derived``:
+# made by the registry, not pushed. ``v1_view``: whether it can be a v1 image at all, NULL until a v1 client asks.
 manifests = Table(
     "manifests",
     metadata,
@@ -210,27 +212,37 @@ manifests = Table(
     Column("config_digest", TEXT),
     Column("artifact_type", TEXT),
     Column("subject", TEXT),
+    Column("annotations", TEXT),
+    _part_of("view_of", "manifests.key", nullable=True),
+    Column("derived", Boolean, nullable=False),
+    Column("v1_view", Boolean),
     Column("created_at", Double, nullable=False),
     Column("pushed_by", TEXT, nullable=False),
     UniqueConstraint("repository_key", "digest"),
     Index(None, "repository_key", "subject"),
+    Index(None, "config_digest"),
+    Index(None, "view_of"),
     sqlite_autoincrement=True,
 )
 
+# ``held_digest`` is the same digest, once the repository has the blob: foreign layers and those of sparse manifests need
+# not be there.
 manifest_blobs = Table(
     "manifest_blobs",
     metadata,
     _part_of("manifest_key", "manifests.key"),
     Column("position", Integer, nullable=False),
     Column("role", TEXT, nullable=False),
-    _of_blob("digest"),
+    Column("digest", TEXT, nullable=False),
+    _of_blob("held_digest", nullable=True),
     Column("media_type", TEXT, nullable=False),
     Column("size", BigInteger, nullable=False),
     PrimaryKeyConstraint("manifest_key", "position"),
     Index(None, "digest"),
+    Index(None, "held_digest"),
 )
 
-# The children of an image index; a child need not be there, ``platform`` is the JSON of its descriptor.
+# The children of an image index; a child need not be there.
 manifest_children = Table(
     "manifest_children",
     metadata,
@@ -239,7 +251,6 @@ manifest_children = Table(
     Column("digest", TEXT, nullable=False),
     Column("media_type", TEXT, nullable=False),
     Column("size", BigInteger, nullable=False),
-    Column("platform", TEXT),
     PrimaryKeyConstraint("manifest_key", "position"),
     Index(None, "digest"),
 )
@@ -273,21 +284,22 @@ tags = Table(
     Index(None, "image_key"),
 )
 
-# Upload sessions that outlive a request. ``received_digest`` is that of the first ``size`` bytes of the staging file.
+# Upload sessions that outlive a request. ``received_digest`` is that of the first ``size`` bytes of the staging file, by
+# ``algorithm``. ``repository`` is a name: it need not exist while a blob is pushed to it.
 uploads = Table(
     "uploads",
     metadata,
     Column("upload_id", TEXT, primary_key=True),
-    _refers("repository_key", "repositories.key"),
+    Column("repository", TEXT, nullable=False),
     Column("principal", TEXT, nullable=False),
     Column("door", TEXT, nullable=False),
+    Column("algorithm", TEXT, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("received_digest", TEXT),
     Column("started_at", Double, nullable=False),
     Column("last_write", Double, nullable=False),
     Column("leased_until", Double, nullable=False),
-    Index(None, "repository_key"),
-    Index(None, "last_write"),
+    Index(None, "leased_until"),
 )
 
 # Accounts and keys

@@ -6,22 +6,24 @@ from sqlalchemy import Connection, and_, bindparam, exists, insert, or_, select,
 from zope.interface import implementer
 
 from dockreg.errors import ImageUnknown
-from dockreg.interfaces import IV1ImageStore
+from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.model.blobs import StoredBlob
-from dockreg.model.names import RepositoryName
+from dockreg.model.digest import Digest
+from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.v1 import (
     AnnouncedImage,
     Checksums,
     ImageID,
     ImageJSON,
     LayerFacts,
+    MadeImage,
     PushScope,
     ReachableImage,
     StagedImage,
     StagedLayer,
     V1Image,
 )
-from dockreg.providers.metadata import v1staging
+from dockreg.providers.metadata import v1staging, v1views
 from dockreg.providers.metadata.chains import ANCESTRY, CHAIN
 from dockreg.providers.metadata.links import find_repository, lock_repository, next_position
 from dockreg.providers.metadata.rows import (
@@ -118,7 +120,7 @@ _HELD = (
 
 @implementer(IV1ImageStore)
 class SQLV1ImageStore:
-    """See :class:`~dockreg.interfaces.IV1ImageStore`."""
+    """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -126,47 +128,47 @@ class SQLV1ImageStore:
     async def announce(
         self, name: RepositoryName, principal: str | None, images: Sequence[AnnouncedImage], now: float
     ) -> None:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         await self._database.write(_announce, name, account_column(principal), images, now)
 
     async def list_images(self, name: RepositoryName) -> Sequence[AnnouncedImage]:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`; of several tarsums it is the first in ASCII order."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`; of several tarsums it is the first in ASCII order."""
         return await self._database.read(_list_images, name)
 
     async def announced_by(self, principal: str | None, image_id: ImageID, since: float) -> Sequence[RepositoryName]:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         return await self._database.read(_announced_by, account_column(principal), image_id, since)
 
     async def is_listed(self, name: RepositoryName, image_id: ImageID) -> bool:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         return await self._database.read(_is_listed, name, image_id)
 
     async def find(self, image_id: ImageID, owner: str | None) -> Sequence[ReachableImage]:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         return await self._database.read(_find, image_id, account_column(owner))
 
     async def find_in(self, name: RepositoryName, image_id: ImageID) -> V1Image | None:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         return await self._database.read(_find_in, name, image_id)
 
     async def chain(self, image: V1Image) -> Sequence[V1Image]:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`. :raises ImageUnknown: the image is gone."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`. :raises ImageUnknown: the image is gone."""
         return await self._database.read(_chain, image)
 
     async def ancestry(self, image: V1Image) -> Sequence[ImageID]:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`. :raises ImageUnknown: the image is gone."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`. :raises ImageUnknown: the image is gone."""
         return await self._database.read(_ancestry, image)
 
     async def stage_json(self, scope: PushScope, document: ImageJSON, parent: V1Image | None, now: float) -> None:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`. :raises ImageUnknown: the parent is gone."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`. :raises ImageUnknown: the parent is gone."""
         await self._database.write(v1staging.stage_json, scope, document, parent, now)
 
     async def staged(self, scope: PushScope, image_id: ImageID, limit: int = 8) -> Sequence[StagedImage]:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         return await self._database.read(v1staging.staged, scope, image_id, limit)
 
     async def is_staged(self, name: RepositoryName | None, principal: str | None, image_id: ImageID) -> bool:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         return await self._database.read(v1staging.is_staged, name, account_column(principal), image_id)
 
     async def stage_layer(
@@ -177,13 +179,13 @@ class SQLV1ImageStore:
         now: float,
         leased_until: float,
     ) -> StoredBlob:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         return await self._database.write(
             v1staging.stage_layer, blob, facts, checksums, now=now, leased_until=leased_until
         )
 
     async def staged_layers(self, scope: PushScope, image_id: ImageID) -> Sequence[StagedLayer]:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         return await self._database.read(v1staging.staged_layers, scope, image_id)
 
     async def complete(
@@ -195,7 +197,7 @@ class SQLV1ImageStore:
         now: float,
     ) -> V1Image:
         """
-        See :class:`~dockreg.interfaces.IV1ImageStore`.
+        See :class:`~dockreg.interfaces_v1.IV1ImageStore`.
 
         :raises NameUnknown: one of the repositories is not there.
         :raises LayerMissing: the layer is no longer staged, and the image is not there either.
@@ -203,8 +205,30 @@ class SQLV1ImageStore:
         return await self._database.write(v1staging.complete, layer, image_id, scope, repositories, now=now)
 
     async def expire_staged(self, before: float) -> int:
-        """See :class:`~dockreg.interfaces.IV1ImageStore`; an image is as young as its youngest layer."""
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`; an image is as young as its youngest layer."""
         return await self._database.write(v1staging.expire_staged, before)
+
+    async def without_image(self, name: RepositoryName) -> Sequence[tuple[Tag, Digest]]:
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
+        return await self._database.read(v1views.without_image, name)
+
+    async def with_config(self, config: Digest) -> Sequence[tuple[RepositoryName, Digest]]:
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
+        return await self._database.read(v1views.with_config, config)
+
+    async def image_of(self, name: RepositoryName, digest: Digest) -> V1Image | None:
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`; of several the latest."""
+        return await self._database.read(v1views.manifest_image, name, digest)
+
+    async def add_images(
+        self, name: RepositoryName, digest: Digest, images: Sequence[MadeImage], pushed_by: str | None, now: float
+    ) -> V1Image:
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
+        return await self._database.write(v1views.add_images, name, digest, images, pushed_by=pushed_by, now=now)
+
+    async def set_image(self, name: RepositoryName, tag: Tag, digest: Digest, image: V1Image | None) -> None:
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
+        await self._database.write(v1views.set_image, name, tag, digest, image)
 
 
 def _announce(
@@ -263,7 +287,7 @@ def _list_images(connection: Connection, name: RepositoryName) -> Sequence[Annou
         checksum = row.checksum
         if row.payload is not None:
             ours = checksums_of(row)
-            checksum = min(ours.tarsums, default=ours.payload)
+            checksum = min(ours.tarsums, default=ours.payload) or None
         images.append(AnnouncedImage(ImageID(row.image_id), checksum))
     return images
 

@@ -12,14 +12,14 @@ from dockreg.model.v1 import Checksums, ImageID, ImageJSON, LayerFacts, PushScop
 from dockreg.providers.metadata.blobs import record_blob
 from dockreg.providers.metadata.links import link_image, linked_key, lock_repository
 from dockreg.providers.metadata.rows import (
-    BLOB_COLUMNS,
     IMAGE_COLUMNS,
     IMAGE_TABLES,
+    STORED_COLUMNS,
     account_column,
-    blob_of,
     checksums_columns,
     checksums_of,
     image_of,
+    stored_of,
 )
 from dockreg.providers.metadata.tables import blobs, v1_images, v1_staged_images, v1_staged_layers
 
@@ -42,7 +42,7 @@ _STAGED_LAYERS = (
         _images.c.key,
         _images.c.parent_key,
         v1_images.c.image_id.label("parent"),
-        *BLOB_COLUMNS,
+        *STORED_COLUMNS,
     )
     .select_from(
         _layers.join(_images, _layers.c.staged_image_key == _images.c.key)
@@ -128,7 +128,7 @@ def staged_layers(connection: Connection, scope: PushScope, image_id: ImageID) -
             image_key=row.key,
             parent=None if row.parent is None else ImageID(row.parent),
             parent_key=row.parent_key,
-            blob=blob_of(row),
+            blob=stored_of(row),
             checksums=checksums_of(row),
         )
         for row in connection.execute(_STAGED_LAYERS, _scope(scope, image_id))

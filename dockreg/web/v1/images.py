@@ -135,13 +135,15 @@ class ImagesDoor:
 
     async def _send_layer(self, exchange: Exchange, image: V1Image) -> None:
         exchange.request.setHeader(b"content-type", b"application/octet-stream")
-        await send_blob(exchange.request, partial(self.images.registry.blobs.open, image.layer), image.layer.size)
+        await send_blob(exchange.request, partial(self.images.registry.open_blob, image.layer), image.layer.size)
         if exchange.request.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             exchange.request.setHeader(b"cache-control", b"no-cache")
 
 
 def _json(exchange: Exchange, image: V1Image) -> bytes:
-    exchange.respond(200, X_Docker_Size=str(image.layer.size), X_Docker_Checksum_Payload=image.checksums.payload)
+    exchange.respond(200, X_Docker_Size=str(image.layer.size))
+    if image.checksums.payload:  # An image that came through v2 has none.
+        exchange.respond(200, X_Docker_Checksum_Payload=image.checksums.payload)
     if image.checksums.tarsums:
         exchange.respond(200, X_Docker_Checksum=min(image.checksums.tarsums))
     return image.json

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from attrs import define
 
 from dockreg.errors import RequestInvalid
-from dockreg.interfaces import ITokenIssuer
+from dockreg.interfaces_access import ITokenIssuer
 from dockreg.model.access import Access, Action
 from dockreg.model.names import RepositoryName, is_host_port
 from dockreg.registry import Registry

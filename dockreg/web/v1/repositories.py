@@ -7,10 +7,11 @@ from typing import Any
 from attrs import define
 
 from dockreg.errors import ImageUnknown, RequestInvalid
-from dockreg.interfaces import IImageList
+from dockreg.interfaces_v1 import IImageList
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import AnnouncedImage, ImageID
 from dockreg.registry import Registry
+from dockreg.v1images import V1Images
 from dockreg.web.exchange import Exchange, Role
 from dockreg.web.headers import set_nocache
 from dockreg.web.v1.index import DELETE, READ, WRITE, IndexHeaders
@@ -24,6 +25,7 @@ class RepositoriesDoor:
 
     role: Role
     registry: Registry
+    images: V1Images
     image_list: IImageList
     index: IndexHeaders
     max_list_bytes: int
@@ -50,7 +52,7 @@ class RepositoriesDoor:
 
         Without tags: engines would download every image that ever carried the wanted one.
         """
-        images = await self.registry.list_images(repository)
+        images = await self.images.list_images(repository)
         set_nocache(exchange.request)
         await self.index.add(exchange, repository, READ)
         return json.dumps([_entry(image) for image in images]).encode()

@@ -28,13 +28,13 @@ class TagsDoor:
 
     async def list_tags(self, exchange: Exchange, repository: RepositoryName) -> bytes:
         """``GET …/tags``: an object from tag to image id."""
-        records = await self.registry.list_tags(repository)
+        records = await self.images.list_tags(repository)
         set_nocache(exchange.request)
         return json.dumps({str(record.tag): str(record.image_id) for record in records if record.image_id}).encode()
 
     async def get_tag(self, exchange: Exchange, repository: RepositoryName, tag: Tag) -> bytes:
         """``GET …/tags/(tag)``: the image id as a JSON string."""
-        record = await self.registry.get_tag(repository, tag)
+        record = await self.images.get_tag(repository, tag)
         if record.image_id is None:
             raise TagUnknown(repository.v1, str(tag))
         set_nocache(exchange.request)

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dockreg.bridge.schema2_to_v1 import v1_images_from_config
+from dockreg.bridge.schema2_to_v1 import derived_chain, v1_images_from_config
 from dockreg.errors import RequestInvalid
 from dockreg.model.digest import Digest
+from dockreg.model.manifest import Manifest, parse_manifest
 from dockreg.model.v1 import ImageJSON
 
 # What docker 1.12.6 sent for the base tag of its trace: see tests/fixtures/traces.
@@ -144,3 +145,40 @@ class V1ImagesFromConfigTests(SynchronousTestCase):
         expected = {name.encode("utf-8", "replace").decode(): value for name, value in read.items()}
         self.assertEqual({**expected, "id": top.image_id.value}, json.loads(top.json))
         self.assertEqual(top.image_id, ImageJSON.parse(top.json).image_id)
+
+
+def manifest(content: bytes, *layers: str) -> Manifest:
+    """An OCI image of this config and these layers."""
+    described = [
+        {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": "sha256:" + letter * 64, "size": 5}
+        for letter in layers
+    ]
+    own = {
+        "mediaType": "application/vnd.oci.image.config.v1+json",
+        "digest": str(Digest.sha256(content)),
+        "size": len(content),
+    }
+    return parse_manifest(json.dumps({"schemaVersion": 2, "config": own, "layers": described}).encode(), None)
+
+
+class DerivedChainTests(SynchronousTestCase):
+    """Tests for derived_chain."""
+
+    def test_pairs(self) -> None:
+        """Each image comes with the layer of the manifest that it is made of, base first."""
+        content = config(diff_id("a"), diff_id("b"))
+        chain = derived_chain(manifest(content, "1", "2"), content)
+        self.assertEqual([*v1_images_from_config(content)], [image for image, _ in chain])
+        self.assertEqual(["1" * 64, "2" * 64], [layer and layer.digest.encoded for _, layer in chain])
+
+    def test_no_layers(self) -> None:
+        """An image without layers is one v1 image, whose layer no manifest names."""
+        content = config()
+        self.assertEqual([(v1_images_from_config(content)[0], None)], [*derived_chain(manifest(content), content)])
+
+    def test_numbers_differ(self) -> None:
+        """A config of more or fewer layers than the manifest has is not its config."""
+        for diff_ids, layers in (((), "1"), ("a", ""), ("ab", "1"), ("a", "12")):
+            content = config(*map(diff_id, diff_ids))
+            self.assertRaises(RequestInvalid, derived_chain, manifest(content, *layers), content)
+        self.assertRaises(RequestInvalid, derived_chain, manifest(b"{}"), b"{}")

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dockreg.bridge.v1_to_schema2 import Schema2View, schema2_view
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
+from dockreg.model.manifest import parse_manifest
 from dockreg.model.v1 import Checksums, ImageID, LayerFacts, V1Image
 
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -96,7 +97,9 @@ class Schema2ViewTests(SynchronousTestCase):
         """Where and when the image was stored does not matter; its json does."""
         chain = image("b", tar(), "a"), image("a", tar())
         elsewhere = [
-            attrs.evolve(one, key=one.key + 1000, pushed_by="joe", layer=attrs.evolve(one.layer, generation="other"))
+            attrs.evolve(
+                one, key=one.key + 1000, pushed_by="joe", layer=StoredBlob(one.layer.digest, "x", one.layer.size)
+            )
             for one in chain
         ]
         self.assertEqual(view_of(*chain), view_of(*elsewhere))
@@ -132,6 +135,16 @@ class Schema2ViewTests(SynchronousTestCase):
         for compression in ("bzip2", "xz", "zstd", "none"):
             (layer,) = json.loads(view_of(image("a", tar(compression))).manifest.content)["layers"]
             self.assertEqual({"mediaType": PLAIN, "size": 10240, "digest": str(tar().diff_id)}, layer)
+
+    def test_readable(self) -> None:
+        """The manifest is what reading its bytes gives."""
+        for chain in (
+            [image("a", tar())],
+            [image("b", tar("xz"), "a"), image("a", tar())],
+            [image("a", tar(entries=0))],
+        ):
+            manifest = view_of(*chain).manifest
+            self.assertEqual(manifest, parse_manifest(manifest.content, manifest.media_type))
 
     def test_no_view(self) -> None:
         """An image with a layer that is no tar, or with numbers outside JSON, has no view."""

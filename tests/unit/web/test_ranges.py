@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dockreg.web.ranges import Selection, if_range_holds, matches_etag, select
+from dockreg.web.ranges import MAX_RANGES, Selection, if_range_holds, matches_etag, select, select_several
 
 SIZE = 100
 
@@ -79,6 +79,92 @@ class SelectTests(SynchronousTestCase):
     def test_any_text(self, text: str) -> None:
         """No text is an error."""
         self.assertIn(select(f"bytes={text}", SIZE).status, (200, 206, 416))
+
+
+class SeveralTests(SynchronousTestCase):
+    """Which parts of a blob of 100 bytes answer a Range header that may ask for several."""
+
+    def assert_parts(self, header: str, *parts: tuple[int, int]) -> None:
+        """The header selects these first and last bytes."""
+        expected = [Selection(status=206, start=first, length=last - first + 1, size=SIZE) for first, last in parts]
+        self.assertEqual(expected, select_several(header, SIZE), header)
+
+    def assert_whole(self, header: str | None, size: int = SIZE) -> None:
+        """The header is ignored."""
+        self.assertEqual([Selection(status=200, start=0, length=size, size=size)], select_several(header, size), header)
+
+    def test_one(self) -> None:
+        """A single range, and no range at all, are what they always are."""
+        for header in (None, "", "bytes=", "bytes=5-9", "bytes=-5", "bytes=100-", "bytes=-0", "bytes=5-3", "lines=1-2"):
+            self.assertEqual([select(header, SIZE)], select_several(header, SIZE), header)
+
+    def test_several(self) -> None:
+        """Several ranges are as many parts, in the order of the header."""
+        self.assert_parts("bytes=0-1,5-6", (0, 1), (5, 6))
+        self.assert_parts("bytes= 50-59 , 0-9\t,-3", (50, 59), (0, 9), (97, 99))
+        self.assert_parts("Bytes=90-,0-0", (90, 99), (0, 0))
+
+    def test_empty_elements(self) -> None:
+        """Empty elements of the list mean nothing (RFC 9110 5.6.1.2)."""
+        self.assert_parts("bytes=,0-1, ,5-6,", (0, 1), (5, 6))
+        self.assert_parts("bytes=0-1,", (0, 1))
+        self.assert_whole("bytes=, ,")
+
+    def test_outside(self) -> None:
+        """Ranges outside the blob are left out; if all are outside the answer is 416."""
+        self.assert_parts("bytes=100-200,5-6,-0", (5, 6))
+        self.assert_parts("bytes=100-200,5-6,98-200", (5, 6), (98, 99))
+        self.assertEqual(
+            [Selection(status=416, start=0, length=0, size=SIZE)], select_several("bytes=100-,200-300,-0", SIZE)
+        )
+
+    def test_joined(self) -> None:
+        """Ranges that overlap or touch are one part, in the place of the first of them."""
+        self.assert_parts("bytes=0-9,5-14", (0, 14))
+        self.assert_parts("bytes=10-19,0-9", (0, 19))
+        self.assert_parts("bytes=0-9,11-19", (0, 9), (11, 19))
+        self.assert_parts("bytes=50-59,0-9,10-19,55-60", (50, 60), (0, 19))
+        self.assert_parts("bytes=20-29,0-0,25-26", (20, 29), (0, 0))
+
+    def test_malformed(self) -> None:
+        """One range that is malformed makes the whole header so."""
+        for header in ("bytes=0-1,x", "bytes=0-1,5-3", "bytes=0-1,-", "bytes=0-1;5-6", "bytes=0-1,5-6\n"):
+            self.assert_whole(header)
+
+    def test_too_many(self) -> None:
+        """More ranges than are answered are ignored; those outside the blob do not count."""
+        most = ",".join(f"{2 * number}-{2 * number}" for number in range(MAX_RANGES))
+        self.assertEqual(MAX_RANGES, len(select_several(f"bytes={most},100-", SIZE)))
+        self.assert_whole(f"bytes={most},99-99")
+        self.assert_whole("bytes=" + "0-0," * 5000)
+
+    def test_too_much(self) -> None:
+        """Ranges that have more bytes between them than the blob are ignored, however they overlap."""
+        self.assert_parts("bytes=0-49,40-89", (0, 89))
+        self.assert_parts("bytes=0-49,0-49", (0, 49))
+        self.assert_whole("bytes=0-49,0-50")
+        self.assert_whole("bytes=0-,0-0")
+
+    def test_empty_blob(self) -> None:
+        """An empty blob has no parts."""
+        self.assert_whole("bytes=-5,-6", 0)
+        self.assertEqual([416], [each.status for each in select_several("bytes=0-1,5-6", 0)])
+
+    @given(
+        st.lists(st.tuples(st.integers(0, 120), st.integers(0, 120)).map(lambda pair: (min(pair), max(pair)))),
+        st.integers(0, 100),
+    )
+    def test_any(self, wanted: list[tuple[int, int]], size: int) -> None:
+        """Parts never overlap, and hold the bytes that were asked for and no others."""
+        header = "bytes=" + ",".join(f"{first}-{last}" for first, last in wanted)
+        parts = select_several(header, size)
+        sent = [number for part in parts for number in range(part.start, part.start + part.length)]
+        self.assertEqual(len(sent), len(set(sent)))
+        self.assertTrue(len(sent) <= size)
+        if parts[0].status == 206:
+            asked = {number for first, last in wanted for number in range(first, min(last + 1, size))}
+            self.assertEqual(asked, set(sent))
+            self.assertTrue(len(parts) <= MAX_RANGES)
 
 
 class ConditionTests(SynchronousTestCase):

@@ -9,7 +9,7 @@ import argon2
 from attrs import Factory, define
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from dockreg.interfaces import IPasswordHasher
+from dockreg.interfaces_access import IPasswordHasher
 from dockreg.providers.auth.hashing import PasswordHasher
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.testing.contracts_auth import ContractCase

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from dockreg.errors import AccountInactive, Busy, StoreUnavailable, Unauthorized
-from dockreg.interfaces import IAuthenticator
+from dockreg.interfaces_access import IAuthenticator
 from dockreg.model.access import ANONYMOUS, Action, Ceiling, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.providers.auth.accounts import AccountsChecker

@@ -3,7 +3,7 @@
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 
 from dockreg.errors import Busy
-from dockreg.interfaces import IPasswordHasher
+from dockreg.interfaces_access import IPasswordHasher
 from dockreg.providers.auth.hashing import PasswordHasher
 from dockreg.testing import contracts_auth
 from tests.unit.providers.auth.support import CHEAP, Threads, cheap_hasher

@@ -17,7 +17,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from dockreg.errors import IndexUnavailable, Unauthorized
-from dockreg.interfaces import IAuthenticator, IAuthorizer, IImageList
+from dockreg.interfaces_access import IAuthenticator, IAuthorizer
+from dockreg.interfaces_v1 import IImageList
 from dockreg.model.access import ANONYMOUS, Access, Action, Ceiling, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import ImageID

@@ -1,6 +1,6 @@
 """Tests of :mod:`dockreg.providers.auth.rules`: the table in its docstring, row by row."""
 
-from dockreg.interfaces import IAuthorizer
+from dockreg.interfaces_access import IAuthorizer
 from dockreg.model.access import ANONYMOUS, Access, Action, Ceiling, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS, MAY_PUSH, Rules

@@ -1,6 +1,6 @@
 """The stores that authentication asks: what the tests use in memory keeps the promises of the one in SQL."""
 
-from dockreg.interfaces import IAccountStore, IKeyStore
+from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.model.accounts import SigningKey
 from dockreg.testing import contracts_accounts
 from dockreg.testing.accountstores import MemoryAccountStore, MemoryKeyStore

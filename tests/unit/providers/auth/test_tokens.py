@@ -4,7 +4,7 @@ import jwt
 from attrs import evolve
 
 from dockreg.errors import Unauthorized
-from dockreg.interfaces import ITokenIssuer
+from dockreg.interfaces_access import ITokenIssuer
 from dockreg.model.access import ANONYMOUS, Action, Ceiling, Principal
 from dockreg.model.accounts import SigningKey
 from dockreg.model.names import RepositoryName

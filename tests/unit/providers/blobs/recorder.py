@@ -31,6 +31,8 @@ class DiskRecorder:
         stand_ins: dict[str, Callable[..., object]] = {
             "open": self._open,
             "fsync": self._fsync,
+            "fdatasync": self._fdatasync,
+            "setxattr": self._setxattr,
             "mkdir": self._mkdir,
             "rename": self._rename,
             "unlink": self._unlink,
@@ -61,8 +63,16 @@ class DiskRecorder:
         return int(self._real["open"](path, flags, *args, **kwargs))
 
     def _fsync(self, descriptor: int) -> None:
-        self._note("flush", Path(f"/proc/self/fd/{descriptor}").readlink())
+        self._note("flush", _path_of(descriptor))
         self._real["fsync"](descriptor)
+
+    def _fdatasync(self, descriptor: int) -> None:
+        self._note("flush", _path_of(descriptor))
+        self._real["fdatasync"](descriptor)
+
+    def _setxattr(self, descriptor: int, name: str, value: bytes) -> None:
+        self._note("seal", _path_of(descriptor))
+        self._real["setxattr"](descriptor, name, value)
 
     def _mkdir(self, path: Any, *args: Any, **kwargs: Any) -> None:
         if not Path(path).exists():
@@ -76,3 +86,7 @@ class DiskRecorder:
     def _unlink(self, path: Any, **kwargs: Any) -> None:
         self._note("remove", path)
         self._real["unlink"](path, **kwargs)
+
+
+def _path_of(descriptor: int) -> Path:
+    return Path(f"/proc/self/fd/{descriptor}").readlink()

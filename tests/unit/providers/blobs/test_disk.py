@@ -12,6 +12,7 @@ from dockreg.providers.blobs.disk import (
     create_locked,
     disk_errors,
     lock_left_behind,
+    lock_named,
     make_folder,
     remove,
     write_all,
@@ -80,6 +81,17 @@ class LockTests(SynchronousTestCase):
     def test_gone(self) -> None:
         """A file that is gone is not locked."""
         self.assertIsNone(lock_left_behind(Path(self.mktemp())))
+
+    def test_named(self) -> None:
+        """A file is locked by its name, without waiting, and made only when that is asked for."""
+        path = Path(self.mktemp())
+        self.assertRaises(FileNotFoundError, lock_named, path, os.O_RDWR)
+        descriptor = lock_named(path, os.O_RDWR | os.O_CREAT)
+        self.assertEqual(0o600, path.stat().st_mode & 0o777)
+        for flags in (os.O_RDONLY, os.O_RDWR | os.O_CREAT):
+            self.assertRaises(BlockingIOError, lock_named, path, flags)
+        os.close(descriptor)
+        os.close(lock_named(path, os.O_RDONLY))
 
     def test_mode(self) -> None:
         """A new file is for its owner alone, and must not be there before."""

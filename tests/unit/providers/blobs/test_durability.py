@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.errors import StoreUnavailable
 from dockreg.interfaces import IUpload
-from dockreg.model.blobs import StoredBlob
+from dockreg.model.blobs import NOTHING_RECEIVED, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.disk import make_folder
 from dockreg.providers.blobs.filesystem import FilesystemBlobStore
@@ -20,6 +20,8 @@ from tests.unit.providers.blobs.threads import Threads, at_once
 
 CONTENT = b"a layer"
 DIGEST = Digest.sha256(CONTENT)
+#: The id of an upload that can be resumed.
+UPLOAD = "an-upload-0123456789"
 FOLDER = f"sha256/{DIGEST.encoded[:2]}"
 
 
@@ -127,6 +129,88 @@ class CommitTests(SynchronousTestCase):
             self.assertEqual([], [path for path in self.folder.rglob("*") if path.is_file()], broken)
 
 
+class SuspensionTests(contracts.Contract):
+    """What a suspended upload says that it has received is durable."""
+
+    #: All that the first suspension asks of the disk.
+    FIRST = [f"flush staging/{UPLOAD}", f"seal staging/{UPLOAD}", "flush staging"]
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.threads = Threads()
+        self.disk = DiskRecorder(self, self.folder)
+        self.store = FilesystemBlobStore(self.folder, at_once, iter((UPLOAD, "one")).__next__)
+
+    async def start(self) -> IUpload:
+        """An upload that has its bytes."""
+        upload = await self.store.start_upload()
+        await upload.write([CONTENT])
+        self.disk.take()
+        return upload
+
+    async def test_order(self) -> None:
+        """The bytes, then the note of their digest, then the name: then, and no sooner, the suspension returns."""
+        self.store = FilesystemBlobStore(self.folder, self.threads.in_thread, iter((UPLOAD, "one")).__next__)
+        starting = Deferred.fromCoroutine(self.start())
+        self.threads.run_all()
+        upload = await starting
+        suspending = Deferred.fromCoroutine(upload.suspend())
+        returned = suspending.addCallback(lambda received: self.disk.lines.append(f"returned {received.size}"))
+        self.threads.run_all()
+        await returned
+        self.assertEqual([*self.FIRST, f"returned {len(CONTENT)}"], self.disk.take())
+
+    async def test_again(self) -> None:
+        """A name that is durable is not flushed again, nor are bytes when no more came."""
+        received = await (await self.start()).suspend()
+        upload = await self.store.resume_upload(UPLOAD, received)
+        await upload.write([CONTENT])
+        self.disk.take()
+        received = await upload.suspend()
+        self.assertEqual(self.FIRST[:2], self.disk.take())
+        await (await self.store.resume_upload(UPLOAD, received)).suspend()
+        self.assertEqual([], self.disk.take())
+
+    async def test_not_noted(self) -> None:
+        """Bytes, and a name, of which nobody was told before are flushed, whoever wrote them."""
+        await (await self.start()).suspend()
+        self.disk.take()
+        upload = await self.store.resume_upload(UPLOAD, NOTHING_RECEIVED)
+        self.disk.take()
+        self.assertEqual(len(CONTENT), (await upload.suspend()).size)
+        self.assertEqual(self.FIRST, self.disk.take())
+
+    async def test_empty(self) -> None:
+        """Nothing of an upload without bytes needs to be durable."""
+        upload = await self.store.start_upload()
+        self.disk.take()
+        await upload.suspend()
+        self.assertEqual([], self.disk.take())
+
+    async def test_every_failure(self) -> None:
+        """Where the disk refuses to flush, the suspension fails, and the upload can only be aborted."""
+        for broken in (self.FIRST[0], self.FIRST[2]):
+            self.store = FilesystemBlobStore(self.folder, at_once, iter((UPLOAD, "one")).__next__)
+            upload = await self.start()
+            self.disk.broken = broken
+            await self.raises(StoreUnavailable, upload.suspend())
+            await self.raises(StoreUnavailable, upload.suspend())
+            await self.raises(StoreUnavailable, upload.write([CONTENT]))
+            await self.raises(StoreUnavailable, upload.commit())
+            await upload.abort()
+            self.assertEqual([], [path for path in self.folder.rglob("*") if path.is_file()], broken)
+
+    async def test_commit(self) -> None:
+        """The commit of a resumed upload makes everything durable in the same order as any other."""
+        received = await (await self.start()).suspend()
+        upload = await self.store.resume_upload(UPLOAD, received)
+        await upload.write([])
+        self.disk.take()
+        await upload.commit()
+        self.assertEqual([line.replace("upload", UPLOAD) for line in FIRST_COMMIT], self.disk.take())
+
+
 class FolderTests(SynchronousTestCase):
     """A name in a folder is durable once that folder is flushed."""
 
@@ -203,7 +287,7 @@ class RemovalTests(contracts.Contract):
             (copy / path).write_bytes((self.folder / path).read_bytes())
         disk = DiskRecorder(self, copy)
         store = FilesystemBlobStore(copy, at_once, names())
-        self.assertEqual(1, await store.recover(contracts.nothing_recorded))
+        self.assertEqual(1, await store.recover(contracts.nothing_recorded, contracts.nothing_resumable))
         expected = [f"remove {stored('one')}", f"flush {FOLDER}", f"remove {note('upload', 'one')}"]
         self.assertEqual(expected, disk.take()[-3:])
 

@@ -22,7 +22,7 @@ _numbers = count(1)
 
 
 def new_id() -> str:
-    return f"id-{next(_numbers)}"
+    return f"id-{next(_numbers):021}"
 
 
 def filesystem(folder: Path, in_thread: InThread = at_once) -> FilesystemBlobStore:
@@ -113,7 +113,7 @@ class LayoutTests(contracts.Contract):
         await self.raises(Exception, upload.commit(Digest.sha256(b"other")))
         await store.delete(await (await store.start_upload()).commit())
         await store.check()
-        await store.recover(contracts.nothing_recorded)
+        await store.recover(contracts.nothing_recorded, contracts.nothing_resumable)
         self.assertEqual(before, open_descriptors())
 
     async def test_fileno(self) -> None:
@@ -132,7 +132,7 @@ class LayoutTests(contracts.Contract):
         store = filesystem(folder / file)
         await self.raises(StoreUnavailable, store.check())
         await self.raises(StoreUnavailable, store.start_upload())
-        await self.raises(StoreUnavailable, store.recover(contracts.nothing_recorded))
+        await self.raises(StoreUnavailable, store.recover(contracts.nothing_recorded, contracts.nothing_resumable))
 
 
 class NoRoomTests(contracts.Contract):
@@ -179,9 +179,12 @@ class RecoveryTests(contracts.Contract):
         async def is_recorded(blob: StoredBlob) -> bool:
             return blob in recorded
 
-        number = await filesystem(copy).recover(is_recorded)
+        number = await filesystem(copy).recover(is_recorded, contracts.nothing_resumable)
         self.assertEqual(before, open_descriptors())
-        self.assertEqual((0, files_in(copy)), (await filesystem(copy).recover(is_recorded), files_in(copy)))
+        self.assertEqual(
+            (0, files_in(copy)),
+            (await filesystem(copy).recover(is_recorded, contracts.nothing_resumable), files_in(copy)),
+        )
         return number, files_in(copy)
 
     async def test_upload(self) -> None:
@@ -224,14 +227,16 @@ class RecoveryTests(contracts.Contract):
             raise StoreUnavailable("no database")
 
         before = open_descriptors()
-        await self.raises(StoreUnavailable, filesystem(copy).recover(no_answer))
+        await self.raises(StoreUnavailable, filesystem(copy).recover(no_answer, contracts.nothing_resumable))
         self.assertEqual((before, files_in(folder)), (open_descriptors(), files_in(copy)))
         self.assertTrue(_object(copy, blob).exists())
-        self.assertEqual(1, await filesystem(copy).recover(contracts.nothing_recorded))
+        self.assertEqual(1, await filesystem(copy).recover(contracts.nothing_recorded, contracts.nothing_resumable))
 
     async def test_empty(self) -> None:
         """There is nothing to settle in a folder that does not exist yet."""
-        self.assertEqual(0, await filesystem(Path(self.mktemp())).recover(contracts.nothing_recorded))
+        self.assertEqual(
+            0, await filesystem(Path(self.mktemp())).recover(contracts.nothing_recorded, contracts.nothing_resumable)
+        )
 
 
 class CancellationTests(SynchronousTestCase):
@@ -313,7 +318,7 @@ class CancellationTests(SynchronousTestCase):
         copy = Path(self.mktemp())
         shutil.copytree(self.folder, copy)
         before = open_descriptors()
-        recovering = self.begin(filesystem(copy).recover(lambda _blob: Deferred()))
+        recovering = self.begin(filesystem(copy).recover(lambda _blob: Deferred(), contracts.nothing_resumable))
         self.assertEqual(before + 1, open_descriptors())
         recovering.cancel()
         self.failureResultOf(recovering, CancelledError)

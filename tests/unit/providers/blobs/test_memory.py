@@ -1,6 +1,6 @@
 from dockreg.interfaces import IBlobStore
 from dockreg.providers.blobs.memory import MemoryBlobStore
-from dockreg.testing import contracts
+from dockreg.testing import contracts, contracts_uploads
 
 
 class MemoryBlobStoreTests(contracts.BlobStoreContract):
@@ -18,3 +18,17 @@ class MemoryBlobStoreTests(contracts.BlobStoreContract):
         blob = await contracts.store(blobs)
         await blobs.delete(blob)
         await contracts.store(blobs)
+
+    async def test_room_of_uploads(self) -> None:
+        """A suspended upload takes room until it is dropped."""
+        blobs = MemoryBlobStore(room=10)
+        upload_id, _ = await contracts_uploads.suspended(blobs, [contracts.CONTENT])
+        await blobs.drop_upload(upload_id)
+        await contracts.store(blobs)
+
+
+class MemoryUploadTests(contracts_uploads.UploadContract):
+    """The promises of uploads over several requests, kept in memory."""
+
+    def make_blob_store(self) -> IBlobStore:
+        return MemoryBlobStore()

@@ -5,7 +5,13 @@ from twisted.internet.defer import maybeDeferred
 
 from dockreg.interfaces import IMetadataStore
 from dockreg.providers.metadata.sql import SQLMetadataStore
-from dockreg.testing import contracts_metadata, contracts_repositories, contracts_v1
+from dockreg.testing import (
+    contracts_manifests,
+    contracts_metadata,
+    contracts_repositories,
+    contracts_v1,
+    contracts_v2,
+)
 
 T = TypeVar("T")
 
@@ -33,6 +39,22 @@ class SQLRepositoryStoreTests(_OnSQLite, contracts_repositories.RepositoryStoreC
 
 class SQLTagTests(_OnSQLite, contracts_repositories.TagStoreContract):
     """The promises about tags."""
+
+
+class SQLUploadStoreTests(_OnSQLite, contracts_v2.UploadStoreContract):
+    """The promises about upload sessions."""
+
+
+class SQLRepositoryBlobsTests(_OnSQLite, contracts_v2.RepositoryBlobsContract):
+    """The promises about the blobs of repositories."""
+
+
+class SQLManifestStoreTests(_OnSQLite, contracts_manifests.ManifestStoreContract):
+    """The promises about manifests."""
+
+
+class SQLViewTests(_OnSQLite, contracts_manifests.ViewContract):
+    """The promises about manifests as v1 images."""
 
 
 class SQLAnnouncementsTests(_OnSQLite, contracts_v1.AnnouncementsContract):

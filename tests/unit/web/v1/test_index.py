@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from dockreg.interfaces import IAuthorizer, ITokenIssuer
+from dockreg.interfaces_access import IAuthorizer, ITokenIssuer
 from dockreg.model.access import Access, Action, Caller, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.registry import Registry

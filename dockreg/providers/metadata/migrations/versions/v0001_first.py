@@ -129,14 +129,21 @@ def _manifests() -> None:
         Column("config_digest", TEXT),
         Column("artifact_type", TEXT),
         Column("subject", TEXT),
+        Column("annotations", TEXT),
+        Column("view_of", KEY),
+        Column("derived", Boolean, nullable=False),
+        Column("v1_view", Boolean),
         Column("created_at", Double, nullable=False),
         Column("pushed_by", TEXT, nullable=False),
         _refers("manifests", "repository_key", "repositories.key"),
+        _refers("manifests", "view_of", "manifests.key", ondelete="CASCADE"),
         PrimaryKeyConstraint("key", name=op.f("pk_manifests")),
         UniqueConstraint("repository_key", "digest", name=op.f("uq_manifests_repository_key_digest")),
         sqlite_autoincrement=True,
     )
+    op.create_index(op.f("ix_manifests_config_digest"), "manifests", ["config_digest"])
     op.create_index(op.f("ix_manifests_repository_key_subject"), "manifests", ["repository_key", "subject"])
+    op.create_index(op.f("ix_manifests_view_of"), "manifests", ["view_of"])
 
 
 def _repository_blobs() -> None:
@@ -155,19 +162,18 @@ def _uploads() -> None:
     op.create_table(
         "uploads",
         Column("upload_id", TEXT, nullable=False),
-        Column("repository_key", KEY, nullable=False),
+        Column("repository", TEXT, nullable=False),
         Column("principal", TEXT, nullable=False),
         Column("door", TEXT, nullable=False),
+        Column("algorithm", TEXT, nullable=False),
         Column("size", BigInteger, nullable=False),
         Column("received_digest", TEXT),
         Column("started_at", Double, nullable=False),
         Column("last_write", Double, nullable=False),
         Column("leased_until", Double, nullable=False),
-        _refers("uploads", "repository_key", "repositories.key"),
         PrimaryKeyConstraint("upload_id", name=op.f("pk_uploads")),
     )
-    op.create_index(op.f("ix_uploads_last_write"), "uploads", ["last_write"])
-    op.create_index(op.f("ix_uploads_repository_key"), "uploads", ["repository_key"])
+    op.create_index(op.f("ix_uploads_leased_until"), "uploads", ["leased_until"])
 
 
 def _v1_announcements() -> None:
@@ -234,13 +240,15 @@ def _manifest_blobs() -> None:
         Column("position", Integer, nullable=False),
         Column("role", TEXT, nullable=False),
         Column("digest", TEXT, nullable=False),
+        Column("held_digest", TEXT),
         Column("media_type", TEXT, nullable=False),
         Column("size", BigInteger, nullable=False),
-        _refers("manifest_blobs", "digest", "blobs.digest"),
+        _refers("manifest_blobs", "held_digest", "blobs.digest"),
         _refers("manifest_blobs", "manifest_key", "manifests.key", ondelete="CASCADE"),
         PrimaryKeyConstraint("manifest_key", "position", name=op.f("pk_manifest_blobs")),
     )
     op.create_index(op.f("ix_manifest_blobs_digest"), "manifest_blobs", ["digest"])
+    op.create_index(op.f("ix_manifest_blobs_held_digest"), "manifest_blobs", ["held_digest"])
 
 
 def _manifest_children() -> None:
@@ -251,7 +259,6 @@ def _manifest_children() -> None:
         Column("digest", TEXT, nullable=False),
         Column("media_type", TEXT, nullable=False),
         Column("size", BigInteger, nullable=False),
-        Column("platform", TEXT),
         _refers("manifest_children", "manifest_key", "manifests.key", ondelete="CASCADE"),
         PrimaryKeyConstraint("manifest_key", "position", name=op.f("pk_manifest_children")),
     )

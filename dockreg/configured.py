@@ -1,0 +1,67 @@
+"""From the configuration to what the layers call these settings."""
+
+import attrs
+
+from dockreg.config import Config
+from dockreg.model.platforms import Platform
+from dockreg.uploads import UploadLimits
+from dockreg.v1images import ImageLimits
+from dockreg.web.assembly import DoorSettings
+from dockreg.web.exchange import Role
+from dockreg.web.limits import Limits
+
+#: The lists of files that tools ask for are made in memory.
+_MAX_LISTED_FILES = 200_000
+
+
+def connection_limits(config: Config) -> Limits:
+    """``[http]``."""
+    settings = attrs.asdict(config.http)
+    settings["exempt_addresses"] = frozenset(config.http.exempt_addresses)
+    del settings["trusted_proxies"]
+    return Limits(**settings)
+
+
+def image_limits(config: Config) -> ImageLimits:
+    """What of ``[v1]`` bounds a push."""
+    return ImageLimits(
+        max_layer=config.v1.max_layer_bytes,
+        max_uncompressed=config.v1.max_uncompressed_bytes,
+        max_entries=config.v1.max_layer_entries,
+        max_ancestry=config.v1.max_ancestry,
+        staging_seconds=config.v1.staging_seconds,
+        announcement_seconds=config.v1.announcement_seconds,
+    )
+
+
+def upload_limits(config: Config) -> UploadLimits:
+    """What of ``[v2]`` bounds an upload."""
+    return UploadLimits(
+        max_blob=config.v2.max_blob_bytes,
+        session_seconds=config.v2.session_seconds,
+        max_uncompressed=config.v1.max_uncompressed_bytes,
+        max_entries=config.v1.max_layer_entries,
+    )
+
+
+def platform_of(config: Config) -> Platform:
+    """The platform that clients get which know no index."""
+    return Platform(*config.v2.platform.split("/"))
+
+
+def door_settings(config: Config) -> DoorSettings:
+    """What of ``[v1]`` and ``[v2]`` the doors are told."""
+    return DoorSettings(
+        role=Role(config.role),
+        endpoints=config.v1.endpoints,
+        max_json_bytes=config.v1.max_json_bytes,
+        max_list_bytes=config.v1.max_list_bytes,
+        max_list_entries=config.v1.max_list_entries,
+        max_uncompressed_bytes=config.v1.max_uncompressed_bytes,
+        max_listed_files=_MAX_LISTED_FILES,
+        max_manifest_bytes=config.v2.max_manifest_bytes,
+        max_list_page=config.v2.max_list_entries,
+        max_referrers_page=config.v2.max_referrers,
+        base_url=config.v2.base_url.rstrip("/"),
+        trusted_proxies=frozenset(config.http.trusted_proxies),
+    )

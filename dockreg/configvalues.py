@@ -1,0 +1,119 @@
+"""What a value of the configuration may be."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from ipaddress import ip_address
+from math import inf
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dockreg.model.names import is_host_port
+
+# Each is a validator of attrs that raises ValueError with the rest of a sentence. Values of the
+# wrong type get the same error as other bad ones: for who wrote the file there is no difference.
+
+
+def is_a(kind: type, what: str) -> Callable[[object, object, object], None]:
+    """Of one type."""
+
+    def check(_: object, __: object, value: object) -> None:
+        if not isinstance(value, kind):
+            raise ValueError(f"must be {what}")  # noqa: TRY004
+
+    return check
+
+
+def path(_: object, __: object, value: object) -> None:
+    """A folder."""
+    if not isinstance(value, Path) or value == Path():
+        raise ValueError("must be the path of a folder")
+
+
+def texts(_: object, __: object, value: object) -> None:
+    """A list of texts that are not empty."""
+    if not isinstance(value, tuple) or not all(isinstance(each, str) and each for each in value):
+        raise ValueError("must be a list of texts")
+
+
+def number(
+    least: float, most: float | None = None, kind: Any = int, what: str = "a whole number"
+) -> Callable[[object, object, object], None]:
+    """A number, within limits."""
+
+    def check(_: object, __: object, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise ValueError(f"must be {what}")  # noqa: TRY004
+        # Written so that "nan", which TOML allows, is refused.
+        if not value >= least or value == inf:
+            raise ValueError(f"must be {least:g} or more")
+        if most is not None and value > most:
+            raise ValueError(f"must be {most:g} or less")
+
+    return check
+
+
+text, flag, options = is_a(str, "a text"), is_a(bool, "true or false"), is_a(Mapping, "a table")
+seconds = partial(number, kind=int | float, what="a number of seconds")
+
+
+def one_of(*choices: str) -> Callable[[object, object, object], None]:
+    """One of a few words."""
+
+    def check(_: object, __: object, value: object) -> None:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+
+    return check
+
+
+def provider(*names: str) -> Callable[[object, object, object], None]:
+    """A provider of dockreg, or the dotted path of one of others."""
+
+    def check(_: object, attribute: object, value: object) -> None:
+        text(_, attribute, value)
+        parts = str(value).replace(":", ".").split(".")
+        if value not in names and not (len(parts) > 1 and all(part.isidentifier() for part in parts)):
+            raise ValueError(f"must be {' or '.join(map(repr, names))} or a dotted path such as 'package.module.name'")
+
+    return check
+
+
+def checkers(_: object, attribute: object, value: tuple[str, ...]) -> None:
+    """Names and dotted paths of checkers."""
+    texts(_, attribute, value)
+    for each in value:
+        provider("accounts")(_, attribute, each)
+
+
+def endpoints(_: object, attribute: object, value: tuple[str, ...]) -> None:
+    """A list of hosts, each with a port if it has one."""
+    texts(_, attribute, value)
+    for each in value:
+        if not is_host_port(each):
+            raise ValueError(f"{each!r} is not host or host:port")
+
+
+def addresses(_: object, attribute: object, value: tuple[str, ...]) -> None:
+    """A list of IP addresses."""
+    texts(_, attribute, value)
+    for each in value:
+        try:
+            ip_address(each)
+        except ValueError:
+            raise ValueError(f"{each!r} is no IP address; names and networks are not looked up") from None
+
+
+def platform(_: object, attribute: object, value: str) -> None:
+    """What an image runs on."""
+    text(_, attribute, value)
+    if not 1 <= value.count("/") <= 2 or not all(value.split("/")):
+        raise ValueError("must be os/architecture or os/architecture/variant, such as 'linux/amd64'")
+
+
+def url(_: object, attribute: object, value: str) -> None:
+    """An http or https URL, or nothing."""
+    text(_, attribute, value)
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username):
+        raise ValueError("must be an http or https URL without user name and query")

@@ -1,0 +1,240 @@
+"""
+Manifests: pushed by tag or digest, pulled in the form that a client can use, deleted, referred to.
+
+Bytes are kept and served as they came. There are few conversions, all of them for clients that could not use what is
+stored: schema1 for those that know nothing newer, one platform of an index for those that know no index, and OCI for
+those that know nothing else, of images that were pushed through v1 or with schema1.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from attrs import define, frozen
+
+from dockreg.bridge.negotiation import Accepted
+from dockreg.bridge.schema2_to_oci import oci_view
+from dockreg.errors import (
+    BlobUnknown,
+    Denied,
+    DigestInvalid,
+    ManifestUnknown,
+    NameUnknown,
+    TagUnknown,
+)
+from dockreg.model.access import Action, Principal
+from dockreg.model.digest import Digest
+from dockreg.model.manifest import Manifest, Role, parse_manifest
+from dockreg.model.mediatypes import INDEX_TYPES, MANIFEST_TYPES, OCI_MANIFEST, SCHEMA1_TYPES, SCHEMA2_MANIFEST
+from dockreg.model.names import RepositoryName, Tag
+from dockreg.model.repositories import Referrer, Sparse, StoredManifest
+from dockreg.model.v1 import TagClient, V1Image
+from dockreg.registry import Registry
+from dockreg.v1views import V1Views
+
+#: Reading more than that is not done in the reactor thread.
+_SMALL_BYTES = 64 * 1024
+
+
+@frozen
+class PushedManifest:
+    """What was stored: its digest, the tags that point to it now, and the subject that it names."""
+
+    digest: Digest
+    tags: Sequence[Tag]
+    subject: Digest | None
+
+
+@define(eq=False)
+class Manifests:
+    """The manifests of repositories. Who may call a method was decided at the door."""
+
+    registry: Registry
+    views: V1Views
+    sparse: Sparse = Sparse.INDEXES
+
+    # Pushing
+
+    async def put(
+        self,
+        principal: Principal,
+        name: RepositoryName,
+        reference: Tag | Digest,
+        content: bytes,
+        content_type: str | None,
+        tags: Sequence[Tag] = (),
+    ) -> PushedManifest:
+        """
+        Store a manifest, and point tags to it: the reference if it is a tag, and ``tags``.
+
+        :raises ManifestInvalid: it can not be stored.
+        :raises DigestInvalid: the reference is a digest, and the bytes have another one.
+        :raises ReferencesUnknown: it refers to what the repository does not have.
+        :raises Denied: a tag would have to be moved, and the caller may not.
+        """
+        algorithm = reference.algorithm if isinstance(reference, Digest) else "sha256"
+        manifest = await self._parse(content, content_type, algorithm)
+        if isinstance(reference, Digest):
+            if manifest.digest != reference:
+                raise DigestInvalid(str(reference), f"the manifest has {manifest.digest}")
+        else:
+            tags = [reference, *(tag for tag in tags if tag != reference)]
+        if manifest.media_type in SCHEMA1_TYPES:
+            await self._put_schema1(principal, name, manifest, tags)
+        else:
+            await self._put(principal, name, manifest, tags, await self._v1_image(principal, manifest))
+        subject = None if manifest.subject is None else manifest.subject.digest
+        return PushedManifest(manifest.digest, tags, subject)
+
+    async def _parse(self, content: bytes, content_type: str | None, algorithm: str) -> Manifest:
+        if len(content) <= _SMALL_BYTES:
+            return parse_manifest(content, content_type, algorithm)
+        return await self.registry.in_thread(parse_manifest, content, content_type, algorithm)
+
+    async def _put(
+        self,
+        principal: Principal,
+        name: RepositoryName,
+        manifest: Manifest,
+        tags: Sequence[Tag],
+        image: V1Image | None = None,
+    ) -> None:
+        overwrite = bool(tags) and await self.registry.may(principal, Action.OVERWRITE, name)
+        now = self.registry.clock.seconds()
+        await self.registry.metadata.manifests.put(
+            name, manifest, tags, principal.name, now, self.sparse, overwrite, image
+        )
+
+    async def _v1_image(self, principal: Principal, manifest: Manifest) -> V1Image | None:
+        """The v1 image that this very image was pushed as, somewhere where the caller can read it."""
+        config = next((each.descriptor for each in manifest.references if each.role is Role.CONFIG), None)
+        if manifest.media_type not in MANIFEST_TYPES or config is None:
+            return None
+        for name, image in await self.registry.metadata.manifests.origins(config.digest):
+            if await self.registry.may(principal, Action.PULL, name):
+                return image
+        return None
+
+    async def _put_schema1(
+        self, principal: Principal, name: RepositoryName, manifest: Manifest, tags: Sequence[Tag]
+    ) -> None:
+        await self._put(principal, name, manifest, ())
+        made = await self.views.push_schema1(principal, name, manifest)
+        if made is None:
+            await self._put(principal, name, manifest, tags)
+            return
+        image, view = made
+        await self.registry.store_blob(view.config, name)
+        for tag in tags:
+            await self._require_overwrite(principal, name, tag, view.manifest.digest)
+            await self.registry.metadata.repositories.tag_image(
+                name, tag, image, view.manifest, TagClient(), self.registry.clock.seconds(), manifest.digest
+            )
+
+    async def _require_overwrite(self, principal: Principal, name: RepositoryName, tag: Tag, digest: Digest) -> None:
+        try:
+            current = await self.registry.get_tag(name, tag)
+        except (NameUnknown, TagUnknown):
+            return
+        if current.digest != digest and not await self.registry.may(principal, Action.OVERWRITE, name):
+            raise Denied(f"tag {tag} exists, and the caller may not move it")
+
+    # Pulling
+
+    async def get(
+        self, name: RepositoryName, reference: Tag | Digest, accepted: Accepted, requested: str
+    ) -> StoredManifest:
+        """
+        A manifest, in a form that the client accepts where there is one.
+
+        By digest it is always the one of that digest. What no form fits is served as it is: a client may be able to use
+        more than it says, and an existing manifest is never hidden.
+
+        :param requested: the name of the repository as the client wrote it.
+        :raises NameUnknown: there is no such repository. :raises ManifestUnknown: it has no such manifest.
+        """
+        stored = await self.registry.metadata.manifests.get(name, reference)
+        if isinstance(reference, Digest) or _is_usable(stored.media_type, accepted):
+            return stored
+        try:
+            return await self._form(name, reference, stored, accepted, requested)
+        except (BlobUnknown, ManifestUnknown):
+            # A part of it is not there: what can be made of it is not known.
+            return stored
+
+    async def _form(
+        self, name: RepositoryName, tag: Tag, stored: StoredManifest, accepted: Accepted, requested: str
+    ) -> StoredManifest:
+        found = stored
+        if found.media_type in INDEX_TYPES and (accepted.no_index or accepted.only_schema1):
+            found = await self.views.for_platform(name, found)
+        if accepted.only_schema1 and found.media_type not in SCHEMA1_TYPES:
+            return await self.views.schema1_of(name, requested, tag, found) or found
+        if accepted.only_oci and found.derived and found.media_type == SCHEMA2_MANIFEST:
+            return await self._oci(name, found) or found
+        return found
+
+    async def _oci(self, name: RepositoryName, stored: StoredManifest) -> StoredManifest | None:
+        manifests = self.registry.metadata.manifests
+        for known in await manifests.views(name, stored.digest, OCI_MANIFEST):
+            if known.derived:
+                return known
+        view = oci_view(parse_manifest(stored.content, stored.media_type))
+        if view is None:
+            return None
+        await manifests.add_view(name, stored.digest, view, self.registry.clock.seconds())
+        return await manifests.get(name, view.digest)
+
+    # Deleting
+
+    async def delete(self, name: RepositoryName, reference: Tag | Digest) -> None:
+        """
+        Remove a tag, or a manifest with all tags that point to it.
+
+        :raises NameUnknown: there is no such repository. :raises ManifestUnknown: it has no such manifest.
+        """
+        if isinstance(reference, Digest):
+            await self.registry.metadata.manifests.delete(name, reference)
+            return
+        try:
+            await self.registry.delete_tag(name, reference)
+        except TagUnknown:
+            raise ManifestUnknown(str(name), str(reference)) from None
+
+    # Referrers
+
+    async def referrers(
+        self, name: RepositoryName, subject: Digest, artifact_type: str | None, after: str, limit: int
+    ) -> Sequence[Referrer]:
+        """
+        At most ``limit`` manifests that name ``subject``, after the digest ``after``, in the order of their digests.
+
+        What the fallback tag lists, which clients keep up for registries without this list, is included (OCI
+        Distribution specification, "Enabling the Referrers API").
+        """
+        listed = await self.registry.metadata.manifests.list_referrers(name, subject, artifact_type, after, limit)
+        found = {str(each.digest): each for each in listed}
+        for each in await self._fallback(name, subject):
+            if str(each.digest) > after and artifact_type in (None, each.artifact_type):
+                found.setdefault(str(each.digest), each)
+        return [found[digest] for digest in sorted(found)[:limit]]
+
+    async def _fallback(self, name: RepositoryName, subject: Digest) -> Sequence[Referrer]:
+        try:
+            tag = Tag(f"{subject.algorithm}-{subject.encoded}"[:128])
+            stored = await self.registry.metadata.manifests.get(name, tag)
+        except (NameUnknown, ManifestUnknown):
+            return ()
+        return [*_listed(stored)] if stored.media_type in INDEX_TYPES else ()
+
+
+def _is_usable(media_type: str, accepted: Accepted) -> bool:
+    if accepted.only_schema1:
+        return media_type in SCHEMA1_TYPES
+    return accepted.accepts(media_type)
+
+
+def _listed(index: StoredManifest) -> Iterator[Referrer]:
+    for child in parse_manifest(index.content, index.media_type).children:
+        descriptor = child.descriptor
+        yield Referrer(
+            descriptor.media_type, descriptor.digest, descriptor.size, child.artifact_type, child.annotations
+        )

@@ -1,0 +1,234 @@
+"""An upload in a file."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from threading import Lock
+
+from attrs import frozen
+from zope.interface import implementer
+
+from dockreg.callables import ByteObserver, InThread
+from dockreg.errors import DigestInvalid, UploadUnknown
+from dockreg.interfaces import IUpload
+from dockreg.model.blobs import Received, StoredBlob
+from dockreg.model.digest import Digest, Hasher
+from dockreg.providers.blobs.digesting import KeptHashers, digest_file, seal, sealed
+from dockreg.providers.blobs.disk import disk_errors, flush_folder, remove, write_all
+from dockreg.providers.blobs.handover import hand_over
+from dockreg.providers.blobs.staging import Folders
+
+
+@frozen(eq=False)
+class Workshop:
+    """What the uploads of a store have in common."""
+
+    folders: Folders
+    kept: KeptHashers
+    new_id: Callable[[], str]
+    in_thread: InThread
+
+
+@frozen
+class Beginning:
+    """
+    What an upload begins with.
+
+    ``durable`` is the number of bytes that, with the name of the file, need no flush. Without a ``hasher`` nobody has
+    digested the bytes here; ``known`` is their digest, by the algorithm that is wanted, if the file tells it.
+    """
+
+    size: int
+    durable: int
+    hasher: Hasher | None
+    known: Digest | None
+
+    @classmethod
+    def of(cls, shop: Workshop, upload_id: str, descriptor: int, received: Received, algorithm: str) -> "Beginning":
+        """
+        Of a staging file that is locked. Its position is at its end afterwards.
+
+        :raises UploadUnknown: it has fewer bytes than were received.
+        """
+        size, durable = os.lseek(descriptor, 0, os.SEEK_END), received.size
+        if size < durable:
+            raise UploadUnknown(upload_id)
+        known = sealed(descriptor, size)
+        hasher = shop.kept.take(upload_id, known) if size else Hasher(algorithm)
+        if hasher is not None and hasher.digest.algorithm == algorithm:
+            return cls(size, durable, hasher, None)
+        return cls(size, durable, None, known if known is not None and known.algorithm == algorithm else None)
+
+
+@implementer(IUpload)
+class FileUpload:
+    """
+    One staging file.
+
+    Jobs in threads exclude each other by a lock, so that an abort waits for the write that its caller was cancelled in.
+    """
+
+    upload_id: str
+    size: int
+
+    def __init__(
+        self,
+        shop: Workshop,
+        upload_id: str,
+        descriptor: int,
+        beginning: Beginning,
+        observers: Sequence[ByteObserver],
+        algorithm: str,
+    ) -> None:
+        """:param descriptor: of the staging file, locked and at its end; it belongs to the upload from now on."""
+        self.upload_id = upload_id
+        self.size = beginning.size
+        self._durable = beginning.durable
+        self._shop = shop
+        self._algorithm = algorithm
+        self._hasher = beginning.hasher
+        self._known = beginning.known
+        self._observers = (*observers,) if self._hasher is None else (self._hasher, *observers)
+        self._lock = Lock()
+        self._path = shop.folders.staged(upload_id)
+        self._descriptor: int | None = descriptor
+        self._failure: BaseException | None = None
+        self._dropping = False
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """See :class:`~dockreg.interfaces.IUpload`."""
+        await self._shop.in_thread(self._write, chunks)
+
+    async def suspend(self) -> Received:
+        """See :class:`~dockreg.interfaces.IUpload`."""
+        return await self._shop.in_thread(self._suspend)
+
+    async def commit(self, expected: Digest | None = None) -> StoredBlob:
+        """See :class:`~dockreg.interfaces.IUpload`."""
+        return await hand_over(self._shop.in_thread, lambda: self._commit(expected), self._shop.folders.retract)
+
+    async def abort(self) -> None:
+        """See :class:`~dockreg.interfaces.IUpload`."""
+        await self._shop.in_thread(self.drop)
+
+    def drop(self) -> None:
+        """Remove the staging file if it is still one. Blocks while a job of this upload runs."""
+        self._dropping = True
+        with self._lock:
+            self._drop()
+
+    def let_go(self) -> None:
+        """Release a resumed upload as it was found."""
+        with self._lock:
+            if self._descriptor is not None:
+                self._release()
+
+    def _write(self, chunks: Sequence[bytes]) -> None:
+        with self._lock:
+            descriptor = self._open_descriptor()
+            try:
+                with disk_errors():
+                    if self._hasher is None:
+                        self._catch_up(descriptor)
+                    self.size += write_all(descriptor, chunks)
+                for chunk in chunks:
+                    for observer in self._observers:
+                        observer.update(chunk)
+            except BaseException as failure:
+                # What is in the file and what was digested may differ from now on: it must not become content.
+                self._failure = failure
+                raise
+
+    def _suspend(self) -> Received:
+        with self._lock:
+            descriptor = self._open_descriptor()
+            digest = self._hasher.digest if self._hasher is not None else self._known
+            try:
+                with disk_errors():
+                    self._make_durable(descriptor, digest)
+            except BaseException as failure:
+                # The kernel tells of bytes that it could not write once, and then forgets them.
+                self._failure = failure
+                raise
+            self._release()
+            return Received(self.size, digest if self.size else None)
+
+    def _commit(self, expected: Digest | None) -> StoredBlob:
+        with self._lock:
+            descriptor = self._open_descriptor()
+            try:
+                digest = self._checked_digest(expected, descriptor)
+                blob = StoredBlob(digest, self._shop.new_id(), self.size)
+                with disk_errors():
+                    os.fsync(descriptor)
+                    self._shop.folders.publish(self._path, blob)
+            except BaseException:
+                self._drop()
+                raise
+            self._descriptor = None
+            os.close(descriptor)
+            return blob
+
+    def _catch_up(self, descriptor: int) -> None:
+        """Digest what was there when the upload was resumed, for more is to come."""
+        self._hasher = self._digested(descriptor, self._algorithm)
+        self._known = None
+        self._observers = (self._hasher, *self._observers)
+
+    def _digested(self, descriptor: int, algorithm: str) -> Hasher:
+        hasher = Hasher(algorithm)
+        digest_file(hasher, descriptor, self.size, self._require_wanted)
+        return hasher
+
+    def _require_wanted(self) -> None:
+        if self._dropping:
+            raise ValueError("the upload has ended")
+
+    def _make_durable(self, descriptor: int, digest: Digest | None) -> None:
+        # An upload without bytes may as well not be there.
+        if self.size > self._durable:
+            os.fdatasync(descriptor)
+            if digest is not None:
+                seal(descriptor, self.size, digest)
+            if not self._durable:
+                flush_folder(self._shop.folders.staging)
+
+    def _checked_digest(self, expected: Digest | None, descriptor: int) -> Digest:
+        digest = self._digest(self._algorithm if expected is None else expected.algorithm, descriptor)
+        if expected is not None and digest != expected:
+            raise DigestInvalid(str(expected), f"the bytes received have {digest}")
+        return digest
+
+    def _digest(self, algorithm: str, descriptor: int) -> Digest:
+        if algorithm == self._algorithm and self._known is not None:
+            return self._known
+        if algorithm == self._algorithm and self._hasher is not None:
+            return self._hasher.digest
+        with disk_errors():
+            return self._digested(descriptor, algorithm).digest
+
+    def _open_descriptor(self) -> int:
+        if self._failure is not None:
+            raise self._failure
+        if self._descriptor is None:
+            raise ValueError("the upload has ended")
+        return self._descriptor
+
+    def _release(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        hasher, self._hasher = self._hasher, None
+        # It moves before the lock goes: the next one to resume takes it.
+        if hasher is not None and self.size:
+            self._shop.kept.keep(self.upload_id, hasher)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _drop(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            try:
+                # What the disk refuses is left to recovery.
+                with suppress(OSError):
+                    remove(self._path)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,115 @@
+"""Upload sessions."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Integer, bindparam, delete, insert, select, update
+from zope.interface import implementer
+
+from dockreg.errors import UploadUnknown
+from dockreg.interfaces import IUploadStore
+from dockreg.model.blobs import Received
+from dockreg.model.names import RepositoryName
+from dockreg.model.uploads import UploadSession
+from dockreg.providers.metadata.rows import account_column, account_name, digest_of
+from dockreg.providers.metadata.tables import uploads
+from dockreg.providers.metadata.transactions import Database
+
+_DOOR = "v2"
+_GET = select(uploads).where(uploads.c.upload_id == bindparam("wanted"), uploads.c.repository == bindparam("name"))
+_KNOWN = select(uploads.c.upload_id).where(uploads.c.upload_id == bindparam("wanted"))
+_EXPIRED = (
+    select(uploads.c.upload_id)
+    .where(uploads.c.leased_until < bindparam("now"))
+    .order_by(uploads.c.leased_until)
+    .limit(bindparam("limit", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+
+
+@implementer(IUploadStore)
+class SQLUploadStore:
+    """See :class:`~dockreg.interfaces.IUploadStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def start(self, session: UploadSession, leased_until: float) -> None:
+        """See :class:`~dockreg.interfaces.IUploadStore`."""
+        await self._database.write(_start, session, leased_until)
+
+    async def get(self, name: RepositoryName, upload_id: str) -> UploadSession:
+        """See :class:`~dockreg.interfaces.IUploadStore`."""
+        return await self._database.read(_get, name, upload_id)
+
+    async def record(self, upload_id: str, received: Received, now: float, leased_until: float) -> None:
+        """See :class:`~dockreg.interfaces.IUploadStore`."""
+        await self._database.write(_record, upload_id, received, now, leased_until)
+
+    async def end(self, upload_id: str) -> None:
+        """See :class:`~dockreg.interfaces.IUploadStore`."""
+        await self._database.write(_end, upload_id)
+
+    async def is_known(self, upload_id: str) -> bool:
+        """See :class:`~dockreg.interfaces.IUploadStore`."""
+        return await self._database.read(_is_known, upload_id)
+
+    async def expire(self, now: float, limit: int) -> Sequence[str]:
+        """See :class:`~dockreg.interfaces.IUploadStore`."""
+        return await self._database.write(_expire, now, limit)
+
+
+def _start(connection: Connection, session: UploadSession, leased_until: float) -> None:
+    values = {
+        "upload_id": session.upload_id,
+        "repository": session.repository.value,
+        "principal": account_column(session.principal),
+        "door": _DOOR,
+        "algorithm": session.algorithm,
+        "started_at": session.started_at,
+        "last_write": session.started_at,
+        "leased_until": leased_until,
+        **_received(session.received),
+    }
+    connection.execute(insert(uploads), values)
+
+
+def _received(received: Received) -> dict[str, object]:
+    digest = None if received.digest is None else str(received.digest)
+    return {"size": received.size, "received_digest": digest}
+
+
+def _get(connection: Connection, name: RepositoryName, upload_id: str) -> UploadSession:
+    row = connection.execute(_GET, {"wanted": upload_id, "name": name.value}).one_or_none()
+    if row is None:
+        raise UploadUnknown(upload_id)
+    digest = None if row.received_digest is None else digest_of(row.received_digest)
+    return UploadSession(
+        upload_id=row.upload_id,
+        repository=name,
+        principal=account_name(row.principal),
+        algorithm=row.algorithm,
+        received=Received(row.size, digest),
+        started_at=row.started_at,
+    )
+
+
+def _record(connection: Connection, upload_id: str, received: Received, now: float, leased_until: float) -> None:
+    values = {"last_write": now, "leased_until": leased_until, **_received(received)}
+    if connection.execute(update(uploads).where(uploads.c.upload_id == upload_id), values).rowcount == 0:
+        raise UploadUnknown(upload_id)
+
+
+def _end(connection: Connection, upload_id: str) -> None:
+    if connection.execute(delete(uploads).where(uploads.c.upload_id == upload_id)).rowcount == 0:
+        raise UploadUnknown(upload_id)
+
+
+def _is_known(connection: Connection, upload_id: str) -> bool:
+    return connection.execute(_KNOWN, {"wanted": upload_id}).one_or_none() is not None
+
+
+def _expire(connection: Connection, now: float, limit: int) -> Sequence[str]:
+    ids = connection.execute(_EXPIRED, {"now": now, "limit": limit}).scalars().all()
+    if ids:
+        connection.execute(delete(uploads).where(uploads.c.upload_id.in_(ids)))
+    return ids

@@ -1,0 +1,247 @@
+"""
+Upload sessions: bytes that become a blob of a repository, over as many requests as the client likes.
+
+A session is a row and a staging file, never state of this process: any process goes on with it, one at a time. Each
+request ends by making durable what it brought, and by noting it in the row, also when the client went away in the
+middle: what has arrived stays.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from attrs import define, field, frozen
+
+from dockreg.callables import IdentifierFactory
+from dockreg.errors import BodyTooLarge, DigestInvalid, RangeInvalid, RegistryError, UploadBusy, UploadUnknown
+from dockreg.interfaces import IUpload
+from dockreg.model.access import Action, Principal
+from dockreg.model.blobs import NOTHING_RECEIVED, Blob, StoredBlob
+from dockreg.model.digest import Digest
+from dockreg.model.layers import LayerInspector
+from dockreg.model.names import RepositoryName
+from dockreg.model.uploads import UploadSession
+from dockreg.registry import Registry
+from dockreg.shield import shielded
+
+_EXPIRY_BATCH = 100
+#: Repositories that are looked at for one that the caller may read, when a mount names none.
+_MOST_HOLDERS = 100
+
+
+@frozen
+class UploadLimits:
+    """``max_blob`` in bytes, 0 for no limit; ``session_seconds`` without a write end a session."""
+
+    max_blob: int = 0
+    session_seconds: float = 7 * 86400
+    max_uncompressed: int = 100 * 2**30
+    max_entries: int = 250_000
+
+
+@define(eq=False)
+class BlobUpload:
+    """
+    One request's part of an upload. It ends in :meth:`pause` or :meth:`commit`; :meth:`release` belongs in a cleanup clause.
+
+    ``upload_id`` is None when the request brings the whole blob and there is no session.
+    """
+
+    _registry: Registry
+    _limits: UploadLimits
+    _principal: Principal
+    _name: RepositoryName
+    _upload: IUpload
+    upload_id: str | None
+    _inspector: LayerInspector | None = None
+    _ended: bool = field(default=False, init=False)
+    _failed: bool = field(default=False, init=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes received so far, in all requests."""
+        return self._upload.size
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Hash and store the next bytes. :raises BodyTooLarge: the blob has more than it may have."""
+        limit = self._limits.max_blob
+        if limit and self.size + sum(map(len, chunks)) > limit:
+            raise BodyTooLarge(limit)
+        try:
+            await self._upload.write(chunks)
+        except RegistryError:
+            self._failed = True
+            raise
+
+    async def pause(self) -> None:
+        """The request is over, the session goes on."""
+        self._ended = True
+        await shielded(self._suspend())
+
+    async def commit(self, digest: Digest) -> StoredBlob:
+        """
+        All bytes are here: they become a blob of the repository, and the session ends.
+
+        :raises DigestInvalid: they have another digest; they are dropped, and the session ends.
+        """
+        self._ended = True
+        return await shielded(self._commit(digest))
+
+    async def release(self) -> None:
+        """Keep what has arrived for the session; drop it where there is no session. Harmless after the end."""
+        if not self._ended:
+            self._ended = True
+            if self._inspector is not None:
+                self._inspector.stop()
+            await shielded(self._suspend())
+
+    async def _suspend(self) -> None:
+        if self.upload_id is None or self._failed:
+            await self._drop()
+            return
+        try:
+            received = await self._upload.suspend()
+        except RegistryError:
+            await self._drop()
+            raise
+        registry = self._registry
+        now = registry.clock.seconds()
+        try:
+            await registry.metadata.uploads.record(self.upload_id, received, now, now + self._limits.session_seconds)
+        except UploadUnknown:
+            # It has expired meanwhile.
+            await registry.blobs.drop_upload(self.upload_id)
+            raise
+
+    async def _commit(self, digest: Digest) -> StoredBlob:
+        registry = self._registry
+        try:
+            facts = None if self._inspector is None else await registry.in_thread(self._inspector.finish)
+            committed = await self._upload.commit(digest)
+        except RegistryError:
+            await self._drop()
+            raise
+
+        async def record(blob: StoredBlob) -> StoredBlob:
+            owner, now, lease = self._principal.name, registry.clock.seconds(), registry.lease_end()
+            return await registry.metadata.blobs.record_in(
+                self._name, blob, facts, owner, now, lease, upload_id=self.upload_id
+            )
+
+        return await registry.keep_blob(committed, record)
+
+    async def _drop(self) -> None:
+        await self._upload.abort()
+        if self.upload_id is not None:
+            with suppress(UploadUnknown):
+                await self._registry.metadata.uploads.end(self.upload_id)
+
+
+@define(eq=False)
+class Uploads:
+    """Blobs on their way into repositories. Who may push was decided at the door."""
+
+    registry: Registry
+    new_id: IdentifierFactory
+    limits: UploadLimits = UploadLimits()
+
+    async def start(self, principal: Principal, name: RepositoryName, algorithm: str = "sha256") -> UploadSession:
+        """A new session. :raises DigestInvalid: no digests are made by this algorithm."""
+        if algorithm not in ("sha256", "sha512"):
+            raise DigestInvalid(algorithm[:256], "the registry knows the algorithms sha256 and sha512")
+        now = self.registry.clock.seconds()
+        session = UploadSession(self.new_id(), name, principal.name, algorithm, NOTHING_RECEIVED, now)
+        await self.registry.metadata.uploads.start(session, now + self.limits.session_seconds)
+        return session
+
+    async def size(self, principal: Principal, name: RepositoryName, upload_id: str) -> int:
+        """How many bytes a session has. :raises UploadUnknown: the caller has no such session."""
+        session = await self._session(principal, name, upload_id)
+        return max(session.received.size, await self.registry.blobs.upload_size(upload_id))
+
+    async def resume(
+        self,
+        principal: Principal,
+        name: RepositoryName,
+        upload_id: str,
+        offset: int | None = None,
+        digest: Digest | None = None,
+        *,
+        inspect: bool = False,
+    ) -> BlobUpload:
+        """
+        Go on with a session.
+
+        :param offset: where the next bytes begin; None: behind what is there.
+        :param digest: of the blob, if this request ends the session.
+        :param inspect: look at the bytes as a layer, for clients whose manifests do not tell what is in it.
+        :raises UploadUnknown: the caller has no such session.
+        :raises UploadBusy: another request is writing to it.
+        :raises RangeInvalid: ``offset`` is not the number of bytes that are there; nothing is written.
+        """
+        session = await self._session(principal, name, upload_id)
+        begins = session.received.size == 0
+        algorithm = digest.algorithm if digest is not None and begins else session.algorithm
+        inspector = self._inspector() if inspect and begins else None
+        observers = () if inspector is None else (inspector,)
+        upload = await self.registry.blobs.resume_upload(upload_id, session.received, observers, algorithm)
+        if upload.size:  # More than the row knows, after a crash: the inspector would not see it all.
+            inspector = None
+        part = BlobUpload(self.registry, self.limits, principal, name, upload, upload_id, inspector)
+        if offset is not None and offset != upload.size:
+            size = upload.size
+            await part.release()
+            raise RangeInvalid(size)
+        return part
+
+    async def begin(self, principal: Principal, name: RepositoryName, digest: Digest) -> BlobUpload:
+        """A blob that one request brings as a whole."""
+        upload = await self.registry.blobs.start_upload((), digest.algorithm)
+        return BlobUpload(self.registry, self.limits, principal, name, upload, None)
+
+    async def cancel(self, principal: Principal, name: RepositoryName, upload_id: str) -> None:
+        """
+        End a session, and drop its bytes.
+
+        :raises UploadUnknown: the caller has no such session. :raises UploadBusy: a request is writing to it.
+        """
+        await self._session(principal, name, upload_id)
+        await self.registry.blobs.drop_upload(upload_id)
+        await self.registry.metadata.uploads.end(upload_id)
+
+    async def mount(
+        self, principal: Principal, name: RepositoryName, digest: Digest, source: RepositoryName | None
+    ) -> Blob | None:
+        """
+        Make a blob of another repository that the caller may read part of this one, without moving bytes.
+
+        :param source: None: any repository that has it, this one included.
+        :return: None when there is no such blob for this caller.
+        """
+        index = self.registry.metadata.blobs
+        sources = [source] if source is not None else await index.holders(digest, _MOST_HOLDERS)
+        now, lease = self.registry.clock.seconds(), self.registry.lease_end()
+        for each in sources:
+            if await self.registry.may(principal, Action.PULL, each):
+                mounted = await index.mount(name, each, digest, principal.name, now, lease)
+                if mounted is not None:
+                    return mounted
+        return None
+
+    async def expire(self) -> int:
+        """End the sessions that nobody has written to for too long; return how many."""
+        ended = 0
+        while ids := await self.registry.metadata.uploads.expire(self.registry.clock.seconds(), _EXPIRY_BATCH):
+            for upload_id in ids:
+                with suppress(UploadBusy):  # Whoever writes to it now will find it gone, and drop it.
+                    await self.registry.blobs.drop_upload(upload_id)
+            ended += len(ids)
+        return ended
+
+    async def _session(self, principal: Principal, name: RepositoryName, upload_id: str) -> UploadSession:
+        session = await self.registry.metadata.uploads.get(name, upload_id)
+        if session.principal != principal.name:
+            raise UploadUnknown(upload_id)
+        return session
+
+    def _inspector(self) -> LayerInspector:
+        return LayerInspector(max_uncompressed=self.limits.max_uncompressed, max_entries=self.limits.max_entries)

@@ -1,0 +1,44 @@
+"""Blobs: read and deleted."""
+
+from functools import partial
+
+from attrs import define
+
+from dockreg.callables import IdentifierFactory
+from dockreg.errors import BlobUnknown
+from dockreg.model.digest import Digest
+from dockreg.model.names import RepositoryName
+from dockreg.registry import Registry
+from dockreg.web.exchange import Exchange
+from dockreg.web.sending import send_blob
+from dockreg.web.v2.base import set_digest
+
+_YEAR = 31_536_000
+
+
+@define(eq=False)
+class BlobsDoor:
+    """``/v2/(name)/blobs/(digest)``."""
+
+    registry: Registry
+    new_id: IdentifierFactory
+
+    async def get(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> None:
+        """``GET`` and ``HEAD`` (end-2): the bytes, whole or in ranges."""
+        blob = await self.registry.metadata.blobs.find_in(repository, digest)
+        if blob is None:
+            raise BlobUnknown(str(digest))
+        scope = b"public" if await self.registry.world_readable(repository) else b"private"
+        request = exchange.request
+        request.setHeader(b"content-type", b"application/octet-stream")
+        request.setHeader(b"cache-control", scope + b", max-age=%d, immutable" % _YEAR)
+        request.setHeader(b"vary", b"Authorization")
+        set_digest(exchange, digest)
+        opened = partial(self.registry.open_blob, blob)
+        await send_blob(request, opened, blob.size, f'"{digest}"', several=True, new_id=self.new_id)
+
+    async def delete(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> bytes:
+        """``DELETE`` (end-10): the blob is no longer part of the repository. What a manifest refers to stays."""
+        await self.registry.metadata.blobs.unlink(repository, digest)
+        exchange.respond(202)
+        return b""

@@ -1,0 +1,84 @@
+"""Manifests: pushed, pulled, deleted."""
+
+from urllib.parse import unquote
+
+from attrs import define
+
+from dockreg.bridge.negotiation import Accepted, parse_accept
+from dockreg.errors import RequestInvalid
+from dockreg.manifests import Manifests
+from dockreg.model.digest import Digest
+from dockreg.model.names import RepositoryName, Tag
+from dockreg.web.exchange import Exchange
+from dockreg.web.ranges import matches_etag
+from dockreg.web.v2.base import set_digest
+from dockreg.web.v2.locations import Locations
+
+#: Tags that one request may set; the whole URL has a limit, too.
+_MOST_TAGS = 100
+
+
+@define(eq=False)
+class ManifestsDoor:
+    """``/v2/(name)/manifests/(reference)``."""
+
+    manifests: Manifests
+    locations: Locations
+    max_bytes: int
+
+    async def get(self, exchange: Exchange, repository: RepositoryName, reference: Tag | Digest) -> bytes | None:
+        """``GET`` and ``HEAD`` (end-3): the stored bytes, or a form of the image that the client can use."""
+        found = await self.manifests.get(repository, reference, _accepted(exchange), _requested(exchange))
+        request = exchange.request
+        set_digest(exchange, found.digest)
+        etag = f'"{found.digest}"'
+        request.setHeader(b"etag", etag.encode("ascii"))
+        request.setHeader(b"vary", b"Accept, Authorization, User-Agent")
+        request.setHeader(b"cache-control", b"no-cache")
+        if _is_unchanged(exchange.header("if-none-match"), etag, str(found.digest)):
+            exchange.respond(304)
+            return None
+        request.setHeader(b"content-type", found.media_type.encode("ascii"))
+        return found.content
+
+    async def put(self, exchange: Exchange, repository: RepositoryName, reference: Tag | Digest) -> bytes:
+        """``PUT`` (end-7a, 7b): store a manifest, and point tags to it."""
+        tags = [Tag.parse(text) for text in exchange.queries("tag")]
+        if len(tags) > _MOST_TAGS:
+            raise RequestInvalid(f"one request may set at most {_MOST_TAGS} tags")
+        content = await exchange.document(self.max_bytes)
+        pushed = await self.manifests.put(
+            exchange.principal, repository, reference, content, exchange.header("content-type"), tags
+        )
+        path = exchange.request.path.decode("ascii")
+        location = f"{path[: path.rindex('/manifests/')]}/manifests/{pushed.digest}"
+        exchange.respond(201, Location=self.locations.of(exchange, location))
+        set_digest(exchange, pushed.digest)
+        if pushed.subject is not None:
+            exchange.respond(201, OCI_Subject=str(pushed.subject))
+        if exchange.queries("tag"):
+            exchange.add_headers("OCI-Tag", [str(tag) for tag in pushed.tags])
+        return b""
+
+    async def delete(self, exchange: Exchange, repository: RepositoryName, reference: Tag | Digest) -> bytes:
+        """``DELETE`` (end-9): a tag, or a manifest with its tags."""
+        await self.manifests.delete(repository, reference)
+        exchange.respond(202)
+        return b""
+
+
+def _accepted(exchange: Exchange) -> Accepted:
+    headers = exchange.request.requestHeaders.getRawHeaders(b"accept", [])
+    texts = [header.decode("ascii", "replace") for header in headers]
+    return parse_accept(texts, exchange.header("user-agent") or "")
+
+
+def _requested(exchange: Exchange) -> str:
+    """The name of the repository as the client wrote it."""
+    path = unquote(exchange.request.path.decode("ascii"))
+    return path[len("/v2/") : path.rindex("/manifests/")]
+
+
+def _is_unchanged(header: str | None, etag: str, digest: str) -> bool:
+    # Some clients leave the quotation marks out.
+    return matches_etag(header, etag) or (header is not None and header.strip() == digest)

@@ -1,0 +1,160 @@
+"""Blobs on their way in: upload sessions, whole blobs in one request, and mounts."""
+
+import re
+from urllib.parse import quote
+
+from attrs import define
+
+from dockreg.errors import BodyTooLarge, DigestInvalid, NameInvalid, RangeInvalid, RequestInvalid, SizeInvalid
+from dockreg.model.digest import Digest
+from dockreg.model.names import RepositoryName
+from dockreg.uploads import BlobUpload, Uploads
+from dockreg.web.bodies import IRequestBody
+from dockreg.web.exchange import Exchange
+from dockreg.web.v2.base import set_digest
+from dockreg.web.v2.locations import Locations
+
+_CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/[0-9*]{1,19})?", re.ASCII)
+# What these push are layers whose manifests, of schema1, do not tell what is in them.
+_SCHEMA1_ENGINE = re.compile(r"docker/1\.[6-9](?![0-9])", re.ASCII)
+
+
+@define(eq=False)
+class UploadsDoor:
+    """``/v2/(name)/blobs/uploads/`` and below."""
+
+    uploads: Uploads
+    locations: Locations
+
+    async def start(self, exchange: Exchange, repository: RepositoryName) -> bytes:
+        """``POST`` (end-4a, 4b, 4c, 11): begin a session, bring a whole blob, or mount one of another repository."""
+        mounted = exchange.query("mount")
+        if mounted is not None:
+            if await self._mount(exchange, repository, Digest.parse(mounted)):
+                return b""
+        elif exchange.query("digest") is not None and await self._bring(exchange, repository):
+            return b""
+        algorithm = exchange.query("digest-algorithm") or "sha256"
+        session = await self.uploads.start(exchange.principal, repository, algorithm)
+        self._answer(exchange, session.upload_id, 0, 202)
+        return b""
+
+    async def _mount(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> bool:
+        source = exchange.query("from")
+        try:
+            parsed = None if not source else RepositoryName.parse_oci(source)
+        except NameInvalid:
+            return False
+        blob = await self.uploads.mount(exchange.principal, repository, digest, parsed)
+        if blob is not None:
+            self._created(exchange, digest)
+        return blob is not None
+
+    async def _bring(self, exchange: Exchange, repository: RepositoryName) -> bool:
+        digest = _digest(exchange)
+        body = IRequestBody(exchange.request)
+        if body.length == 0 and digest != Digest.of(digest.algorithm, b""):
+            # A session is begun with a digest by clients that bring the bytes later.
+            return False
+        upload = await self.uploads.begin(exchange.principal, repository, digest)
+        try:
+            await self._receive(exchange, upload)
+            await upload.commit(digest)
+        finally:
+            await upload.release()
+        self._created(exchange, digest)
+        return True
+
+    async def append(self, exchange: Exchange, repository: RepositoryName, upload_id: str) -> bytes:
+        """``PATCH`` (end-5): the next bytes of a session, which may be all of them, of a length not known before."""
+        upload = await self._resume(exchange, repository, upload_id, None)
+        try:
+            await self._receive(exchange, upload)
+            await upload.pause()
+        finally:
+            await upload.release()
+        self._answer(exchange, upload_id, upload.size, 202)
+        return b""
+
+    async def finish(self, exchange: Exchange, repository: RepositoryName, upload_id: str) -> bytes:
+        """``PUT`` (end-6): the last bytes of a session, if any are left, and the digest of the blob."""
+        digest = _digest(exchange)
+        upload = await self._resume(exchange, repository, upload_id, digest)
+        try:
+            await self._receive(exchange, upload)
+            await upload.commit(digest)
+        finally:
+            await upload.release()
+        self._created(exchange, digest)
+        return b""
+
+    async def status(self, exchange: Exchange, repository: RepositoryName, upload_id: str) -> None:
+        """``GET`` (end-13): how many bytes have arrived."""
+        size = await self.uploads.size(exchange.principal, repository, upload_id)
+        self._answer(exchange, upload_id, size, 204)
+
+    async def cancel(self, exchange: Exchange, repository: RepositoryName, upload_id: str) -> None:
+        """``DELETE`` (end-14): end a session without a blob."""
+        await self.uploads.cancel(exchange.principal, repository, upload_id)
+        exchange.respond(204)
+
+    async def _resume(
+        self, exchange: Exchange, repository: RepositoryName, upload_id: str, digest: Digest | None
+    ) -> BlobUpload:
+        offset = _offset(exchange)
+        inspect = _SCHEMA1_ENGINE.match(exchange.header("user-agent") or "") is not None
+        try:
+            return await self.uploads.resume(exchange.principal, repository, upload_id, offset, digest, inspect=inspect)
+        except RangeInvalid as error:
+            # What a client needs to go on.
+            self._answer(exchange, upload_id, error.size, 416)
+            raise
+
+    async def _receive(self, exchange: Exchange, upload: BlobUpload) -> None:
+        body = IRequestBody(exchange.request)
+        limit = self.uploads.limits.max_blob
+        if limit and body.length is not None and upload.size + body.length > limit:
+            raise BodyTooLarge(limit)
+        while chunks := await body.read():
+            await upload.write(chunks)
+
+    def _answer(self, exchange: Exchange, upload_id: str, size: int, status: int) -> None:
+        # Docker reads "0-0" for an empty session, and fails without a range (docker/distribution, client).
+        exchange.respond(status, Range=f"0-{max(0, size - 1)}", Docker_Upload_UUID=upload_id)
+        path = f"{_prefix(exchange)}uploads/{quote(upload_id, safe='')}"
+        exchange.respond(status, Location=self.locations.of(exchange, path))
+
+    def _created(self, exchange: Exchange, digest: Digest) -> None:
+        exchange.respond(201, Location=self.locations.of(exchange, f"{_prefix(exchange)}{digest}"))
+        set_digest(exchange, digest)
+
+
+def _prefix(exchange: Exchange) -> str:
+    """The path of the request up to ``/blobs/``, with the name as the client wrote it."""
+    path = exchange.request.path.decode("ascii")
+    return path[: path.rindex("/blobs/")] + "/blobs/"
+
+
+def _digest(exchange: Exchange) -> Digest:
+    text = exchange.query("digest")
+    if text is None:
+        raise DigestInvalid("", "name the digest of the whole blob in the parameter 'digest'")
+    return Digest.parse(text)
+
+
+def _offset(exchange: Exchange) -> int | None:
+    """Where the bytes of this request begin, by its ``Content-Range``; None when it has none."""
+    header = exchange.header("content-range")
+    if header is None:
+        return None
+    found = _CONTENT_RANGE.fullmatch(header)
+    if found is None:
+        raise RequestInvalid("Content-Range is two numbers with a '-' between them: the first byte and the last one")
+    first, last = int(found[1]), int(found[2])
+    length = IRequestBody(exchange.request).length
+    if length == 0:
+        # Nothing comes; clients that close an upload may still repeat the last range.
+        return None
+    if last < first or (length is not None and last - first + 1 != length):
+        raise SizeInvalid(f"Content-Range {first}-{last} does not fit a body of {length} bytes")
+    return first
