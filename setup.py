@@ -20,7 +20,7 @@ def version() -> str:
 setup(
     name="dockreg",
     version=version(),
-    description="A container registry on Twisted, for Docker engines of every age.",
+    description="A container registry on Twisted, for Docker engines of every age and for OCI clients.",
     long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
     license="MIT",
