@@ -189,6 +189,16 @@ class ReferencesUnknown(RegistryError):
 
 
 @frozen
+class TagChanged(RegistryError):
+    """A tag does not point to what the client expects, so it was not moved."""
+
+    tag: str
+
+    def __str__(self) -> str:
+        return f"tag {self.tag} is not what the request expects it to be; look at it again"
+
+
+@frozen
 class BlobInUse(RegistryError):
     """A blob can not be deleted, for a manifest of its repository refers to it."""
 

@@ -250,13 +250,11 @@ class IRepositoryStore(Interface):
         manifest: Manifest | None,
         client: TagClient,
         now: float,
-        origin: Digest | None = None,
     ) -> None:
         """
         Make a v1 image and its ancestors part of the repository, and point ``tag`` to it: all or nothing.
 
         :param manifest: its schema2 view, whose config blob is recorded already; None when a layer is no tar.
-        :param origin: the schema1 manifest of the repository that ``manifest`` is another form of.
         :raises NameUnknown: there is no such repository.
         :raises ImageUnknown: the image is gone. :raises BlobUnknown: a blob of the manifest is.
         :raises ImageConflict: the repository holds other content under the id of the image or of an ancestor.
@@ -288,14 +286,16 @@ class IManifestStore(Interface):
         sparse: Sparse,
         overwrite: bool,
         image: V1Image | None = None,
+        only_if: Collection[str] | None = None,
     ) -> None:
         """
         Keep a manifest and point ``tags`` to it: all or nothing. The repository is created if it is not there.
 
         :param overwrite: whether tags that point elsewhere may be moved.
         :param image: the v1 image that has this very content, if the caller may read one.
+        :param only_if: the digests that the tags may point to now, ``*`` for any; when empty, they must not be there.
         :raises ReferencesUnknown: it refers to what the repository does not have, and ``sparse`` does not allow that.
-        :raises Denied: a tag would have to be moved.
+        :raises Denied: a tag would have to be moved. :raises TagChanged: a tag is not what ``only_if`` says.
         """
 
     async def get(name: RepositoryName, reference: Tag | Digest) -> StoredManifest:

@@ -6,7 +6,7 @@ stored: schema1 for those that know nothing newer, one platform of an index for 
 those that know nothing else, of images that were pushed through v1 or with schema1.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from attrs import define, frozen
 
@@ -14,7 +14,6 @@ from dockreg.bridge.negotiation import Accepted
 from dockreg.bridge.schema2_to_oci import oci_view
 from dockreg.errors import (
     BlobUnknown,
-    Denied,
     DigestInvalid,
     ManifestUnknown,
     NameUnknown,
@@ -22,11 +21,11 @@ from dockreg.errors import (
 )
 from dockreg.model.access import Action, Principal
 from dockreg.model.digest import Digest
-from dockreg.model.manifest import Manifest, Role, parse_manifest
+from dockreg.model.manifest import Child, Manifest, Role, parse_manifest
 from dockreg.model.mediatypes import INDEX_TYPES, MANIFEST_TYPES, OCI_MANIFEST, SCHEMA1_TYPES, SCHEMA2_MANIFEST
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import Referrer, Sparse, StoredManifest
-from dockreg.model.v1 import TagClient, V1Image
+from dockreg.model.v1 import V1Image
 from dockreg.registry import Registry
 from dockreg.v1views import V1Views
 
@@ -61,11 +60,14 @@ class Manifests:
         content: bytes,
         content_type: str | None,
         tags: Sequence[Tag] = (),
+        only_if: Collection[str] | None = None,
     ) -> PushedManifest:
         """
         Store a manifest, and point tags to it: the reference if it is a tag, and ``tags``.
 
+        :param only_if: the digests that the tags may point to now, ``*`` for any; when empty, they must not be there.
         :raises ManifestInvalid: it can not be stored.
+        :raises TagChanged: a tag is not what ``only_if`` says; nothing is stored.
         :raises DigestInvalid: the reference is a digest, and the bytes have another one.
         :raises ReferencesUnknown: it refers to what the repository does not have.
         :raises Denied: a tag would have to be moved, and the caller may not.
@@ -78,9 +80,10 @@ class Manifests:
         else:
             tags = [reference, *(tag for tag in tags if tag != reference)]
         if manifest.media_type in SCHEMA1_TYPES:
-            await self._put_schema1(principal, name, manifest, tags)
+            await self._put_schema1(principal, name, manifest, tags, only_if)
         else:
-            await self._put(principal, name, manifest, tags, await self._v1_image(principal, manifest))
+            image = await self._v1_image(principal, manifest)
+            await self._put(principal, name, manifest, tags, image, only_if)
         subject = None if manifest.subject is None else manifest.subject.digest
         return PushedManifest(manifest.digest, tags, subject)
 
@@ -96,11 +99,12 @@ class Manifests:
         manifest: Manifest,
         tags: Sequence[Tag],
         image: V1Image | None = None,
+        only_if: Collection[str] | None = None,
     ) -> None:
         overwrite = bool(tags) and await self.registry.may(principal, Action.OVERWRITE, name)
         now = self.registry.clock.seconds()
         await self.registry.metadata.manifests.put(
-            name, manifest, tags, principal.name, now, self.sparse, overwrite, image
+            name, manifest, tags, principal.name, now, self.sparse, overwrite, image, only_if
         )
 
     async def _v1_image(self, principal: Principal, manifest: Manifest) -> V1Image | None:
@@ -114,28 +118,24 @@ class Manifests:
         return None
 
     async def _put_schema1(
-        self, principal: Principal, name: RepositoryName, manifest: Manifest, tags: Sequence[Tag]
+        self,
+        principal: Principal,
+        name: RepositoryName,
+        manifest: Manifest,
+        tags: Sequence[Tag],
+        only_if: Collection[str] | None,
     ) -> None:
+        """The tags point to the schema2 form of the image, which all but old engines get, where it has one."""
         await self._put(principal, name, manifest, ())
         made = await self.views.push_schema1(principal, name, manifest)
         if made is None:
-            await self._put(principal, name, manifest, tags)
+            await self._put(principal, name, manifest, tags, only_if=only_if)
             return
         image, view = made
         await self.registry.store_blob(view.config, name)
-        for tag in tags:
-            await self._require_overwrite(principal, name, tag, view.manifest.digest)
-            await self.registry.metadata.repositories.tag_image(
-                name, tag, image, view.manifest, TagClient(), self.registry.clock.seconds(), manifest.digest
-            )
-
-    async def _require_overwrite(self, principal: Principal, name: RepositoryName, tag: Tag, digest: Digest) -> None:
-        try:
-            current = await self.registry.get_tag(name, tag)
-        except (NameUnknown, TagUnknown):
-            return
-        if current.digest != digest and not await self.registry.may(principal, Action.OVERWRITE, name):
-            raise Denied(f"tag {tag} exists, and the caller may not move it")
+        now = self.registry.clock.seconds()
+        await self.registry.metadata.manifests.add_view(name, manifest.digest, view.manifest, now)
+        await self._put(principal, name, view.manifest, tags, image, only_if)
 
     # Pulling
 
@@ -219,11 +219,13 @@ class Manifests:
 
     async def _fallback(self, name: RepositoryName, subject: Digest) -> Sequence[Referrer]:
         try:
-            tag = Tag(f"{subject.algorithm}-{subject.encoded}"[:128])
-            stored = await self.registry.metadata.manifests.get(name, tag)
+            stored = await self.registry.metadata.manifests.get(name, _fallback_tag(subject))
         except (NameUnknown, ManifestUnknown):
             return ()
-        return [*_listed(stored)] if stored.media_type in INDEX_TYPES else ()
+        if stored.media_type not in INDEX_TYPES:
+            return ()
+        index = await self._parse(stored.content, stored.media_type, "sha256")
+        return [_listed(child) for child in index.children]
 
 
 def _is_usable(media_type: str, accepted: Accepted) -> bool:
@@ -232,9 +234,11 @@ def _is_usable(media_type: str, accepted: Accepted) -> bool:
     return accepted.accepts(media_type)
 
 
-def _listed(index: StoredManifest) -> Iterator[Referrer]:
-    for child in parse_manifest(index.content, index.media_type).children:
-        descriptor = child.descriptor
-        yield Referrer(
-            descriptor.media_type, descriptor.digest, descriptor.size, child.artifact_type, child.annotations
-        )
+def _fallback_tag(subject: Digest) -> Tag:
+    """Where clients list referrers by themselves (OCI Distribution specification, "Referrers Tag Schema")."""
+    return Tag(f"{subject.algorithm}-{subject.encoded[:64]}")
+
+
+def _listed(child: Child) -> Referrer:
+    descriptor = child.descriptor
+    return Referrer(descriptor.media_type, descriptor.digest, descriptor.size, child.artifact_type, child.annotations)

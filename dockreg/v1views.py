@@ -35,6 +35,9 @@ PURPOSE = "schema1"
 _MAX_CONFIG_BYTES = 8 * 1024 * 1024
 _MAX_NESTING = 8
 _ZSTD = "zstd"
+#: Layers that schema2 has media types for, and that every client can read.
+_SCHEMA2_COMPRESSIONS = ("none", "gzip")
+_NO_FACTS = LayerFacts("none")
 _ZSTD_MAGICS = (b"\x28\xb5\x2f\xfd", *(bytes((0x50 + each,)) + b"\x2a\x4d\x18" for each in range(16)))
 #: A gzip stream of an empty tar, byte for byte the one that engines 1.6 to 1.9 push for layers without files.
 EMPTY_LAYER = bytes.fromhex("1f8b080000096e8800ff621805a360148c5800080000ffff2eafb5ef00040000")
@@ -165,16 +168,20 @@ class V1Views:
             other content under one of its ids.
         """
         pushed = v1_images_from_schema1(parse_schema1(manifest.content))
+        unpacked: dict[Digest, Descriptor | None] = {}
         for digest in {image.layer for image in pushed}:
             found = await self.registry.metadata.blobs.find_in(name, digest)
-            if not isinstance(found, StoredBlob) or (await self.facts(found)).diff_id is None:
+            facts = await self.facts(found) if isinstance(found, StoredBlob) else _NO_FACTS
+            if facts.diff_id is None or facts.uncompressed_size is None:
                 return None
-        made = [MadeImage(image.image_id, image.json, image.layer) for image in pushed]
+            readable = facts.compression in _SCHEMA2_COMPRESSIONS
+            unpacked[digest] = None if readable else Descriptor("", facts.diff_id, facts.uncompressed_size)
+        made = [MadeImage(image.image_id, image.json, image.layer, unpacked[image.layer]) for image in pushed]
         now = self.registry.clock.seconds()
         images = self.registry.metadata.images
         top = await images.add_images(name, manifest.digest, made, principal.name, now)
         chain = await images.chain(top)
-        if [(each.json, each.layer.digest) for each in reversed(chain)] != [(each.json, each.layer) for each in made]:
+        if [(each.json, each.layer.digest) for each in reversed(chain)] != [(each.json, each.served) for each in made]:
             return None
         view = await self.registry.in_thread(schema2_view, chain)
         return None if view is None else (top, view)

@@ -173,6 +173,11 @@ class MadeImage:
     layer: Digest
     unpacked: Descriptor | None = None
 
+    @property
+    def served(self) -> Digest:
+        """The digest of the layer as old engines get it."""
+        return self.layer if self.unpacked is None else self.unpacked.digest
+
 
 @frozen
 class ReachableImage:

@@ -39,6 +39,7 @@ V1_STATUS: Mapping[type[errors.RegistryError], HTTPStatus] = {
     errors.ManifestInvalid: HTTPStatus.BAD_REQUEST,
     errors.ManifestUnknown: HTTPStatus.NOT_FOUND,
     errors.ReferencesUnknown: HTTPStatus.BAD_REQUEST,
+    errors.TagChanged: HTTPStatus.PRECONDITION_FAILED,
     errors.BlobInUse: HTTPStatus.CONFLICT,
     errors.AccountUnknown: HTTPStatus.NOT_FOUND,
     errors.ImageUnknown: HTTPStatus.NOT_FOUND,

@@ -1,5 +1,6 @@
 """Pushes and pulls as clients of each protocol make them."""
 
+import bz2
 import gzip
 import json
 from typing import Any
@@ -44,9 +45,9 @@ class BridgeCase(V2Case):
         self.assertEqual(200, reply.status, (path, reply.content))
         return reply.content
 
-    def push_schema1(self, images: tuple[V1Image, ...], tag: str = "latest") -> str:
+    def push_schema1(self, images: tuple[V1Image, ...], tag: str = "latest", pack: Any = gzip_layer) -> str:
         """Push as those engines do; return the digest of the manifest."""
-        blobs = [gzip_layer(image.layer) for image in images]
+        blobs = [pack(image.layer) for image in images]
         for blob in blobs:
             digest = digest_of(blob)
             where = self.start("", User_Agent=ENGINE_1_9)
@@ -121,6 +122,8 @@ def unpacked(layer: bytes) -> bytes:
     """The tar of a layer in any of the compressions that clients know."""
     if layer.startswith(b"\x1f\x8b"):
         return gzip.decompress(layer)
+    if layer.startswith(b"BZh"):
+        return bz2.decompress(layer)
     if layer.startswith(b"\x28\xb5\x2f\xfd"):
         return zstandard.ZstdDecompressor().decompressobj().decompress(layer)
     return layer

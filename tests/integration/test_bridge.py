@@ -1,5 +1,6 @@
 """What is pushed through one protocol is pulled through the others: the same layers, the same configuration, stable names."""
 
+import bz2
 import hashlib
 import json
 
@@ -214,6 +215,14 @@ class FromSchema1Tests(BridgeCase):
         for accept in (f"{SCHEMA2_MANIFEST}, {SCHEMA1_SIGNED}", OCI_MANIFEST, "*/*"):
             _, tars = self.pull(Accept=accept)
             self.assertEqual([image.layer for image in images[:2]], tars)
+
+    def test_bzip2(self) -> None:
+        """Layers that schema2 has no type for are tars to its clients, and stay what they are for the engine."""
+        images = layered_image("bzip2")
+        self.push_schema1(images, pack=bz2.compress)
+        self.assertEqual([(image.json, image.layer) for image in images], self.pull_schema1())
+        self.assertEqual([image.layer for image in images[:2]], self.pull()[1])
+        self.assertEqual([(image.id, image.json, image.layer) for image in images], self.pull_v1())
 
     def test_same_as_v1(self) -> None:
         """The same image pushed through v1 is the same schema2 image."""

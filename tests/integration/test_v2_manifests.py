@@ -3,7 +3,7 @@
 import json
 
 from dockreg.model.mediatypes import OCI_INDEX, OCI_MANIFEST, SCHEMA2_LIST, SCHEMA2_MANIFEST
-from tests.integration.v2case import V2Case, compact, described, digest_of, make_index, make_sample
+from tests.integration.v2case import Reply, V2Case, compact, described, digest_of, make_index, make_sample
 
 EMPTY = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
@@ -133,6 +133,24 @@ class ManifestTests(V2Case):
             reply = self.ask("GET", "manifests/latest", If_None_Match=known)
             self.assertEqual((304, b"", f'"{digest}"'), (reply.status, reply.content, reply.headers["etag"]), known)
         self.assertEqual(200, self.ask("GET", "manifests/latest", If_None_Match='"other"').status)
+
+    def test_conditional_put(self) -> None:
+        """A tag is moved only from where the client expects it; otherwise nothing is stored."""
+        first, second = self.artifact(), self.artifact(annotations={"a": "2"})
+        where = "manifests/latest"
+
+        def put(manifest: bytes, **headers: str) -> Reply:
+            return self.ask("PUT", where, manifest, Content_Type=OCI_MANIFEST, **headers)
+
+        self.refused(412, "DENIED", put(first, If_Match=f'"{digest_of(first)}"'))
+        self.refused(412, "DENIED", put(first, If_Match="*"))
+        self.assertEqual(201, put(first, If_None_Match="*").status)
+        self.refused(412, "DENIED", put(second, If_None_Match="*"))
+        self.refused(412, "DENIED", put(second, If_Match=f'"{digest_of(second)}"'))
+        self.assertEqual(404, self.ask("GET", f"manifests/{digest_of(second)}").status)
+        self.assertEqual(201, put(second, If_Match=f'"x", "{digest_of(first)}"').status)
+        self.assertEqual(201, put(first, If_Match="*").status)
+        self.assertEqual(first, self.ask("GET", where).content)
 
     def test_delete(self) -> None:
         """Deleting a tag leaves the manifest and its other tags; deleting the manifest leaves none of them."""

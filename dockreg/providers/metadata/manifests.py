@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection, Integer, Select, bindparam, func, insert, or_, select, update
 from zope.interface import implementer
 
-from dockreg.errors import Denied, ImageConflict, ManifestUnknown
+from dockreg.errors import Denied, ImageConflict, ManifestUnknown, TagChanged
 from dockreg.interfaces import IManifestStore
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest
@@ -68,6 +68,11 @@ _REFERRERS = (
     .limit(bindparam("limit", type_=Integer))
 )
 _OF_TYPE = _REFERRERS.where(manifests.c.artifact_type == bindparam("artifact_type"))
+_CURRENT = (
+    select(tags.c.manifest_key, manifests.c.digest)
+    .outerjoin(manifests, manifests.c.key == tags.c.manifest_key)
+    .where(tags.c.repository_key == bindparam("repository"), tags.c.name == bindparam("tag"))
+)
 _LATEST_ORIGINS = 50
 _ORIGINS = (
     select(repositories.c.name.label("repository"), *IMAGE_COLUMNS)
@@ -99,6 +104,7 @@ class SQLManifestStore:
         sparse: Sparse,
         overwrite: bool,
         image: V1Image | None = None,
+        only_if: Collection[str] | None = None,
     ) -> None:
         """See :class:`~dockreg.interfaces.IManifestStore`."""
 
@@ -113,7 +119,10 @@ class SQLManifestStore:
             if image is not None:
                 _keep_image(connection, repository, key, image)
             for tag in tags:
-                _point(connection, repository, tag, key, now=now, overwrite=overwrite)
+                current = _current(connection, repository, tag)
+                if only_if is not None and not _is_expected(current, only_if):
+                    raise TagChanged(str(tag))
+                _point(connection, repository, tag, key, current, now=now, overwrite=overwrite)
 
         await self._database.write(change)
 
@@ -170,9 +179,20 @@ def _keep_image(connection: Connection, repository: int, key: int, image: V1Imag
     map_image(connection, key, image.key)
 
 
-def _point(connection: Connection, repository: int, tag: Tag, key: int, *, now: float, overwrite: bool) -> None:
-    this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
-    current = connection.execute(select(tags.c.manifest_key).where(this)).one_or_none()
+def _current(connection: Connection, repository: int, tag: Tag) -> AnyRow | None:
+    """Where a tag points, None when there is no such tag."""
+    return connection.execute(_CURRENT, {"repository": repository, "tag": tag.value}).one_or_none()
+
+
+def _is_expected(current: AnyRow | None, only_if: Collection[str]) -> bool:
+    if current is None:
+        return not only_if
+    return "*" in only_if or current.digest in only_if
+
+
+def _point(
+    connection: Connection, repository: int, tag: Tag, key: int, current: AnyRow | None, *, now: float, overwrite: bool
+) -> None:
     if current is not None and current.manifest_key == key:
         return
     if current is not None and not overwrite:
@@ -192,6 +212,7 @@ def _point(connection: Connection, repository: int, tag: Tag, key: int, *, now: 
     if current is None:
         connection.execute(insert(tags), {"repository_key": repository, "name": tag.value, **values})
     else:
+        this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
         connection.execute(update(tags).where(this), values)
 
 

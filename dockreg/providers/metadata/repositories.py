@@ -7,7 +7,6 @@ from zope.interface import implementer
 
 from dockreg.errors import TagUnknown
 from dockreg.interfaces import IRepositoryStore
-from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import RepositoryRecord, TagRecord
@@ -125,7 +124,6 @@ class SQLRepositoryStore:
         manifest: Manifest | None,
         client: TagClient,
         now: float,
-        origin: Digest | None = None,
     ) -> None:
         """
         See :class:`~dockreg.interfaces.IRepositoryStore`.
@@ -133,7 +131,7 @@ class SQLRepositoryStore:
         :raises ImageUnknown: the image is gone.
         :raises BlobUnknown: the manifest refers to a blob that is neither recorded nor the decompressed form of a layer.
         """
-        await self._database.write(_tag_image, name, tag, image, manifest, client=client, now=now, origin=origin)
+        await self._database.write(_tag_image, name, tag, image, manifest, client=client, now=now)
 
     async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
@@ -233,13 +231,12 @@ def _tag_image(
     *,
     client: TagClient,
     now: float,
-    origin: Digest | None,
 ) -> None:
     repository = lock_repository(connection, name).key
     link_image(connection, repository, image.image_id, image.key)
-    key = None if origin is not None else manifest_of(connection, repository, image.key)
+    key = manifest_of(connection, repository, image.key)
     if key is None and manifest is not None:
-        key = put_view(connection, repository, manifest, image, origin, now=now)
+        key = put_view(connection, repository, manifest, image, now)
     values = {
         "manifest_key": key,
         "image_key": image.key,

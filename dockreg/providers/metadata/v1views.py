@@ -74,13 +74,10 @@ _IMAGE_OF = (
 _IMAGE = select(*IMAGE_COLUMNS).select_from(IMAGE_TABLES).where(v1_images.c.key == bindparam("wanted"))
 
 
-def put_view(
-    connection: Connection, repository: int, manifest: Manifest, image: V1Image, origin: Digest | None, *, now: float
-) -> int:
+def put_view(connection: Connection, repository: int, manifest: Manifest, image: V1Image, now: float) -> int:
     """
     Keep the schema2 form of a v1 image in a locked repository, and return its key.
 
-    :param origin: the schema1 manifest that the image was pushed with.
     :raises BlobUnknown: it refers to a blob that is neither recorded nor the decompressed form of a layer.
     """
     digests = {str(reference.descriptor.digest) for reference in manifest.references}
@@ -88,9 +85,8 @@ def put_view(
     link_blobs(connection, repository, digests)
     key = manifest_key(connection, repository, str(manifest.digest))
     if key is None:
-        root = None if origin is None else manifest_key(connection, repository, str(origin))
-        source = Origin(account_column(image.pushed_by), now, derived=True, view_of=root)
-        key = insert_manifest(connection, repository, manifest, look_up(connection, repository, manifest), source)
+        origin = Origin(account_column(image.pushed_by), now, derived=True)
+        key = insert_manifest(connection, repository, manifest, look_up(connection, repository, manifest), origin)
     map_image(connection, key, image.key)
     return key
 
@@ -185,7 +181,7 @@ def _layer_of(connection: Connection, repository: int, image: MadeImage) -> str:
         raise BlobUnknown(str(image.layer))
     if image.unpacked is None:
         return str(image.layer)
-    _derive(connection, image.unpacked, str(image.layer), None)
+    _derive(connection, image.unpacked, str(image.layer))
     link_blobs(connection, repository, [str(image.unpacked.digest)])
     return str(image.unpacked.digest)
 
@@ -233,13 +229,13 @@ def _derive_missing(connection: Connection, digests: Collection[str], image: V1I
         if layer.diff_id in missing and layer.compression not in _READABLE:
             missing.remove(layer.diff_id)
             unpacked = Descriptor("", digest_of(layer.diff_id), layer.uncompressed_size)
-            _derive(connection, unpacked, layer.digest, layer.entries)
+            _derive(connection, unpacked, layer.digest)
     if missing:
         raise BlobUnknown(min(missing))
 
 
-def _derive(connection: Connection, unpacked: Descriptor, source: str, entries: int | None) -> None:
-    """A blob without bytes of its own, unless the repository has its bytes anyway."""
+def _derive(connection: Connection, unpacked: Descriptor, source: str) -> None:
+    """A blob without bytes of its own, unless its bytes are there anyway."""
     digest = str(unpacked.digest)
     if connection.execute(select(blobs.c.digest).where(blobs.c.digest == digest)).one_or_none() is not None:
         return
@@ -250,7 +246,7 @@ def _derive(connection: Connection, unpacked: Descriptor, source: str, entries: 
         "compression": "none",
         "diff_id": digest,
         "uncompressed_size": unpacked.size,
-        "entries": entries,
+        "entries": connection.execute(select(blobs.c.entries).where(blobs.c.digest == source)).scalar_one(),
         "source_digest": source,
     }
     connection.execute(insert(blobs), values)

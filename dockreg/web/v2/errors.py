@@ -22,6 +22,7 @@ V2_ANSWERS: Mapping[type[errors.RegistryError], tuple[HTTPStatus, str]] = {
     errors.NameUnknown: (HTTPStatus.NOT_FOUND, "NAME_UNKNOWN"),
     errors.TagUnknown: (HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN"),
     errors.BlobUnknown: (HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN"),
+    errors.TagChanged: (HTTPStatus.PRECONDITION_FAILED, "DENIED"),
     errors.BlobInUse: (HTTPStatus.METHOD_NOT_ALLOWED, "UNSUPPORTED"),
     errors.UploadUnknown: (HTTPStatus.NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
     errors.UploadBusy: (HTTPStatus.CONFLICT, "BLOB_UPLOAD_INVALID"),

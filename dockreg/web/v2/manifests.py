@@ -1,5 +1,6 @@
 """Manifests: pushed, pulled, deleted."""
 
+from collections.abc import Collection
 from urllib.parse import unquote
 
 from attrs import define
@@ -47,8 +48,9 @@ class ManifestsDoor:
         if len(tags) > _MOST_TAGS:
             raise RequestInvalid(f"one request may set at most {_MOST_TAGS} tags")
         content = await exchange.document(self.max_bytes)
+        content_type, only_if = exchange.header("content-type"), _only_if(exchange)
         pushed = await self.manifests.put(
-            exchange.principal, repository, reference, content, exchange.header("content-type"), tags
+            exchange.principal, repository, reference, content, content_type, tags, only_if
         )
         path = exchange.request.path.decode("ascii")
         location = f"{path[: path.rindex('/manifests/')]}/manifests/{pushed.digest}"
@@ -65,6 +67,18 @@ class ManifestsDoor:
         await self.manifests.delete(repository, reference)
         exchange.respond(202)
         return b""
+
+
+def _only_if(exchange: Exchange) -> Collection[str] | None:
+    """
+    What the tags may point to for the request to be carried out (RFC 9110 13.1.1 and 13.1.2).
+
+    Clients that keep lists of referrers under a tag notice by this that somebody else has changed the list.
+    """
+    match = exchange.header("if-match")
+    if match is not None:
+        return {entry.strip().removeprefix("W/").strip('"') for entry in match.split(",")}
+    return () if (exchange.header("if-none-match") or "").strip() == "*" else None
 
 
 def _accepted(exchange: Exchange) -> Accepted:
