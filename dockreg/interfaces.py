@@ -157,7 +157,7 @@ class IBlobIndex(Interface):
         """The blob, if it is part of the repository."""
 
     async def holders(digest: Digest, limit: int) -> Sequence[RepositoryName]:
-        """At most ``limit`` repositories that a blob is part of, in the order of their names."""
+        """At most ``limit`` repositories that a blob is part of, the oldest first."""
 
     async def mount(
         name: RepositoryName, source: RepositoryName, digest: Digest, owner: str | None, now: float, leased_until: float
@@ -177,10 +177,14 @@ class IBlobIndex(Interface):
         now: float,
         leased_until: float,
         upload_id: str | None = None,
+        create: bool = True,
     ) -> StoredBlob:
         """
-        As :meth:`record`, and make the blob part of a repository, which is created if it is not there. The upload session
-        ``upload_id`` ends in the same transaction.
+        As :meth:`record`, and make the blob part of a repository. The upload session ``upload_id`` ends in the same
+        transaction.
+
+        :param create: whether the repository is created if it is not there.
+        :raises NameUnknown: it is not, and ``create`` is False.
         """
 
     async def unlink(name: RepositoryName, digest: Digest) -> None:
@@ -250,14 +254,17 @@ class IRepositoryStore(Interface):
         manifest: Manifest | None,
         client: TagClient,
         now: float,
+        overwrite: bool = True,
     ) -> None:
         """
-        Make a v1 image and its ancestors part of the repository, and point ``tag`` to it: all or nothing.
+        Make a v1 image and its ancestors part of the repository, and point ``tag`` to it: all or nothing. A tag that is
+        this image already keeps its manifest.
 
         :param manifest: its schema2 view, whose config blob is recorded already; None when a layer is no tar.
         :raises NameUnknown: there is no such repository.
         :raises ImageUnknown: the image is gone. :raises BlobUnknown: a blob of the manifest is.
         :raises ImageConflict: the repository holds other content under the id of the image or of an ancestor.
+        :raises Denied: the tag would have to be moved, and ``overwrite`` is False.
         """
 
     async def delete_tag(name: RepositoryName, tag: Tag) -> None:
@@ -287,12 +294,15 @@ class IManifestStore(Interface):
         overwrite: bool,
         image: V1Image | None = None,
         only_if: Collection[str] | None = None,
+        signed: Digest | None = None,
     ) -> None:
         """
         Keep a manifest and point ``tags`` to it: all or nothing. The repository is created if it is not there.
 
         :param overwrite: whether tags that point elsewhere may be moved.
-        :param image: the v1 image that has this very content, if the caller may read one.
+        :param image: a v1 image with the same config that the caller may read. It is what the manifest is in v1 if its
+            layers have the content of the manifest's; otherwise it is passed over.
+        :param signed: the schema1 manifest of the repository that the tags are pushed with; ``manifest`` was made from it.
         :param only_if: the digests that the tags may point to now, ``*`` for any; when empty, they must not be there.
         :raises ReferencesUnknown: it refers to what the repository does not have, and ``sparse`` does not allow that.
         :raises Denied: a tag would have to be moved. :raises TagChanged: a tag is not what ``only_if`` says.
@@ -304,15 +314,15 @@ class IManifestStore(Interface):
         :raises ManifestUnknown: it has no such tag or digest, or the tag is of an image without a manifest.
         """
 
+    async def signed_form(name: RepositoryName, tag: Tag) -> StoredManifest | None:
+        """The schema1 manifest that a tag was pushed with; None when it was pushed as something else."""
+
     async def add_view(name: RepositoryName, digest: Digest, view: Manifest, now: float) -> None:
         """
-        Keep another form of the image that the manifest ``digest`` is; it goes when that goes.
+        Keep another form of the image that the manifest ``digest`` is; it goes when that goes, unless it is pushed.
 
         :raises ManifestUnknown: the repository has no manifest ``digest``.
         """
-
-    async def views(name: RepositoryName, digest: Digest, media_type: str) -> Sequence[StoredManifest]:
-        """The forms of this type that the repository has of the image that the manifest ``digest`` is, oldest first."""
 
     async def delete(name: RepositoryName, digest: Digest) -> None:
         """

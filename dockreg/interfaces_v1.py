@@ -127,17 +127,21 @@ class IV1ImageStore(Interface):
         name: RepositoryName, digest: Digest, images: Sequence[MadeImage], pushed_by: str | None, now: float
     ) -> V1Image:
         """
-        Make v1 images, base first, part of the repository as what its manifest ``digest`` is in v1: all or nothing. An
-        id that the repository holds already stays as it is. The tags of the manifest get the topmost image.
+        Make v1 images, base first, part of the repository as what its manifest ``digest`` is in v1: all or nothing. The
+        tags of the manifest get the topmost image.
 
+        An id that the repository holds already stays as it is, if it has the same parent and the same layer, in whatever
+        compression; of an image whose json is to be kept (:attr:`.MadeImage.exact`), also the same json.
+
+        :raises ImageConflict: the repository holds other content under one of the ids.
         :raises ManifestUnknown: the manifest is gone. :raises BlobUnknown: the repository lacks a layer.
         """
 
-    async def set_image(name: RepositoryName, tag: Tag, digest: Digest, image: V1Image | None) -> None:
-        """
-        What a tag is in v1, unless it points to another manifest than ``digest`` by now. None means that the manifest
-        has no form in v1, which is remembered.
-        """
+    async def set_image(name: RepositoryName, tag: Tag, digest: Digest, image: V1Image) -> None:
+        """What a tag is in v1, unless it points to another manifest than ``digest`` by now."""
+
+    async def set_imageless(name: RepositoryName, digest: Digest) -> None:
+        """Remember that a manifest has no form in v1; harmless when it is gone."""
 
 
 class IImageList(Interface):

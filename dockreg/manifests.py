@@ -1,19 +1,22 @@
 """
 Manifests: pushed by tag or digest, pulled in the form that a client can use, deleted, referred to.
 
-Bytes are kept and served as they came. There are few conversions, all of them for clients that could not use what is
-stored: schema1 for those that know nothing newer, one platform of an index for those that know no index, and OCI for
-those that know nothing else, of images that were pushed through v1 or with schema1.
+Bytes are kept and served as they came. There are few conversions, by tag only, and all of them for clients that list what
+they accept and could not use what is stored: one platform of an index for those that do not know that kind of index;
+the media types of docker for those of OCI, and the other way round; schema1 for those that know nothing newer, and for
+engines that could not read the layers otherwise.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 from attrs import define, frozen
 
+from dockreg.bridge.mediatypes import docker_view, oci_view
 from dockreg.bridge.negotiation import Accepted
-from dockreg.bridge.schema2_to_oci import oci_view
 from dockreg.errors import (
     BlobUnknown,
+    Denied,
     DigestInvalid,
     ManifestUnknown,
     NameUnknown,
@@ -21,16 +24,13 @@ from dockreg.errors import (
 )
 from dockreg.model.access import Action, Principal
 from dockreg.model.digest import Digest
-from dockreg.model.manifest import Child, Manifest, Role, parse_manifest
-from dockreg.model.mediatypes import INDEX_TYPES, MANIFEST_TYPES, OCI_MANIFEST, SCHEMA1_TYPES, SCHEMA2_MANIFEST
+from dockreg.model.manifest import Child, Manifest, Role
+from dockreg.model.mediatypes import INDEX_TYPES, MANIFEST_TYPES, SCHEMA1_SIGNED, SCHEMA1_TYPES
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import Referrer, Sparse, StoredManifest
 from dockreg.model.v1 import V1Image
 from dockreg.registry import Registry
 from dockreg.v1views import V1Views
-
-#: Reading more than that is not done in the reactor thread.
-_SMALL_BYTES = 64 * 1024
 
 
 @frozen
@@ -73,7 +73,7 @@ class Manifests:
         :raises Denied: a tag would have to be moved, and the caller may not.
         """
         algorithm = reference.algorithm if isinstance(reference, Digest) else "sha256"
-        manifest = await self._parse(content, content_type, algorithm)
+        manifest = await self.registry.read_manifest(content, content_type, algorithm)
         if isinstance(reference, Digest):
             if manifest.digest != reference:
                 raise DigestInvalid(str(reference), f"the manifest has {manifest.digest}")
@@ -87,11 +87,6 @@ class Manifests:
         subject = None if manifest.subject is None else manifest.subject.digest
         return PushedManifest(manifest.digest, tags, subject)
 
-    async def _parse(self, content: bytes, content_type: str | None, algorithm: str) -> Manifest:
-        if len(content) <= _SMALL_BYTES:
-            return parse_manifest(content, content_type, algorithm)
-        return await self.registry.in_thread(parse_manifest, content, content_type, algorithm)
-
     async def _put(
         self,
         principal: Principal,
@@ -100,11 +95,12 @@ class Manifests:
         tags: Sequence[Tag],
         image: V1Image | None = None,
         only_if: Collection[str] | None = None,
+        signed: Digest | None = None,
     ) -> None:
         overwrite = bool(tags) and await self.registry.may(principal, Action.OVERWRITE, name)
         now = self.registry.clock.seconds()
         await self.registry.metadata.manifests.put(
-            name, manifest, tags, principal.name, now, self.sparse, overwrite, image, only_if
+            name, manifest, tags, principal.name, now, self.sparse, overwrite, image, only_if, signed
         )
 
     async def _v1_image(self, principal: Principal, manifest: Manifest) -> V1Image | None:
@@ -126,6 +122,7 @@ class Manifests:
         only_if: Collection[str] | None,
     ) -> None:
         """The tags point to the schema2 form of the image, which all but old engines get, where it has one."""
+        await self._require_free(principal, name, manifest, tags)
         await self._put(principal, name, manifest, ())
         made = await self.views.push_schema1(principal, name, manifest)
         if made is None:
@@ -133,9 +130,21 @@ class Manifests:
             return
         image, view = made
         await self.registry.store_blob(view.config, name)
-        now = self.registry.clock.seconds()
-        await self.registry.metadata.manifests.add_view(name, manifest.digest, view.manifest, now)
-        await self._put(principal, name, view.manifest, tags, image, only_if)
+        await self._put(principal, name, view.manifest, tags, image, only_if, manifest.digest)
+
+    async def _require_free(
+        self, principal: Principal, name: RepositoryName, manifest: Manifest, tags: Sequence[Tag]
+    ) -> None:
+        """Refuse before anything is stored: a tag that is there may only be pushed as what it is, or be moved."""
+        if await self.registry.may(principal, Action.OVERWRITE, name):
+            return
+        for tag in tags:
+            signed = await self.registry.metadata.manifests.signed_form(name, tag)
+            if signed is not None and signed.digest == manifest.digest:
+                continue
+            with suppress(NameUnknown, TagUnknown):
+                await self.registry.get_tag(name, tag)
+                raise Denied(f"tag {tag} exists, and the caller may not move it")
 
     # Pulling
 
@@ -152,36 +161,51 @@ class Manifests:
         :raises NameUnknown: there is no such repository. :raises ManifestUnknown: it has no such manifest.
         """
         stored = await self.registry.metadata.manifests.get(name, reference)
-        if isinstance(reference, Digest) or _is_usable(stored.media_type, accepted):
+        if isinstance(reference, Digest):
             return stored
+        if _is_usable(stored.media_type, accepted):
+            return await self.views.signed(stored) if accepted.only_schema1 else stored
         try:
-            return await self._form(name, reference, stored, accepted, requested)
+            return await self._form(name, reference, stored, accepted, requested) or stored
         except (BlobUnknown, ManifestUnknown):
             # A part of it is not there: what can be made of it is not known.
             return stored
 
     async def _form(
         self, name: RepositoryName, tag: Tag, stored: StoredManifest, accepted: Accepted, requested: str
-    ) -> StoredManifest:
-        found = stored
-        if found.media_type in INDEX_TYPES and (accepted.no_index or accepted.only_schema1):
-            found = await self.views.for_platform(name, found)
-        if accepted.only_schema1 and found.media_type not in SCHEMA1_TYPES:
-            return await self.views.schema1_of(name, requested, tag, found) or found
-        if accepted.only_oci and found.derived and found.media_type == SCHEMA2_MANIFEST:
-            return await self._oci(name, found) or found
-        return found
-
-    async def _oci(self, name: RepositoryName, stored: StoredManifest) -> StoredManifest | None:
-        manifests = self.registry.metadata.manifests
-        for known in await manifests.views(name, stored.digest, OCI_MANIFEST):
-            if known.derived:
-                return known
-        view = oci_view(parse_manifest(stored.content, stored.media_type))
-        if view is None:
+    ) -> StoredManifest | None:
+        """What the client can use instead of ``stored``; None when there is nothing."""
+        found = await self.views.for_platform(name, stored)
+        if found.media_type in INDEX_TYPES:
             return None
-        await manifests.add_view(name, stored.digest, view, self.registry.clock.seconds())
-        return await manifests.get(name, view.digest)
+        if _is_usable(found.media_type, accepted):
+            return found
+        if not accepted.only_schema1:
+            for made in (docker_view, oci_view):
+                view = await self._view(name, found, accepted, made)
+                if view is not None:
+                    return view
+        if accepted.only_schema1 or accepted.accepts(SCHEMA1_SIGNED):
+            return await self.views.schema1_of(name, requested, tag, found)
+        return found if accepted.no_index else None
+
+    async def _view(
+        self,
+        name: RepositoryName,
+        stored: StoredManifest,
+        accepted: Accepted,
+        made: Callable[[Manifest], Manifest | None],
+    ) -> StoredManifest | None:
+        """The same image in the words of docker or of OCI, if there are any and the client accepts them."""
+        view = made(await self.registry.read_manifest(stored.content, stored.media_type))
+        if view is None or not accepted.accepts(view.media_type):
+            return None
+        manifests = self.registry.metadata.manifests
+        try:
+            return await manifests.get(name, view.digest)
+        except ManifestUnknown:
+            await manifests.add_view(name, stored.digest, view, self.registry.clock.seconds())
+            return await manifests.get(name, view.digest)
 
     # Deleting
 
@@ -224,7 +248,7 @@ class Manifests:
             return ()
         if stored.media_type not in INDEX_TYPES:
             return ()
-        index = await self._parse(stored.content, stored.media_type, "sha256")
+        index = await self.registry.read_manifest(stored.content, stored.media_type)
         return [_listed(child) for child in index.children]
 
 

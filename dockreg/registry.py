@@ -21,6 +21,7 @@ from dockreg.interfaces_v1 import IImageList
 from dockreg.model.access import ANONYMOUS, Access, Action, Principal
 from dockreg.model.blobs import Blob, StoredBlob
 from dockreg.model.digest import Digest
+from dockreg.model.manifest import Manifest, parse_manifest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import RepositoryRecord, TagRecord
 from dockreg.model.v1 import AnnouncedImage, ImageID
@@ -28,6 +29,7 @@ from dockreg.shield import shielded
 
 _SEARCH_BATCH = 500
 _READ_BYTES = 256 * 1024
+_SMALL_BYTES = 32 * 1024
 
 
 @frozen
@@ -185,6 +187,16 @@ class Registry:
             reader.close()
         return b"".join(parts)
 
+    async def read_manifest(self, content: bytes, content_type: str | None, algorithm: str = "sha256") -> Manifest:
+        """
+        What a manifest refers to. A large one is read in a thread.
+
+        :raises ManifestInvalid: as :func:`.parse_manifest`.
+        """
+        if len(content) <= _SMALL_BYTES:
+            return parse_manifest(content, content_type, algorithm)
+        return await self.in_thread(parse_manifest, content, content_type, algorithm)
+
     async def open_blob(self, blob: Blob, start: int = 0) -> IBlobReader:
         """
         Open a blob for reading, whether it has bytes of its own or not.
@@ -194,7 +206,11 @@ class Registry:
         return await open_blob(self.blobs, self.in_thread, blob, start)
 
     async def store_blob(self, content: bytes, name: RepositoryName | None = None) -> StoredBlob:
-        """Record a small document as a blob, of a repository if one is named; what is stored already is leased again."""
+        """
+        Record a small document as a blob, of a repository if one is named; what is stored already is leased again.
+
+        :raises NameUnknown: there is no such repository.
+        """
         return await shielded(self._store_blob(content, name))
 
     async def _store_blob(self, content: bytes, name: RepositoryName | None) -> StoredBlob:
@@ -214,7 +230,8 @@ class Registry:
     async def _record(self, name: RepositoryName | None, blob: StoredBlob) -> StoredBlob:
         if name is None:
             return await self.metadata.blobs.record(blob, None, self.lease_end())
-        return await self.metadata.blobs.record_in(name, blob, None, None, self.clock.seconds(), self.lease_end())
+        now, lease = self.clock.seconds(), self.lease_end()
+        return await self.metadata.blobs.record_in(name, blob, None, None, now, lease, create=False)
 
     async def keep_blob(
         self, committed: StoredBlob, record: Callable[[StoredBlob], Awaitable[StoredBlob]]

@@ -6,13 +6,15 @@ request ends by making durable what it brought, and by noting it in the row, als
 middle: what has arrived stays.
 """
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError
 
 from dockreg.callables import IdentifierFactory
-from dockreg.errors import BodyTooLarge, DigestInvalid, RangeInvalid, RegistryError, UploadBusy, UploadUnknown
+from dockreg.errors import BlobUnknown, BodyTooLarge, DigestInvalid, RangeInvalid, UploadBusy, UploadUnknown
 from dockreg.interfaces import IUpload
 from dockreg.model.access import Action, Principal
 from dockreg.model.blobs import NOTHING_RECEIVED, Blob, StoredBlob
@@ -24,6 +26,7 @@ from dockreg.registry import Registry
 from dockreg.shield import shielded
 
 _EXPIRY_BATCH = 100
+_MOST_INSPECTORS = 64
 #: Repositories that are looked at for one that the caller may read, when a mount names none.
 _MOST_HOLDERS = 100
 
@@ -53,6 +56,7 @@ class BlobUpload:
     _upload: IUpload
     upload_id: str | None
     _inspector: LayerInspector | None = None
+    _keep: Callable[[str, int, LayerInspector], None] | None = None
     _ended: bool = field(default=False, init=False)
     _failed: bool = field(default=False, init=False)
 
@@ -68,7 +72,10 @@ class BlobUpload:
             raise BodyTooLarge(limit)
         try:
             await self._upload.write(chunks)
-        except RegistryError:
+        except CancelledError:
+            # The client is gone; what is being written is written all the same.
+            raise
+        except Exception:
             self._failed = True
             raise
 
@@ -90,8 +97,6 @@ class BlobUpload:
         """Keep what has arrived for the session; drop it where there is no session. Harmless after the end."""
         if not self._ended:
             self._ended = True
-            if self._inspector is not None:
-                self._inspector.stop()
             await shielded(self._suspend())
 
     async def _suspend(self) -> None:
@@ -100,10 +105,12 @@ class BlobUpload:
             return
         try:
             received = await self._upload.suspend()
-        except RegistryError:
+        except Exception:
             await self._drop()
             raise
         registry = self._registry
+        if self._inspector is not None and self._keep is not None:
+            self._keep(self.upload_id, received.size, self._inspector)
         now = registry.clock.seconds()
         try:
             await registry.metadata.uploads.record(self.upload_id, received, now, now + self._limits.session_seconds)
@@ -117,7 +124,7 @@ class BlobUpload:
         try:
             facts = None if self._inspector is None else await registry.in_thread(self._inspector.finish)
             committed = await self._upload.commit(digest)
-        except RegistryError:
+        except Exception:
             await self._drop()
             raise
 
@@ -143,6 +150,8 @@ class Uploads:
     registry: Registry
     new_id: IdentifierFactory
     limits: UploadLimits = UploadLimits()
+    # What was seen of layers whose sessions go on, by upload id; the oldest goes when there are too many.
+    _inspectors: OrderedDict[str, tuple[int, LayerInspector]] = field(factory=OrderedDict, init=False)
 
     async def start(self, principal: Principal, name: RepositoryName, algorithm: str = "sha256") -> UploadSession:
         """A new session. :raises DigestInvalid: no digests are made by this algorithm."""
@@ -156,7 +165,11 @@ class Uploads:
     async def size(self, principal: Principal, name: RepositoryName, upload_id: str) -> int:
         """How many bytes a session has. :raises UploadUnknown: the caller has no such session."""
         session = await self._session(principal, name, upload_id)
-        return max(session.received.size, await self.registry.blobs.upload_size(upload_id))
+        size = await self.registry.blobs.upload_size(upload_id)
+        if size < session.received.size:
+            # A crash came between the bytes becoming a blob and the blob being recorded.
+            raise UploadUnknown(upload_id)
+        return size
 
     async def resume(
         self,
@@ -181,12 +194,14 @@ class Uploads:
         session = await self._session(principal, name, upload_id)
         begins = session.received.size == 0
         algorithm = digest.algorithm if digest is not None and begins else session.algorithm
-        inspector = self._inspector() if inspect and begins else None
+        inspector = self._inspector(session) if inspect else None
         observers = () if inspector is None else (inspector,)
         upload = await self.registry.blobs.resume_upload(upload_id, session.received, observers, algorithm)
-        if upload.size:  # More than the row knows, after a crash: the inspector would not see it all.
+        if upload.size != session.received.size:  # After a crash: the inspector has not seen it all.
             inspector = None
-        part = BlobUpload(self.registry, self.limits, principal, name, upload, upload_id, inspector)
+        part = BlobUpload(
+            self.registry, self.limits, principal, name, upload, upload_id, inspector, self._keep_inspector
+        )
         if offset is not None and offset != upload.size:
             size = upload.size
             await part.release()
@@ -205,6 +220,9 @@ class Uploads:
         :raises UploadUnknown: the caller has no such session. :raises UploadBusy: a request is writing to it.
         """
         await self._session(principal, name, upload_id)
+        await shielded(self._cancel(upload_id))
+
+    async def _cancel(self, upload_id: str) -> None:
         await self.registry.blobs.drop_upload(upload_id)
         await self.registry.metadata.uploads.end(upload_id)
 
@@ -222,9 +240,10 @@ class Uploads:
         now, lease = self.registry.clock.seconds(), self.registry.lease_end()
         for each in sources:
             if await self.registry.may(principal, Action.PULL, each):
-                mounted = await index.mount(name, each, digest, principal.name, now, lease)
-                if mounted is not None:
-                    return mounted
+                with suppress(BlobUnknown):  # The source lost it in this very moment.
+                    mounted = await index.mount(name, each, digest, principal.name, now, lease)
+                    if mounted is not None:
+                        return mounted
         return None
 
     async def expire(self) -> int:
@@ -243,5 +262,16 @@ class Uploads:
             raise UploadUnknown(upload_id)
         return session
 
-    def _inspector(self) -> LayerInspector:
+    def _inspector(self, session: UploadSession) -> LayerInspector | None:
+        """One that has seen what the session has received; None when nobody has looked at all of that."""
+        size, kept = self._inspectors.pop(session.upload_id, (0, None))
+        if kept is not None and size == session.received.size:
+            return kept
+        if session.received.size:
+            return None
         return LayerInspector(max_uncompressed=self.limits.max_uncompressed, max_entries=self.limits.max_entries)
+
+    def _keep_inspector(self, upload_id: str, size: int, inspector: LayerInspector) -> None:
+        self._inspectors[upload_id] = (size, inspector)
+        while len(self._inspectors) > _MOST_INSPECTORS:
+            self._inspectors.popitem(last=False)

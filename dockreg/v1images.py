@@ -12,17 +12,14 @@ from attrs import define, frozen
 from dockreg.bridge.v1_to_schema2 import schema2_view
 from dockreg.errors import (
     ChecksumMismatch,
-    Denied,
     ImageConflict,
     ImageExists,
     ImageIncomplete,
     ImageJSONInvalid,
     ImageUnknown,
     LayerMissing,
-    NameUnknown,
     RegistryError,
     RequestInvalid,
-    TagUnknown,
 )
 from dockreg.interfaces_v1 import IImageList, IV1ImageStore
 from dockreg.layerupload import DiscardedLayer, LayerUpload, StagedLayerUpload
@@ -262,9 +259,9 @@ class V1Images:
     async def get_tag(self, name: RepositoryName, tag: Tag) -> TagRecord:
         """:raises NameUnknown: there is no such repository. :raises TagUnknown: it has no such tag."""
         record = await self.registry.get_tag(name, tag)
-        if record.image_id is not None:
+        if record.image_id is not None or record.digest is None:
             return record
-        await self.views.complete(name)
+        await self.views.resolve(name, tag, record.digest)
         return await self.registry.get_tag(name, tag)
 
     async def list_images(self, name: RepositoryName) -> Sequence[AnnouncedImage]:
@@ -280,6 +277,7 @@ class V1Images:
 
         :raises ImageUnknown: the caller can reach no such complete image.
         :raises ImageConflict: the repository holds other content under the id of the image or of an ancestor.
+        :raises Denied: the tag is another image, and the caller may not move it.
         """
         registry = self.registry
         image = await self._store.find_in(name, image_id)
@@ -288,23 +286,14 @@ class V1Images:
             if reachable is None:
                 raise ImageUnknown(str(image_id))
             image = reachable.image
-        await self._require_overwrite(caller, name, tag, image_id)
+        overwrite = await registry.may(caller.principal, Action.OVERWRITE, name)
         view = await registry.in_thread(schema2_view, await self._store.chain(image))
         if view is not None:
             await registry.store_blob(view.config)
         now = registry.clock.seconds()
         await registry.metadata.repositories.create(name, caller.principal.name, now)
         manifest = None if view is None else view.manifest
-        await registry.metadata.repositories.tag_image(name, tag, image, manifest, client, now)
-
-    async def _require_overwrite(self, caller: Caller, name: RepositoryName, tag: Tag, image_id: ImageID) -> None:
-        try:
-            current = await self.registry.get_tag(name, tag)
-        except (NameUnknown, TagUnknown):
-            return
-        if current.image_id == image_id or await self.registry.may(caller.principal, Action.OVERWRITE, name):
-            return
-        raise Denied(f"{caller.principal} may not move tag {tag}, which exists")
+        await registry.metadata.repositories.tag_image(name, tag, image, manifest, client, now, overwrite)
 
     # Housekeeping
 

@@ -13,12 +13,14 @@ MAX_PIECE: Final = 256 * 1024
 #: What a decompressor may use for its window, in bytes: ``xz -9`` needs 65 MiB, ``zstd -19`` 8.
 MEMORY_LIMIT: Final = 80 * 1024 * 1024
 
-# The engines' own tests (``DetectCompression``), and that of zstd.
+# The engines' own tests (``DetectCompression``), and that of zstd, which may begin with a skippable frame (RFC 8878,
+# section 3.1.2).
 _MAGIC: tuple[tuple[bytes, Compression], ...] = (
     (b"\x1f\x8b\x08", "gzip"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\0", "xz"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
+    *((bytes((first,)) + b"\x2a\x4d\x18", "zstd") for first in range(0x50, 0x60)),
 )
 _LONGEST_MAGIC = 6
 

@@ -41,13 +41,15 @@ class StoredManifest:
     """
     A manifest as a repository holds it.
 
-    ``derived`` says that the registry made it, as another form of an image that was pushed through another protocol.
+    ``derived`` says that the registry made it, as another form of an image that was pushed through another protocol,
+    ``imageless`` that it is known to have no form in v1.
     """
 
     media_type: str
     digest: Digest
     content: bytes = field(repr=False)
     derived: bool = False
+    imageless: bool = False
 
 
 @frozen

@@ -165,13 +165,14 @@ class MadeImage:
     A v1 image that the registry makes of a manifest. ``layer`` is a blob of the manifest's repository.
 
     ``unpacked`` is set when old engines can not read the layer as it is: they get the decompressed tar of that digest
-    and size.
+    and size. ``exact`` says that the json was pushed, rather than made from a config.
     """
 
     image_id: ImageID
     json: bytes
     layer: Digest
     unpacked: Descriptor | None = None
+    exact: bool = False
 
     @property
     def served(self) -> Digest:

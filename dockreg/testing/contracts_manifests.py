@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from attrs import evolve
 from zope.interface.verify import verifyObject
 
-from dockreg.errors import BlobUnknown, Denied, ManifestUnknown, NameUnknown, ReferencesUnknown
+from dockreg.errors import BlobUnknown, Denied, ImageConflict, ManifestUnknown, NameUnknown, ReferencesUnknown
 from dockreg.interfaces import IManifestStore, IMetadataStore
 from dockreg.model.blobs import DerivedBlob
 from dockreg.model.descriptors import Descriptor
@@ -14,7 +14,7 @@ from dockreg.model.manifest import BlobReference, Child, Manifest, Role
 from dockreg.model.mediatypes import OCI_INDEX, OCI_MANIFEST, SCHEMA1_SIGNED, SCHEMA2_MANIFEST
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import Referrer, Sparse
-from dockreg.model.v1 import MadeImage, TagClient
+from dockreg.model.v1 import LayerFacts, MadeImage, TagClient, V1Image
 from dockreg.testing.contracts_metadata import MetadataContract, some_blob
 from dockreg.testing.contracts_repositories import BUSYBOX, LATEST, OTHER, push, some_id, some_manifest
 
@@ -151,18 +151,54 @@ class ManifestStoreContract(_ManifestContract):
             for reference in (manifest.digest, view.digest, LATEST):
                 await self.raises(ManifestUnknown, metadata.manifests.get(BUSYBOX, reference))
 
-    async def test_views(self) -> None:
-        """The forms of an image are found by type, from each of them; one that is there is not kept twice."""
+    async def test_view(self) -> None:
+        """Another form of an image is found by its digest; one that is there is not kept twice."""
         metadata = await self.with_blobs()
         manifest = some_manifest([LAYER])
-        view = evolve(some_manifest([]), media_type=SCHEMA1_SIGNED)
+        view = evolve(some_manifest([]), media_type=OCI_MANIFEST)
         await self.put(metadata, manifest)
         for _ in range(2):
             await metadata.manifests.add_view(BUSYBOX, manifest.digest, view, 1.0)
-        for digest in (manifest.digest, view.digest):
-            (found,) = await metadata.manifests.views(BUSYBOX, digest, SCHEMA1_SIGNED)
-            self.assertEqual((view.digest, view.content, True), (found.digest, found.content, found.derived))
-        self.assertEqual([], list(await metadata.manifests.views(BUSYBOX, view.digest, OCI_MANIFEST)))
+        found = await metadata.manifests.get(BUSYBOX, view.digest)
+        self.assertEqual((view.content, OCI_MANIFEST, True), (found.content, found.media_type, found.derived))
+
+    async def test_pushed_view(self) -> None:
+        """A form that the registry had made, and that somebody pushes, does not go with what it was made from."""
+        metadata = await self.with_blobs()
+        manifest = some_manifest([LAYER])
+        view = evolve(some_manifest([]), media_type=OCI_MANIFEST)
+        await self.put(metadata, manifest)
+        await metadata.manifests.add_view(BUSYBOX, manifest.digest, view, 1.0)
+        await self.put(metadata, view, [STABLE])
+        await metadata.manifests.delete(BUSYBOX, manifest.digest)
+        self.assertEqual(view.digest, (await metadata.manifests.get(BUSYBOX, STABLE)).digest)
+
+    async def test_signed(self) -> None:
+        """A tag knows the schema1 manifest that it was pushed with; each of several goes with its own tag."""
+        metadata = await self.with_blobs()
+        made_form = some_manifest([LAYER])
+        image = await push(metadata, some_id(1), content=b"layer")
+        signed = [
+            evolve(some_manifest([LAYER], config), media_type=SCHEMA1_SIGNED, references=[])
+            for config in (b"first", b"second")
+        ]
+        for manifest, tag in zip(signed, (LATEST, STABLE), strict=True):
+            await self.put(metadata, manifest)
+            await metadata.images.add_images(BUSYBOX, manifest.digest, [_pushed(image)], None, 1.0)
+            await metadata.manifests.put(
+                BUSYBOX, made_form, [tag], None, 1.0, Sparse.NONE, True, image, signed=manifest.digest
+            )
+        for manifest, tag in zip(signed, (LATEST, STABLE), strict=True):
+            form = await metadata.manifests.signed_form(BUSYBOX, tag)
+            assert form is not None
+            self.assertEqual((manifest.digest, made_form.digest),
+                             (form.digest, (await metadata.manifests.get(BUSYBOX, tag)).digest))  # fmt: skip
+        await metadata.manifests.delete(BUSYBOX, signed[1].digest)
+        await self.raises(ManifestUnknown, metadata.manifests.get(BUSYBOX, STABLE))
+        self.assertEqual(made_form.digest, (await metadata.manifests.get(BUSYBOX, LATEST)).digest)
+        await metadata.manifests.delete(BUSYBOX, signed[0].digest)
+        for reference in (LATEST, made_form.digest, signed[0].digest):
+            await self.raises(ManifestUnknown, metadata.manifests.get(BUSYBOX, reference))
 
     async def test_lists(self) -> None:
         """Tags and repositories with manifests are listed in ASCII order, page by page."""
@@ -239,13 +275,39 @@ class ViewContract(_ManifestContract):
         self.assertIsNone(await metadata.images.find_in(BUSYBOX, some_id(1)))
 
     async def test_held_id(self) -> None:
-        """An id that the repository has already stays what it is."""
+        """An id that the repository has already stays what it is, if the content is the same."""
         metadata = await self.with_blobs()
         held = await push(metadata, some_id(1))
         manifest = some_manifest([LAYER])
         await self.put(metadata, manifest)
         top = await metadata.images.add_images(BUSYBOX, manifest.digest, [made(1), made(2)], None, 1.0)
         self.assertEqual(held.key, top.parent_key)
+
+    async def test_other_content(self) -> None:
+        """Content that the repository has not under an id is no image of this id: nothing is changed."""
+        metadata = await self.with_blobs()
+        other = await push(metadata, some_id(1), content=b"other layer")
+        child = await push(metadata, some_id(3), other, content=b"layer")
+        manifest = some_manifest([LAYER])
+        await self.put(metadata, manifest, [LATEST])
+        exact = evolve(_pushed(child), json=b"{}")
+        for images in ([made(1)], [made(1), made(2)], [made(3)], [exact]):
+            adding = metadata.images.add_images(BUSYBOX, manifest.digest, images, None, 1.0)
+            await self.raises(ImageConflict, adding)
+        self.assertIsNone(await metadata.images.image_of(BUSYBOX, manifest.digest))
+        self.assertIsNone((await metadata.repositories.get_tag(BUSYBOX, LATEST)).image_id)
+
+    async def test_same_tar(self) -> None:
+        """A layer in another compression is the same content, if both were unpacked and found equal."""
+        metadata = await self.with_blobs()
+        held = await push(metadata, some_id(1), content=b"packed", facts=LayerFacts("gzip", TAR, 3, 1))
+        manifest = some_manifest([LAYER])
+        await self.put(metadata, manifest)
+        adding = metadata.images.add_images(BUSYBOX, manifest.digest, [made(1)], None, 1.0)
+        await self.raises(ImageConflict, adding)
+        await metadata.blobs.learn(LAYER, LayerFacts("none", TAR, 3, 1))
+        top = await metadata.images.add_images(BUSYBOX, manifest.digest, [made(1)], None, 1.0)
+        self.assertEqual(held.key, top.key)
 
     async def test_set_image(self) -> None:
         """The tag of an index gets an image; a manifest that has none is remembered as such."""
@@ -257,7 +319,9 @@ class ViewContract(_ManifestContract):
         top = await metadata.images.add_images(BUSYBOX, manifest.digest, [made(1)], None, 1.0)
         await metadata.images.set_image(BUSYBOX, LATEST, manifest.digest, top)
         self.assertIsNone((await metadata.repositories.get_tag(BUSYBOX, LATEST)).image_id)
-        await metadata.images.set_image(BUSYBOX, LATEST, index.digest, None)
+        self.assertFalse((await metadata.manifests.get(BUSYBOX, LATEST)).imageless)
+        await metadata.images.set_imageless(BUSYBOX, index.digest)
+        self.assertTrue((await metadata.manifests.get(BUSYBOX, LATEST)).imageless)
         self.assertEqual([], list(await metadata.images.without_image(BUSYBOX)))
         await metadata.images.set_image(BUSYBOX, LATEST, index.digest, top)
         self.assertEqual(some_id(1), (await metadata.repositories.get_tag(BUSYBOX, LATEST)).image_id)
@@ -295,3 +359,33 @@ class ViewContract(_ManifestContract):
         await metadata.manifests.put(OTHER, manifest, [STABLE], None, 1.0, Sparse.NONE, True, image)
         self.assertEqual(some_id(1), (await metadata.repositories.get_tag(OTHER, STABLE)).image_id)
         self.assertEqual(image, await metadata.images.find_in(OTHER, some_id(1)))
+
+    async def test_false_origin(self) -> None:
+        """A v1 image with the config of a manifest, and with other layers, is not what the manifest is in v1."""
+        metadata = await self.with_blobs()
+        await metadata.repositories.create(OTHER, None, 1.0)
+        image = await push(metadata, some_id(1), repositories=[OTHER], content=b"of somebody else")
+        manifest = some_manifest([LAYER])
+        await metadata.manifests.put(BUSYBOX, manifest, [LATEST], None, 1.0, Sparse.NONE, True, image)
+        self.assertIsNone(await metadata.images.image_of(BUSYBOX, manifest.digest))
+        self.assertIsNone((await metadata.repositories.get_tag(BUSYBOX, LATEST)).image_id)
+        self.assertIsNone(await metadata.images.find_in(BUSYBOX, some_id(1)))
+
+    async def test_tag_keeps_its_manifest(self) -> None:
+        """A tag that is set to the v1 image that it is already keeps its manifest, whatever else is this image."""
+        metadata = await self.with_blobs()
+        first, second = some_manifest([LAYER]), some_manifest([LAYER], b"config 2")
+        await metadata.blobs.record_in(BUSYBOX, some_blob(b"config 2"), None, None, 1.0, 100.0)
+        for manifest, tags in ((second, ()), (first, [LATEST])):
+            await self.put(metadata, manifest, tags)
+            top = await metadata.images.add_images(BUSYBOX, manifest.digest, [made(1)], None, 1.0)
+        await metadata.repositories.tag_image(BUSYBOX, LATEST, top, None, TagClient(), 2.0, overwrite=False)
+        self.assertEqual(first.digest, (await metadata.manifests.get(BUSYBOX, LATEST)).digest)
+        other = await push(metadata, some_id(9), content=b"other layer")
+        tagging = metadata.repositories.tag_image(BUSYBOX, LATEST, other, None, TagClient(), 3.0, overwrite=False)
+        await self.raises(Denied, tagging)
+
+
+def _pushed(image: V1Image) -> MadeImage:
+    """A v1 image as a schema1 manifest has it."""
+    return MadeImage(image.image_id, image.json, image.layer.digest, exact=True)

@@ -105,8 +105,8 @@ class RepositoryBlobsContract(MetadataContract):
         for _ in range(2):
             self.assertEqual(blob, await blobs.mount(OTHER, BUSYBOX, blob.digest, None, 1.0, 100.0))
         self.assertEqual(blob, await blobs.find_in(OTHER, blob.digest))
-        self.assertEqual([OTHER, BUSYBOX], list(await blobs.holders(blob.digest, 10)))
-        self.assertEqual([OTHER], list(await blobs.holders(blob.digest, 1)))
+        self.assertEqual([BUSYBOX, OTHER], list(await blobs.holders(blob.digest, 10)))
+        self.assertEqual([BUSYBOX], list(await blobs.holders(blob.digest, 1)))
 
     async def test_unlink(self) -> None:
         """A blob that nothing refers to leaves its repository, and stays in others."""

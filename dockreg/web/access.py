@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from dockreg.errors import (
     TagInvalid,
     TagUnknown,
     Unauthorized,
+    UploadUnknown,
 )
 from dockreg.interfaces_access import IAuthenticator
 from dockreg.model.access import ANONYMOUS, PUBLIC, Access, Action, Caller, Challenge, On, Principal, Right
@@ -31,6 +33,8 @@ from dockreg.web.headers import HINT_COOKIE
 from dockreg.web.routes import Route
 
 _READING = (b"GET", b"HEAD")
+#: What ids of upload sessions are made of; anything else was never one.
+_UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 
 
 @define(eq=False)
@@ -122,6 +126,8 @@ def _parse(parts: Mapping[str, str], method: bytes) -> dict[str, Any]:
     parsed: dict[str, Any] = dict(parts)
     if "name" in parts:
         parsed["repository"] = _oci_name(parsed.pop("name"), method)
+    if "upload_id" in parts and not _UPLOAD_ID.fullmatch(parts["upload_id"]):
+        raise UploadUnknown(parts["upload_id"][:64])
     if "digest" in parts:
         parsed["digest"] = Digest.parse(parts["digest"])
     if "reference" in parts:

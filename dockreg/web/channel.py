@@ -155,8 +155,9 @@ class Channel(HTTPChannel):
             super().dataReceived(data)
             return
         if phase is Phase.NEW and data[:1] == TLS_HANDSHAKE and not ISSLTransport.providedBy(self.transport):
-            # Engines of 2013 wait for an answer to their TLS hello for minutes before they try plain HTTP.
-            self.loseConnection()
+            # Engines of 2013 wait for an answer to their TLS hello for minutes before they try plain HTTP. Clients of today
+            # want to see that it is HTTP that is spoken here before they try that (Go, tls.RecordHeaderError).
+            self._refuse(400)
             return
         if phase in (Phase.NEW, Phase.IDLE):
             self._enter(Phase.HEADERS)

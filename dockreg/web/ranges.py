@@ -52,13 +52,13 @@ def select_several(header: str | None, size: int) -> Sequence[Selection]:
     """
     As :func:`select`, for a header that may ask for several ranges: one selection, or two and more with status 206.
 
-    Ranges that are outside the blob are left out, those that overlap or touch become one; the others keep their order.
+    Ranges that are outside the blob, or end before they begin, are left out, those that overlap or touch become one; the others keep their order.
     Too many, or such that have more bytes than the blob between them, are ignored like what is malformed: a small
     request must not cost more than the whole blob does (RFC 9110 14.2, 15.3.7.2, 17.15).
     """
     found = _RANGES.fullmatch(header) if header is not None else None
     ranges = [item for item in found[1].split(",") if item.strip(_BLANKS)] if found is not None else []
-    selected = [_select_one(item, size) for item in ranges]
+    selected = [_select_one(item, size, backwards=416) for item in ranges]
     parts = [each for each in selected if each.status == 206]
     if not selected or any(each.status == 200 for each in selected):
         return [_whole(size)]
@@ -73,7 +73,8 @@ def _whole(size: int) -> Selection:
     return Selection(status=200, start=0, length=size, size=size)
 
 
-def _select_one(text: str, size: int) -> Selection:
+def _select_one(text: str, size: int, backwards: int = 200) -> Selection:
+    """``backwards``: what becomes of a range that ends before it begins, which may be ignored or refused (RFC 9110 14.2)."""
     found = _ONE_RANGE.fullmatch(text.strip(_BLANKS))
     if found is None:
         return _whole(size)
@@ -81,9 +82,9 @@ def _select_one(text: str, size: int) -> Selection:
     if not first:
         return _select_suffix(last, size)
     start = int(first)
-    if last and int(last) < start:
+    if last and int(last) < start and backwards == 200:
         return _whole(size)
-    if start >= size:
+    if start >= size or (last and int(last) < start):
         return Selection(status=416, start=0, length=0, size=size)
     end = min(int(last), size - 1) if last else size - 1
     return Selection(status=206, start=start, length=end - start + 1, size=size)

@@ -71,14 +71,16 @@ class BridgeCase(V2Case):
 
     def pull_v1(self, tag: str = "latest") -> list[tuple[str, bytes, bytes]]:
         """Id, json and uncompressed layer of each image of a tag, base first."""
-        self.v1_ok("GET", f"/v1/repositories/{self.name}/images")
-        top = json.loads(self.v1_ok("GET", f"/v1/repositories/{self.name}/tags"))[tag]
+        listed = self.ask("GET", f"/v1/repositories/{self.name}/images", None, X_Docker_Token="true")
+        self.assertEqual(200, listed.status, listed.content)
+        bearer = {"Authorization": f"Token {listed.headers['x-docker-token']}"}
+        top = json.loads(self.v1_ok("GET", f"/v1/repositories/{self.name}/tags", None, **bearer))[tag]
         self.assertEqual(top, json.loads(self.v1_ok("GET", f"/v1/repositories/{self.name}/tags/{tag}")))
-        chain = json.loads(self.v1_ok("GET", f"/v1/images/{top}/ancestry"))
+        chain = json.loads(self.v1_ok("GET", f"/v1/images/{top}/ancestry", None, **bearer))
         pulled = []
         for image_id in reversed(chain):
-            described = self.ask("GET", f"/v1/images/{image_id}/json")
-            layer = self.v1_ok("GET", f"/v1/images/{image_id}/layer")
+            described = self.ask("GET", f"/v1/images/{image_id}/json", None, **bearer)
+            layer = self.v1_ok("GET", f"/v1/images/{image_id}/layer", None, **bearer)
             self.assertEqual(str(len(layer)), described.headers["x-docker-size"])
             self.assertEqual(image_id, described.document["id"])
             pulled.append((image_id, described.content, unpacked(layer)))

@@ -185,7 +185,7 @@ class ManifestTests(V2Case):
         self.push(sample)
         index = make_index(described(OCI_MANIFEST, sample.manifest, platform={"os": "plan9", "architecture": "mips"}))
         self.put("index", index, OCI_INDEX)
-        for accept in ("*/*", SCHEMA2_MANIFEST, "text/html", "application/json;q=0", ",,;;=", OCI_INDEX):
+        for accept in ("*/*", SCHEMA2_LIST, "text/html", "application/json;q=0", ",,;;=", OCI_INDEX):
             self.assertEqual(sample.manifest, self.ask("GET", "manifests/latest", Accept=accept).content, accept)
             self.assertEqual(index, self.ask("GET", "manifests/index", Accept=accept).content, accept)
 
@@ -211,10 +211,13 @@ class PlatformTests(V2Case):
         """It is amd64 on linux; who accepts an index, or anything, gets the index."""
         digests = self.push_platforms()
         both = f"{OCI_MANIFEST}, {OCI_INDEX}"
-        for accept, wanted in ((OCI_MANIFEST, "amd64"), (SCHEMA2_MANIFEST, "amd64"), (both, "index"), ("*/*", "index")):
+        for accept, wanted in ((OCI_MANIFEST, "amd64"), (both, "index"), ("*/*", "index")):
             reply = self.ask("GET", "manifests/latest", Accept=accept)
             self.assertEqual(digests[wanted], reply.headers["docker-content-digest"], accept)
             self.assertEqual(digests[wanted], digest_of(reply.content))
+        docker = self.ask("GET", "manifests/latest", Accept=SCHEMA2_MANIFEST)
+        self.assertEqual(SCHEMA2_MANIFEST, docker.headers["content-type"])
+        self.assertEqual(digest_of(make_sample("amd64").config), docker.document["config"]["digest"])
         by_digest = self.ask("GET", f"manifests/{digests['index']}", Accept=OCI_MANIFEST)
         self.assertEqual(digests["index"], digest_of(by_digest.content))
 

@@ -55,7 +55,7 @@ _HOLDERS = (
     select(repositories.c.name)
     .join(repository_blobs, repository_blobs.c.repository_key == repositories.c.key)
     .where(repository_blobs.c.digest == bindparam("wanted"), repositories.c.deleted_at.is_(None))
-    .order_by(repositories.c.name)
+    .order_by(repository_blobs.c.repository_key)
     .limit(bindparam("limit", type_=Integer))
 )
 _USERS = (
@@ -127,11 +127,15 @@ class SQLBlobIndex:
         now: float,
         leased_until: float,
         upload_id: str | None = None,
+        create: bool = True,
     ) -> StoredBlob:
         """See :class:`~dockreg.interfaces.IBlobIndex`."""
 
         def change(connection: Connection) -> StoredBlob:
-            repository = create_repository(connection, name, account_column(owner), now)
+            if create:
+                repository = create_repository(connection, name, account_column(owner), now)
+            else:
+                repository = lock_repository(connection, name).key
             recorded = record_blob(connection, blob, facts, leased_until)
             link_blobs(connection, repository, [str(blob.digest)])
             if upload_id is not None:

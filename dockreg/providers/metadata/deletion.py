@@ -1,9 +1,12 @@
 """A manifest goes, and with it what was there for its sake only."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, bindparam, delete, exists, or_, select, update
 
 from dockreg.errors import ManifestUnknown
 from dockreg.model.digest import Digest
+from dockreg.model.mediatypes import SCHEMA1_TYPES
 from dockreg.model.names import RepositoryName
 from dockreg.providers.metadata.links import lock_repository
 from dockreg.providers.metadata.tables import (
@@ -16,6 +19,12 @@ from dockreg.providers.metadata.tables import (
 )
 
 _links = repository_v1_images
+_IS_TAGGED = select(
+    exists().where(
+        tags.c.manifest_key == bindparam("made"),
+        or_(tags.c.schema1_key.is_(None), tags.c.schema1_key != bindparam("root")),
+    )
+)
 _children = v1_images.alias("children")
 # Why a repository keeps an image: a manifest or a tag of v1 alone is that image, or it has a child of the image.
 _IS_NEEDED = select(
@@ -48,14 +57,45 @@ def delete_manifest(connection: Connection, name: RepositoryName, digest: Digest
     row = connection.execute(query).one_or_none()
     if row is None:
         raise ManifestUnknown(name.value, str(digest))
-    root = row.key if row.view_of is None else row.view_of
-    family = select(manifests.c.key).where(or_(manifests.c.key == root, manifests.c.view_of == root))
+    doomed = _doomed(connection, repository, row.key if row.view_of is None else row.view_of)
+    family = select(manifests.c.key).where(or_(manifests.c.key.in_(doomed), manifests.c.view_of.in_(doomed)))
     was = select(manifest_v1_images.c.image_key).where(manifest_v1_images.c.manifest_key.in_(family)).distinct()
     images = connection.execute(was).scalars().all()
-    connection.execute(delete(tags).where(tags.c.manifest_key.in_(family)))
-    connection.execute(delete(manifests).where(manifests.c.key == root))
+    with_tags = or_(tags.c.manifest_key.in_(family), tags.c.schema1_key.in_(family))
+    connection.execute(delete(tags).where(with_tags))
+    connection.execute(delete(manifests).where(manifests.c.key.in_(doomed)))
     for image in images:
         _unlink_chain(connection, repository, image)
+
+
+def _doomed(connection: Connection, repository: int, root: int) -> Sequence[int]:
+    """
+    The keys of a manifest and of those that go with it.
+
+    With the schema2 form that the registry made of an image go the schema1 manifests that it was pushed with; with the
+    last of these, and of the tags that are the image for other reasons, goes that form.
+    """
+    own = select(manifests.c.media_type, manifests.c.derived).where(manifests.c.key == root)
+    media_type, derived = connection.execute(own).one()
+    images = select(manifest_v1_images.c.image_key).where(manifest_v1_images.c.manifest_key == root)
+    same = (
+        select(manifests.c.key, manifests.c.media_type, manifests.c.derived)
+        .join(manifest_v1_images, manifest_v1_images.c.manifest_key == manifests.c.key)
+        .where(
+            manifests.c.repository_key == repository,
+            manifests.c.key != root,
+            manifests.c.view_of.is_(None),
+            manifest_v1_images.c.image_key.in_(images),
+        )
+    )
+    others = connection.execute(same).all()
+    signed = [other.key for other in others if other.media_type in SCHEMA1_TYPES]
+    if derived:
+        return [root, *signed]
+    if media_type not in SCHEMA1_TYPES or signed:
+        return [root]
+    made = [other.key for other in others if other.derived]
+    return [root, *(key for key in made if not connection.execute(_IS_TAGGED, {"made": key, "root": root}).scalar())]
 
 
 def _unlink_chain(connection: Connection, repository: int, image: int | None) -> None:

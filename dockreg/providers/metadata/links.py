@@ -37,8 +37,9 @@ _HOLD = (
     .where(
         manifest_blobs.c.digest == bindparam("arrived"),
         manifest_blobs.c.held_digest.is_(None),
-        manifest_blobs.c.manifest_key.in_(
-            select(manifests.c.key).where(manifests.c.repository_key == bindparam("repository"))
+        # Of each that lacks the blob: is it one of this repository's? Not the other way round, there may be many.
+        exists().where(
+            manifests.c.key == manifest_blobs.c.manifest_key, manifests.c.repository_key == bindparam("repository")
         ),
     )
     .values(held_digest=bindparam("arrived"))

@@ -1,12 +1,12 @@
 """Manifests of repositories, and who refers to them."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, Integer, Select, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Integer, Select, bindparam, func, insert, select, update
 from zope.interface import implementer
 
-from dockreg.errors import Denied, ImageConflict, ManifestUnknown, TagChanged
+from dockreg.errors import Denied, ManifestUnknown, TagChanged
 from dockreg.interfaces import IManifestStore
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest
@@ -14,13 +14,12 @@ from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import Referrer, Sparse, StoredManifest
 from dockreg.model.v1 import V1Image
 from dockreg.providers.metadata.deletion import delete_manifest
-from dockreg.providers.metadata.links import create_repository, find_repository, link_image, lock_repository
+from dockreg.providers.metadata.links import create_repository, find_repository, lock_repository
 from dockreg.providers.metadata.manifestrows import (
     Origin,
     insert_manifest,
     look_up,
     manifest_key,
-    map_image,
     require_references,
 )
 from dockreg.providers.metadata.rows import (
@@ -33,8 +32,15 @@ from dockreg.providers.metadata.rows import (
 )
 from dockreg.providers.metadata.tables import manifest_v1_images, manifests, repositories, tags, v1_images
 from dockreg.providers.metadata.transactions import Database
+from dockreg.providers.metadata.v1views import keep_image
 
-_STORED = (manifests.c.media_type, manifests.c.digest, manifests.c.content, manifests.c.derived)
+_STORED = (
+    manifests.c.media_type,
+    manifests.c.digest,
+    manifests.c.content,
+    manifests.c.derived,
+    manifests.c.v1_view,
+)
 _IN_REPOSITORY = (repositories.c.name == bindparam("name")) & repositories.c.deleted_at.is_(None)
 _BY_DIGEST = (
     select(*_STORED)
@@ -68,8 +74,17 @@ _REFERRERS = (
     .limit(bindparam("limit", type_=Integer))
 )
 _OF_TYPE = _REFERRERS.where(manifests.c.artifact_type == bindparam("artifact_type"))
+_SIGNED = (
+    select(*_STORED)
+    .select_from(
+        repositories.join(tags, tags.c.repository_key == repositories.c.key).join(
+            manifests, manifests.c.key == tags.c.schema1_key
+        )
+    )
+    .where(_IN_REPOSITORY, tags.c.name == bindparam("wanted"))
+)
 _CURRENT = (
-    select(tags.c.manifest_key, manifests.c.digest)
+    select(tags.c.manifest_key, tags.c.schema1_key, manifests.c.digest)
     .outerjoin(manifests, manifests.c.key == tags.c.manifest_key)
     .where(tags.c.repository_key == bindparam("repository"), tags.c.name == bindparam("tag"))
 )
@@ -105,24 +120,23 @@ class SQLManifestStore:
         overwrite: bool,
         image: V1Image | None = None,
         only_if: Collection[str] | None = None,
+        signed: Digest | None = None,
     ) -> None:
         """See :class:`~dockreg.interfaces.IManifestStore`."""
 
         def change(connection: Connection) -> None:
             repository = create_repository(connection, name, account_column(pushed_by), now)
-            key = manifest_key(connection, repository, str(manifest.digest))
-            if key is None:
-                present = look_up(connection, repository, manifest)
-                require_references(manifest, present, sparse)
-                origin = Origin(account_column(pushed_by), now)
-                key = insert_manifest(connection, repository, manifest, present, origin)
+            origin = Origin(account_column(pushed_by), now, derived=signed is not None)
+            key = _push(connection, repository, manifest, origin, sparse)
             if image is not None:
-                _keep_image(connection, repository, key, image)
+                keep_image(connection, repository, key, manifest, image)
+            schema1 = None if signed is None else manifest_key(connection, repository, str(signed))
             for tag in tags:
                 current = _current(connection, repository, tag)
                 if only_if is not None and not _is_expected(current, only_if):
                     raise TagChanged(str(tag))
-                _point(connection, repository, tag, key, current, now=now, overwrite=overwrite)
+                targets = {"manifest_key": key, "schema1_key": schema1}
+                _point(connection, repository, tag, targets, current, now=now, overwrite=overwrite)
 
         await self._database.write(change)
 
@@ -134,9 +148,9 @@ class SQLManifestStore:
         """See :class:`~dockreg.interfaces.IManifestStore`."""
         await self._database.write(_add_view, name, digest, view, now)
 
-    async def views(self, name: RepositoryName, digest: Digest, media_type: str) -> Sequence[StoredManifest]:
+    async def signed_form(self, name: RepositoryName, tag: Tag) -> StoredManifest | None:
         """See :class:`~dockreg.interfaces.IManifestStore`."""
-        return await self._database.read(_views, name, digest, media_type)
+        return await self._database.read(_signed_form, name, tag)
 
     async def delete(self, name: RepositoryName, digest: Digest) -> None:
         """See :class:`~dockreg.interfaces.IManifestStore`."""
@@ -158,7 +172,7 @@ class SQLManifestStore:
 
 def stored_manifest(row: AnyRow) -> StoredManifest:
     """The manifest in a row."""
-    return StoredManifest(row.media_type, digest_of(row.digest), row.content, row.derived)
+    return StoredManifest(row.media_type, digest_of(row.digest), row.content, row.derived, row.v1_view is False)
 
 
 def _get(connection: Connection, name: RepositoryName, reference: Tag | Digest) -> StoredManifest:
@@ -170,13 +184,24 @@ def _get(connection: Connection, name: RepositoryName, reference: Tag | Digest) 
     return stored_manifest(row)
 
 
-def _keep_image(connection: Connection, repository: int, key: int, image: V1Image) -> None:
-    try:
-        link_image(connection, repository, image.image_id, image.key)
-    except ImageConflict:
-        # The repository has another image under one of the ids: this one gets ids of its own when it is asked for.
-        return
-    map_image(connection, key, image.key)
+def _signed_form(connection: Connection, name: RepositoryName, tag: Tag) -> StoredManifest | None:
+    row = connection.execute(_SIGNED, {"name": name.value, "wanted": tag.value}).one_or_none()
+    return None if row is None else stored_manifest(row)
+
+
+def _push(connection: Connection, repository: int, manifest: Manifest, origin: Origin, sparse: Sparse) -> int:
+    """The key of a manifest that is pushed; one that the registry had made itself stands for itself from now on."""
+    key = manifest_key(connection, repository, str(manifest.digest))
+    if key is not None and origin.derived:
+        return key
+    if key is not None:
+        made = (manifests.c.key == key) & manifests.c.derived
+        pushed = {"derived": False, "view_of": None, "pushed_by": origin.pushed_by}
+        connection.execute(update(manifests).where(made), pushed)
+        return key
+    present = look_up(connection, repository, manifest)
+    require_references(manifest, present, sparse)
+    return insert_manifest(connection, repository, manifest, present, origin)
 
 
 def _current(connection: Connection, repository: int, tag: Tag) -> AnyRow | None:
@@ -191,15 +216,23 @@ def _is_expected(current: AnyRow | None, only_if: Collection[str]) -> bool:
 
 
 def _point(
-    connection: Connection, repository: int, tag: Tag, key: int, current: AnyRow | None, *, now: float, overwrite: bool
+    connection: Connection,
+    repository: int,
+    tag: Tag,
+    targets: Mapping[str, int | None],
+    current: AnyRow | None,
+    *,
+    now: float,
+    overwrite: bool,
 ) -> None:
-    if current is not None and current.manifest_key == key:
+    key = targets["manifest_key"]
+    if current is not None and (current.manifest_key, current.schema1_key) == (key, targets["schema1_key"]):
         return
-    if current is not None and not overwrite:
+    if current is not None and current.manifest_key != key and not overwrite:
         raise Denied(f"tag {tag} exists, and the caller may not move it")
     image = select(func.max(manifest_v1_images.c.image_key)).where(manifest_v1_images.c.manifest_key == key)
     values = {
-        "manifest_key": key,
+        **targets,
         "image_key": connection.execute(image).scalar(),
         "updated_at": now,
         "last_update": None,
@@ -222,14 +255,6 @@ def _add_view(connection: Connection, name: RepositoryName, digest: Digest, view
     if manifest_key(connection, repository, str(view.digest)) is None:
         present = look_up(connection, repository, view)
         insert_manifest(connection, repository, view, present, Origin("", now, derived=True, view_of=root))
-
-
-def _views(connection: Connection, name: RepositoryName, digest: Digest, media_type: str) -> Sequence[StoredManifest]:
-    repository = find_repository(connection, name).key
-    root = _root(connection, repository, name, digest)
-    family = or_(manifests.c.key == root, manifests.c.view_of == root)
-    query = select(*_STORED).where(family, manifests.c.media_type == media_type).order_by(manifests.c.key)
-    return [stored_manifest(row) for row in connection.execute(query)]
 
 
 def _root(connection: Connection, repository: int, name: RepositoryName, digest: Digest) -> int:

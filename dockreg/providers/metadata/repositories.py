@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Integer, bindparam, case, delete, exists, func, insert, literal, or_, select, update
 from zope.interface import implementer
 
-from dockreg.errors import TagUnknown
+from dockreg.errors import Denied, TagUnknown
 from dockreg.interfaces import IRepositoryStore
 from dockreg.model.manifest import Manifest
 from dockreg.model.names import RepositoryName, Tag
@@ -124,6 +124,7 @@ class SQLRepositoryStore:
         manifest: Manifest | None,
         client: TagClient,
         now: float,
+        overwrite: bool = True,
     ) -> None:
         """
         See :class:`~dockreg.interfaces.IRepositoryStore`.
@@ -131,7 +132,7 @@ class SQLRepositoryStore:
         :raises ImageUnknown: the image is gone.
         :raises BlobUnknown: the manifest refers to a blob that is neither recorded nor the decompressed form of a layer.
         """
-        await self._database.write(_tag_image, name, tag, image, manifest, client=client, now=now)
+        await self._database.write(_tag_image, name, tag, image, manifest, client=client, now=now, overwrite=overwrite)
 
     async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
@@ -231,14 +232,23 @@ def _tag_image(
     *,
     client: TagClient,
     now: float,
+    overwrite: bool,
 ) -> None:
     repository = lock_repository(connection, name).key
     link_image(connection, repository, image.image_id, image.key)
-    key = manifest_of(connection, repository, image.key)
-    if key is None and manifest is not None:
-        key = put_view(connection, repository, manifest, image, now)
+    this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
+    current = connection.execute(select(tags).where(this)).one_or_none()
+    if current is not None and current.image_key != image.key and not overwrite:
+        raise Denied(f"tag {tag} exists, and the caller may not move it")
+    if current is not None and current.image_key == image.key and current.manifest_key is not None:
+        targets = {"manifest_key": current.manifest_key}
+    else:
+        key = manifest_of(connection, repository, image.key)
+        if key is None and manifest is not None:
+            key = put_view(connection, repository, manifest, image, now)
+        targets = {"manifest_key": key, "schema1_key": None}
     values = {
-        "manifest_key": key,
+        **targets,
         "image_key": image.key,
         "updated_at": now,
         "last_update": client.last_update,
@@ -248,8 +258,9 @@ def _tag_image(
         "os": storable(client.os),
         "kernel": storable_or_none(client.kernel),
     }
-    this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
-    if connection.execute(update(tags).where(this), values).rowcount == 0:
+    if current is not None:
+        connection.execute(update(tags).where(this), values)
+    else:
         connection.execute(insert(tags), {"repository_key": repository, "name": tag.value, **values})
 
 

@@ -97,7 +97,7 @@ repository_blobs = Table(
     _refers("repository_key", "repositories.key"),
     _of_blob("digest"),
     PrimaryKeyConstraint("repository_key", "digest"),
-    Index(None, "digest"),
+    Index(None, "digest", "repository_key"),
 )
 
 # v1 images
@@ -219,7 +219,7 @@ manifests = Table(
     Column("created_at", Double, nullable=False),
     Column("pushed_by", TEXT, nullable=False),
     UniqueConstraint("repository_key", "digest"),
-    Index(None, "repository_key", "subject"),
+    Index(None, "repository_key", "subject", "digest"),
     Index(None, "config_digest"),
     Index(None, "view_of"),
     sqlite_autoincrement=True,
@@ -238,8 +238,14 @@ manifest_blobs = Table(
     Column("media_type", TEXT, nullable=False),
     Column("size", BigInteger, nullable=False),
     PrimaryKeyConstraint("manifest_key", "position"),
-    Index(None, "digest"),
     Index(None, "held_digest"),
+)
+# What is looked for when a blob arrives.
+Index(
+    "ix_manifest_blobs_missing",
+    manifest_blobs.c.digest,
+    sqlite_where=manifest_blobs.c.held_digest.is_(None),
+    postgresql_where=manifest_blobs.c.held_digest.is_(None),
 )
 
 # The children of an image index; a child need not be there.
@@ -264,12 +270,14 @@ manifest_v1_images = Table(
     Index(None, "image_key"),
 )
 
+# ``schema1_key``: the schema1 manifest that the tag was pushed with, of whose image ``manifest_key`` is another form.
 tags = Table(
     "tags",
     metadata,
     _refers("repository_key", "repositories.key"),
     Column("name", TEXT, nullable=False),
     _refers("manifest_key", "manifests.key", nullable=True),
+    _refers("schema1_key", "manifests.key", nullable=True),
     _refers("image_key", "v1_images.key", nullable=True),
     Column("updated_at", Double, nullable=False),
     Column("last_update", BigInteger),
@@ -281,6 +289,7 @@ tags = Table(
     PrimaryKeyConstraint("repository_key", "name"),
     CheckConstraint("manifest_key IS NOT NULL OR image_key IS NOT NULL", name="points_somewhere"),
     Index(None, "manifest_key"),
+    Index(None, "schema1_key"),
     Index(None, "image_key"),
 )
 

@@ -226,9 +226,13 @@ class SQLV1ImageStore:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         return await self._database.write(v1views.add_images, name, digest, images, pushed_by=pushed_by, now=now)
 
-    async def set_image(self, name: RepositoryName, tag: Tag, digest: Digest, image: V1Image | None) -> None:
+    async def set_image(self, name: RepositoryName, tag: Tag, digest: Digest, image: V1Image) -> None:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         await self._database.write(v1views.set_image, name, tag, digest, image)
+
+    async def set_imageless(self, name: RepositoryName, digest: Digest) -> None:
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
+        await self._database.write(v1views.set_imageless, name, digest)
 
 
 def _announce(

@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from dockreg.errors import BlobUnknown, ManifestUnknown
+from dockreg.errors import BlobUnknown, ImageConflict, ManifestUnknown
 from dockreg.model.descriptors import Descriptor
 from dockreg.model.digest import Digest
-from dockreg.model.manifest import Manifest
+from dockreg.model.manifest import Manifest, Role
 from dockreg.model.mediatypes import SCHEMA1_TYPES
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.v1 import MadeImage, V1Image
@@ -54,7 +54,7 @@ _WITH_CONFIG = (
     select(repositories.c.name, manifests.c.digest)
     .join(manifests, manifests.c.repository_key == repositories.c.key)
     .where(manifests.c.config_digest == bindparam("config"), repositories.c.deleted_at.is_(None))
-    .order_by(repositories.c.name, manifests.c.key)
+    .order_by(manifests.c.key)
 )
 _IMAGE_OF = (
     select(*IMAGE_COLUMNS)
@@ -141,13 +141,15 @@ def add_images(
         raise ManifestUnknown(name.value, str(digest))
     parent: int | None = None
     for image in images:
+        layer = _layer_of(connection, repository, image)
         held = linked_key(connection, repository, image.image_id)
         if held is None:
-            layer = _layer_of(connection, repository, image)
             held = _same_image(connection, image, parent, layer)
             if held is None:
                 held = _insert_image(connection, image, parent, layer, pushed_by=account_column(pushed_by), now=now)
             link_image(connection, repository, image.image_id, held)
+        else:
+            _require_same(connection, held, image, parent, layer)
         parent = held
     assert parent is not None
     map_image(connection, manifest, parent)
@@ -156,20 +158,66 @@ def add_images(
     return image_of(connection.execute(_IMAGE, {"wanted": parent}).one())
 
 
-def set_image(connection: Connection, name: RepositoryName, tag: Tag, digest: Digest, image: V1Image | None) -> None:
+def _require_same(connection: Connection, held: int, image: MadeImage, parent: int | None, layer: str) -> None:
+    """
+    An id says nothing of the content, and a config may claim what it likes: what counts is what the layers are.
+
+    :raises ImageConflict: what the repository holds under the id is something else.
+    """
+    row = connection.execute(_IMAGE, {"wanted": held}).one()
+    same_layer = row.digest == layer or _is_same_tar(connection, row.diff_id, layer)
+    if row.parent_key != parent or not same_layer or (image.exact and row.json != image.json):
+        raise ImageConflict(image.image_id.value)
+
+
+def _is_same_tar(connection: Connection, diff_id: str | None, layer: str) -> bool:
+    """Whether a blob unpacks to the tar ``diff_id``, as far as that was found out by unpacking it."""
+    measured = connection.execute(select(blobs.c.diff_id).where(blobs.c.digest == layer)).scalar_one_or_none()
+    return diff_id is not None and diff_id in (layer, measured)
+
+
+def keep_image(connection: Connection, repository: int, key: int, manifest: Manifest, image: V1Image) -> None:
+    """
+    Note that a pushed manifest is a v1 image that has the same config, if the layers of both have the same content.
+
+    Layers without files need not be in the manifest: its config has them in its history. Where the repository has another
+    image under one of the ids, the manifest gets ids of its own when it is asked for.
+    """
+    chain = connection.execute(CHAIN, {"start": image.key}).all()[::-1]
+    layers = [str(each.descriptor.digest) for each in manifest.references if each.role is Role.LAYER]
+    for rows in (chain, [row for row in chain if row.entries != 0]):
+        if len(rows) == len(layers) and all(
+            row.digest == layer or _is_same_tar(connection, row.diff_id, layer)
+            for row, layer in zip(rows, layers, strict=True)
+        ):
+            break
+    else:
+        return
+    try:
+        link_image(connection, repository, image.image_id, image.key)
+    except ImageConflict:
+        return
+    map_image(connection, key, image.key)
+
+
+def set_image(connection: Connection, name: RepositoryName, tag: Tag, digest: Digest, image: V1Image) -> None:
     """See ``IV1ImageStore.set_image``."""
     repository = lock_repository(connection, name).key
-    manifest = manifest_key(connection, repository, str(digest))
-    if image is None:
-        connection.execute(update(manifests).where(manifests.c.key == manifest), {"v1_view": False})
+    if linked_key(connection, repository, image.image_id) != image.key:
         return
     this = (
         (tags.c.repository_key == repository)
         & (tags.c.name == tag.value)
-        & (tags.c.manifest_key == manifest)
-        & (linked_key(connection, repository, image.image_id) == image.key)
+        & (tags.c.manifest_key == manifest_key(connection, repository, str(digest)))
     )
     connection.execute(update(tags).where(this), {"image_key": image.key})
+
+
+def set_imageless(connection: Connection, name: RepositoryName, digest: Digest) -> None:
+    """See ``IV1ImageStore.set_imageless``."""
+    repository = lock_repository(connection, name).key
+    this = (manifests.c.repository_key == repository) & (manifests.c.digest == str(digest))
+    connection.execute(update(manifests).where(this), {"v1_view": False})
 
 
 def _layer_of(connection: Connection, repository: int, image: MadeImage) -> str:

@@ -15,7 +15,7 @@ from dockreg.model.names import RepositoryName
 from dockreg.model.repositories import Referrer
 from dockreg.registry import Registry
 from dockreg.web.exchange import Exchange
-from dockreg.web.v2.base import send_json
+from dockreg.web.v2.base import requested_name, send_json
 
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -32,15 +32,15 @@ class ListsDoor:
     async def list_tags(self, exchange: Exchange, repository: RepositoryName) -> bytes:
         """``GET /v2/(name)/tags/list`` (end-8a, 8b)."""
         limit = _limit(exchange, self.max_entries)
-        after = exchange.query("last") or ""
+        after = _text(exchange, "last")
         found = [str(tag) for tag in await self.registry.tag_names(repository, after, limit + 1)]
         _link(exchange, found, limit)
-        return send_json(exchange, {"name": _name(exchange), "tags": found[:limit]})
+        return send_json(exchange, {"name": requested_name(exchange, "/tags/"), "tags": found[:limit]})
 
     async def catalog(self, exchange: Exchange) -> bytes:
         """``GET /v2/_catalog`` (docker distribution, "Listing Repositories"): what the caller may pull from."""
         limit = _limit(exchange, self.max_entries)
-        after = exchange.query("last") or ""
+        after = _text(exchange, "last")
         found = [str(name) for name in await self.registry.catalog(exchange.principal, after, limit + 1)]
         _link(exchange, found, limit)
         return send_json(exchange, {"repositories": found[:limit]})
@@ -48,8 +48,8 @@ class ListsDoor:
     async def referrers(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> bytes:
         """``GET /v2/(name)/referrers/(digest)`` (end-12a, 12b): always a list, empty when there are none."""
         limit = max(1, _limit(exchange, self.max_referrers))
-        wanted = exchange.query("artifactType") or None
-        after = exchange.query("last") or ""
+        wanted = _text(exchange, "artifactType") or None
+        after = _text(exchange, "last")
         found = await self.manifests.referrers(repository, digest, wanted, after, limit + 1)
         if wanted is not None:
             exchange.respond(200, OCI_Filters_Applied="artifactType")
@@ -63,6 +63,14 @@ class ListsDoor:
         body = send_json(exchange, index)
         exchange.request.setHeader(b"content-type", OCI_INDEX.encode("ascii"))
         return body
+
+
+def _text(exchange: Exchange, name: str) -> str:
+    """A parameter that no database fails at. :raises RequestInvalid: it has a NUL, which no name has."""
+    text = exchange.query(name) or ""
+    if "\0" in text:
+        raise RequestInvalid(f"the parameter {name!r} has a character that no name has")
+    return text
 
 
 def _limit(exchange: Exchange, most: int) -> int:
@@ -81,11 +89,6 @@ def _link(exchange: Exchange, found: Sequence[str], limit: int, kept: Mapping[st
     query = urlencode({**(kept or {}), "n": limit, "last": found[limit - 1]})
     path = exchange.request.path.decode("ascii").rstrip("/")
     exchange.respond(200, Link=f'<{path}?{query}>; rel="next"')
-
-
-def _name(exchange: Exchange) -> str:
-    path = exchange.request.path.decode("ascii")
-    return path[len("/v2/") : path.rindex("/tags/")]
 
 
 def _descriptor(referrer: Referrer) -> dict[str, Any]:

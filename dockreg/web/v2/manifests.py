@@ -1,7 +1,6 @@
 """Manifests: pushed, pulled, deleted."""
 
 from collections.abc import Collection
-from urllib.parse import unquote
 
 from attrs import define
 
@@ -12,7 +11,7 @@ from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.web.exchange import Exchange
 from dockreg.web.ranges import matches_etag
-from dockreg.web.v2.base import set_digest
+from dockreg.web.v2.base import requested_name, set_digest
 from dockreg.web.v2.locations import Locations
 
 #: Tags that one request may set; the whole URL has a limit, too.
@@ -29,7 +28,7 @@ class ManifestsDoor:
 
     async def get(self, exchange: Exchange, repository: RepositoryName, reference: Tag | Digest) -> bytes | None:
         """``GET`` and ``HEAD`` (end-3): the stored bytes, or a form of the image that the client can use."""
-        found = await self.manifests.get(repository, reference, _accepted(exchange), _requested(exchange))
+        found = await self.manifests.get(repository, reference, _accepted(exchange), _name(exchange))
         request = exchange.request
         set_digest(exchange, found.digest)
         etag = f'"{found.digest}"'
@@ -52,8 +51,7 @@ class ManifestsDoor:
         pushed = await self.manifests.put(
             exchange.principal, repository, reference, content, content_type, tags, only_if
         )
-        path = exchange.request.path.decode("ascii")
-        location = f"{path[: path.rindex('/manifests/')]}/manifests/{pushed.digest}"
+        location = f"/v2/{_name(exchange)}/manifests/{pushed.digest}"
         exchange.respond(201, Location=self.locations.of(exchange, location))
         set_digest(exchange, pushed.digest)
         if pushed.subject is not None:
@@ -87,10 +85,8 @@ def _accepted(exchange: Exchange) -> Accepted:
     return parse_accept(texts, exchange.header("user-agent") or "")
 
 
-def _requested(exchange: Exchange) -> str:
-    """The name of the repository as the client wrote it."""
-    path = unquote(exchange.request.path.decode("ascii"))
-    return path[len("/v2/") : path.rindex("/manifests/")]
+def _name(exchange: Exchange) -> str:
+    return requested_name(exchange, "/manifests/")
 
 
 def _is_unchanged(header: str | None, etag: str, digest: str) -> bool:

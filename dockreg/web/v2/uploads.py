@@ -11,7 +11,7 @@ from dockreg.model.names import RepositoryName
 from dockreg.uploads import BlobUpload, Uploads
 from dockreg.web.bodies import IRequestBody
 from dockreg.web.exchange import Exchange
-from dockreg.web.v2.base import set_digest
+from dockreg.web.v2.base import requested_name, set_digest
 from dockreg.web.v2.locations import Locations
 
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/[0-9*]{1,19})?", re.ASCII)
@@ -131,8 +131,7 @@ class UploadsDoor:
 
 def _prefix(exchange: Exchange) -> str:
     """The path of the request up to ``/blobs/``, with the name as the client wrote it."""
-    path = exchange.request.path.decode("ascii")
-    return path[: path.rindex("/blobs/")] + "/blobs/"
+    return f"/v2/{requested_name(exchange, '/blobs/')}/blobs/"
 
 
 def _digest(exchange: Exchange) -> Digest:

@@ -73,11 +73,13 @@ class StartTests(ChannelCase):
         self.assertEqual([b"a", b"b", b"c"], self.pieces)
 
     def test_tls_hello(self) -> None:
-        """The first byte of a TLS hello closes a plain connection."""
+        """The first byte of a TLS hello is answered in HTTP, at once, and nothing comes after that."""
         channel, transport = self.serve(self.take)
         channel.dataReceived(b"\x16\x03\x01")
-        self.assertTrue(transport.disconnecting)
-        self.assertEqual(b"", transport.value())
+        answer = transport.value()
+        self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer)
+        channel.dataReceived(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual(answer, transport.value())
 
 
 class BackPressureTests(ChannelCase):

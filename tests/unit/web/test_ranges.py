@@ -95,7 +95,7 @@ class SeveralTests(SynchronousTestCase):
 
     def test_one(self) -> None:
         """A single range, and no range at all, are what they always are."""
-        for header in (None, "", "bytes=", "bytes=5-9", "bytes=-5", "bytes=100-", "bytes=-0", "bytes=5-3", "lines=1-2"):
+        for header in (None, "", "bytes=", "bytes=5-9", "bytes=-5", "bytes=100-", "bytes=-0", "lines=1-2"):
             self.assertEqual([select(header, SIZE)], select_several(header, SIZE), header)
 
     def test_several(self) -> None:
@@ -128,8 +128,13 @@ class SeveralTests(SynchronousTestCase):
 
     def test_malformed(self) -> None:
         """One range that is malformed makes the whole header so."""
-        for header in ("bytes=0-1,x", "bytes=0-1,5-3", "bytes=0-1,-", "bytes=0-1;5-6", "bytes=0-1,5-6\n"):
+        for header in ("bytes=0-1,x", "bytes=0-1,-", "bytes=0-1;5-6", "bytes=0-1,5-6\n"):
             self.assert_whole(header)
+
+    def test_backwards(self) -> None:
+        """A range that ends before it begins is nothing that there is, beside others or alone."""
+        self.assertEqual([Selection(status=416, start=0, length=0, size=SIZE)], select_several("bytes=5-3", SIZE))
+        self.assert_parts("bytes=0-1,5-3", (0, 1))
 
     def test_too_many(self) -> None:
         """More ranges than are answered are ignored; those outside the blob do not count."""

@@ -142,7 +142,9 @@ def _manifests() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_manifests_config_digest"), "manifests", ["config_digest"])
-    op.create_index(op.f("ix_manifests_repository_key_subject"), "manifests", ["repository_key", "subject"])
+    op.create_index(
+        op.f("ix_manifests_repository_key_subject_digest"), "manifests", ["repository_key", "subject", "digest"]
+    )
     op.create_index(op.f("ix_manifests_view_of"), "manifests", ["view_of"])
 
 
@@ -155,7 +157,7 @@ def _repository_blobs() -> None:
         _refers("repository_blobs", "repository_key", "repositories.key"),
         PrimaryKeyConstraint("repository_key", "digest", name=op.f("pk_repository_blobs")),
     )
-    op.create_index(op.f("ix_repository_blobs_digest"), "repository_blobs", ["digest"])
+    op.create_index(op.f("ix_repository_blobs_digest_repository_key"), "repository_blobs", ["digest", "repository_key"])
 
 
 def _uploads() -> None:
@@ -247,7 +249,13 @@ def _manifest_blobs() -> None:
         _refers("manifest_blobs", "manifest_key", "manifests.key", ondelete="CASCADE"),
         PrimaryKeyConstraint("manifest_key", "position", name=op.f("pk_manifest_blobs")),
     )
-    op.create_index(op.f("ix_manifest_blobs_digest"), "manifest_blobs", ["digest"])
+    op.create_index(
+        "ix_manifest_blobs_missing",
+        "manifest_blobs",
+        ["digest"],
+        sqlite_where=text("held_digest IS NULL"),
+        postgresql_where=text("held_digest IS NULL"),
+    )
     op.create_index(op.f("ix_manifest_blobs_held_digest"), "manifest_blobs", ["held_digest"])
 
 
@@ -296,6 +304,7 @@ def _tags() -> None:
         Column("repository_key", KEY, nullable=False),
         Column("name", TEXT, nullable=False),
         Column("manifest_key", KEY),
+        Column("schema1_key", KEY),
         Column("image_key", KEY),
         Column("updated_at", Double, nullable=False),
         Column("last_update", BigInteger),
@@ -307,11 +316,13 @@ def _tags() -> None:
         CheckConstraint("manifest_key IS NOT NULL OR image_key IS NOT NULL", name=op.f("ck_tags_points_somewhere")),
         _refers("tags", "image_key", "v1_images.key"),
         _refers("tags", "manifest_key", "manifests.key"),
+        _refers("tags", "schema1_key", "manifests.key"),
         _refers("tags", "repository_key", "repositories.key"),
         PrimaryKeyConstraint("repository_key", "name", name=op.f("pk_tags")),
     )
     op.create_index(op.f("ix_tags_image_key"), "tags", ["image_key"])
     op.create_index(op.f("ix_tags_manifest_key"), "tags", ["manifest_key"])
+    op.create_index(op.f("ix_tags_schema1_key"), "tags", ["schema1_key"])
 
 
 def _v1_staged_images() -> None:

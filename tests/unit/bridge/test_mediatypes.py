@@ -1,11 +1,11 @@
-"""Tests for dockreg.bridge.schema2_to_oci."""
+"""Tests for dockreg.bridge.mediatypes."""
 
 import json
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dockreg.bridge.schema2_to_oci import oci_view
+from dockreg.bridge.mediatypes import oci_view
 from dockreg.model.manifest import Manifest, parse_manifest
 
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"

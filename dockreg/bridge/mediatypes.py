@@ -1,11 +1,12 @@
 """
-schema2 manifests as OCI image manifests, for clients that know nothing else.
+schema2 manifests as OCI image manifests, and the other way round, for clients that know one kind only.
 
 Both say the same in other words: docker's image config is a valid OCI config, byte for byte (OCI Image specification,
 "Compatibility Matrix" and "Backwards compatibility"), so the view names the same blobs.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from dockreg.errors import ManifestInvalid
@@ -30,14 +31,23 @@ from dockreg.model.mediatypes import (
     SCHEMA2_MANIFEST,
 )
 
-_CONFIGS = {SCHEMA2_CONFIG: OCI_CONFIG, OCI_CONFIG: OCI_CONFIG}
-_LAYERS = {
+_OCI_CONFIGS = {SCHEMA2_CONFIG: OCI_CONFIG, OCI_CONFIG: OCI_CONFIG}
+_OCI_LAYERS = {
     SCHEMA2_LAYER: OCI_LAYER,
     SCHEMA2_LAYER_GZIP: OCI_LAYER_GZIP,
     SCHEMA2_LAYER_ZSTD: OCI_LAYER_ZSTD,
     SCHEMA2_FOREIGN_LAYER: OCI_FOREIGN_LAYER,
     SCHEMA2_FOREIGN_LAYER_GZIP: OCI_FOREIGN_LAYER_GZIP,
     **{each: each for each in (OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_FOREIGN_LAYER, OCI_FOREIGN_LAYER_GZIP)},
+}
+_DOCKER_CONFIGS = {OCI_CONFIG: SCHEMA2_CONFIG, SCHEMA2_CONFIG: SCHEMA2_CONFIG}
+# No layers in zstd: engines that know docker's types alone can not read them.
+_DOCKER_LAYERS = {
+    OCI_LAYER: SCHEMA2_LAYER,
+    OCI_LAYER_GZIP: SCHEMA2_LAYER_GZIP,
+    OCI_FOREIGN_LAYER: SCHEMA2_FOREIGN_LAYER,
+    OCI_FOREIGN_LAYER_GZIP: SCHEMA2_FOREIGN_LAYER_GZIP,
+    **{each: each for each in (SCHEMA2_LAYER, SCHEMA2_LAYER_GZIP, SCHEMA2_FOREIGN_LAYER, SCHEMA2_FOREIGN_LAYER_GZIP)},
 }
 
 
@@ -50,24 +60,43 @@ def oci_view(manifest: Manifest) -> Manifest | None:
     """
     if manifest.media_type != SCHEMA2_MANIFEST:
         return None
+    return _in_other_words(manifest, OCI_MANIFEST, _OCI_CONFIGS, _OCI_LAYERS)
+
+
+def docker_view(manifest: Manifest) -> Manifest | None:
+    """
+    The schema2 form of an OCI image manifest; as :func:`oci_view`.
+
+    None for artifacts, whose configs are of other types, and for layers in zstd. Annotations are left out: docker's
+    manifests have none.
+    """
+    if manifest.media_type != OCI_MANIFEST:
+        return None
+    return _in_other_words(manifest, SCHEMA2_MANIFEST, _DOCKER_CONFIGS, _DOCKER_LAYERS)
+
+
+def _in_other_words(
+    manifest: Manifest, kind: str, configs: Mapping[str, str], layers: Mapping[str, str]
+) -> Manifest | None:
     references: list[BlobReference] = []
     for reference in manifest.references:
-        types = _CONFIGS if reference.role is Role.CONFIG else _LAYERS
+        types = configs if reference.role is Role.CONFIG else layers
         media_type = types.get(reference.descriptor.media_type)
         if media_type is None:
             return None
         descriptor = Descriptor(media_type, reference.descriptor.digest, reference.descriptor.size)
         references.append(BlobReference(reference.role, descriptor, reference.required))
-    config, *layers = (_document(reference.descriptor) for reference in references)
+    config, *listed = (_document(reference.descriptor) for reference in references)
     sources = parse_object(manifest.content, ManifestInvalid).get("layers") or ()
-    for layer, source in zip(layers, sources, strict=True):
+    for layer, source in zip(listed, sources, strict=True):
         urls = source.get("urls")
         kept = [url for url in urls if isinstance(url, str)] if isinstance(urls, list) else []
         if kept:
             layer["urls"] = kept
-    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers}
+    document = {"schemaVersion": 2, "mediaType": kind, "config": config, "layers": listed}
     content = json.dumps(document, separators=(",", ":")).encode()
-    return Manifest(OCI_MANIFEST, content, Digest.sha256(content), references, artifact_type=OCI_CONFIG)
+    artifact_type = references[0].descriptor.media_type
+    return Manifest(kind, content, Digest.sha256(content), references, artifact_type=artifact_type)
 
 
 def _document(descriptor: Descriptor) -> dict[str, Any]:
