@@ -1,0 +1,225 @@
+"""
+How SQLite finds what the lists and lookups of v2 ask for: by an index, whatever there is beside it.
+
+The statements are those that the store sends. A plan is what ``EXPLAIN QUERY PLAN`` tells of one (SQLite documentation,
+"EXPLAIN QUERY PLAN").
+"""
+
+import sqlite3
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from attrs import evolve
+from sqlalchemy import Engine, event
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from dockreg.model.blobs import NOTHING_RECEIVED
+from dockreg.model.descriptors import Descriptor
+from dockreg.model.digest import Digest
+from dockreg.model.mediatypes import OCI_MANIFEST
+from dockreg.model.names import RepositoryName, Tag
+from dockreg.model.repositories import Sparse
+from dockreg.model.uploads import UploadSession
+from dockreg.providers.metadata.sql import SQLMetadataStore
+from dockreg.providers.metadata.tables import blobs, manifests, repositories, repository_blobs, tags
+from dockreg.testing.contracts_metadata import some_blob
+from dockreg.testing.contracts_repositories import some_manifest
+from tests.unit.providers.blobs.threads import at_once
+
+MANY_TAGS, MANY_REPOSITORIES = 5000, 1000
+LAYER, CONFIG = Digest.sha256(b"layer"), Digest.sha256(b"config")
+SUBJECT = Digest.sha256(b"subject")
+MANIFEST = some_manifest([LAYER])
+LARGE = RepositoryName("r/large")
+_IGNORED = ("BEGIN", "PRAGMA", "INSERT")
+
+
+class PlanTests(SynchronousTestCase):
+    """The plans of a database with many tags in one repository, and many repositories."""
+
+    _database: ClassVar[Path | None] = None
+
+    def setUp(self) -> None:
+        path = type(self)._database
+        if path is None:
+            path = type(self)._database = Path(self.mktemp()).absolute() / "metadata.sqlite3"
+        made = path.exists()
+        self.store = SQLMetadataStore(f"sqlite:///{path}", at_once)
+        self.result(self.store.open())
+        self.addCleanup(lambda: self.result(self.store.close()))
+        if not made:
+            self.fill(path)
+
+    def result(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.successResultOf(Deferred.fromCoroutine(work))
+
+    def fill(self, path: Path) -> None:
+        """One repository through the store; the others, and its tags, are copies of its rows."""
+        for content in (b"layer", b"config"):
+            self.result(self.store.blobs.record_in(LARGE, some_blob(content), None, None, 1.0, 2.0))
+        for tag in ("latest", "other"):
+            self.result(self.store.manifests.put(LARGE, MANIFEST, [Tag(tag)], None, 1.0, Sparse.NONE, True))
+        referrer = evolve(
+            some_manifest([]), subject=Descriptor(OCI_MANIFEST, SUBJECT, 7), artifact_type="application/x"
+        )
+        self.result(self.store.manifests.put(LARGE, referrer, (), None, 1.0, Sparse.NONE, True))
+        for number in range(20):
+            session = UploadSession(f"session-{number:010}", LARGE, None, "sha256", NOTHING_RECEIVED, 1.0)
+            self.result(self.store.uploads.start(session, 10.0 * number))
+        database = sqlite3.connect(path)
+        with database:
+            _copy(database, repositories.name, MANY_REPOSITORIES, "1", key="NULL", name="'r/' || printf('%06d', n)")
+            for table in (repository_blobs, manifests):
+                _copy_for_all(database, table.name, [column.name for column in table.columns])
+            _copy(database, tags.name, MANY_TAGS, "name = 'latest'", name="printf('v%06d', n)")
+            # What is there without anybody to ask for it.
+            generation, digest = "printf('generation-%06d', n)", "printf('sha256:%064d', n)"
+            _copy(database, blobs.name, 2000, f"digest = '{LAYER}'", digest=digest, generation=generation)
+            _copy(database, manifests.name, 2000, f"digest = '{MANIFEST.digest}'", key="NULL", digest=digest)
+        database.close()
+
+    @contextmanager
+    def statements(self) -> Iterator[list[tuple[str, Any]]]:
+        """Those that are executed meanwhile, with their values."""
+        seen: list[tuple[str, Any]] = []
+
+        def note(_c: object, _k: object, statement: str, values: Any, _x: object, _many: bool) -> None:
+            if not statement.startswith(_IGNORED):
+                seen.append((statement, values))
+
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+
+    def plans(self, work: Coroutine[Any, Any, Any]) -> list[list[str]]:
+        """The plan of each statement that ``work`` executes."""
+        with self.statements() as seen:
+            self.result(work)
+        path = type(self)._database
+        assert path is not None
+        database = sqlite3.connect(path)
+        try:
+            return [
+                [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+                for statement, values in seen
+            ]
+        finally:
+            database.close()
+
+    def check(self, work: Coroutine[Any, Any, Any], *expected: str) -> None:
+        """Each step is a search, none is a sort, and the last statement searches by what is expected."""
+        plans = self.plans(work)
+        for step in (step for plan in plans for step in plan):
+            self.assertNotIn("SCAN", step)
+            self.assertNotIn("TEMP B-TREE", step, "what is found is sorted")
+        searches = "\n".join(plans[-1])
+        for part in expected:
+            self.assertIn(part, searches)
+
+    def test_filled(self) -> None:
+        """There is as much as the tests say."""
+        names = self.result(self.store.repositories.names("", 2 * MANY_REPOSITORIES))
+        self.assertEqual(MANY_REPOSITORIES + 1, len(names))
+        self.assertEqual(MANY_TAGS + 2, len(self.result(self.store.repositories.tag_names(LARGE, "", 2 * MANY_TAGS))))
+        self.assertEqual(1, len(self.result(self.store.manifests.list_referrers(LARGE, SUBJECT, None, "", 10))))
+
+    def test_shown(self) -> None:
+        """A statement that has to read a whole table, or to sort, would be seen."""
+        self.assertIn("SCAN accounts", str(self.plans(self.store.accounts.list_all())))
+        self.assertRaises(self.failureException, self.check, self.store.accounts.list_all())
+
+    def test_tag_names(self) -> None:
+        """A page of tags begins at its first one."""
+        for after in ("", "v004900"):
+            self.check(self.store.repositories.tag_names(LARGE, after, 100), "tags USING", "name>?")
+
+    def test_names(self) -> None:
+        """A page of repositories begins at its first one, and each is looked up among the manifests."""
+        for after in ("", "r/000900"):
+            self.check(
+                self.store.repositories.names(after, 100), "(name>?)", "SEARCH manifests USING", "(repository_key=?)"
+            )
+
+    def test_referrers(self) -> None:
+        """Referrers are found by their subject, and come in order, not by a look at all manifests of the repository."""
+        for artifact_type in (None, "application/x"):
+            found = self.store.manifests.list_referrers(LARGE, SUBJECT, artifact_type, "", 10)
+            self.check(found, "(repository_key=? AND subject=? AND digest>?)")
+
+    def test_manifest(self) -> None:
+        """A manifest is found by tag, and by digest."""
+        get = self.store.manifests.get
+        self.check(get(LARGE, Tag("v002000")), "(name=?)", "(repository_key=? AND name=?)", "PRIMARY KEY (rowid=?)")
+        self.check(get(LARGE, MANIFEST.digest), "(name=?)", "(repository_key=? AND digest=?)")
+
+    def test_tag(self) -> None:
+        """A tag is found by its name."""
+        self.check(self.store.repositories.get_tag(LARGE, Tag("v002000")), "(repository_key=? AND name=?)")
+
+    def test_blob(self) -> None:
+        """A blob of a repository is found by both."""
+        self.check(self.store.blobs.find_in(LARGE, LAYER), "(name=?)", "(repository_key=? AND digest=?)")
+
+    def test_holders(self) -> None:
+        """The first few repositories that hold a blob are found without a look at all that do."""
+        self.check(self.store.blobs.holders(LAYER, 100), "repository_blobs USING", "(digest=?")
+
+    def test_with_config(self) -> None:
+        """Manifests are found by their config."""
+        self.check(self.store.images.with_config(CONFIG), "(config_digest=?)")
+
+    def test_origins(self) -> None:
+        """So are the v1 images that have it, of which the latest are kept."""
+        plans = self.plans(self.store.manifests.origins(CONFIG))
+        self.assertNotIn("SCAN", str(plans))
+        self.assertIn("(config_digest=?)", str(plans))
+
+    def test_sessions(self) -> None:
+        """An upload session is found by its id, and those that are over by their lease."""
+        self.check(self.store.uploads.get(LARGE, "session-0000000019"), "(upload_id=?)")
+        plans = self.plans(self.store.uploads.expire(15.0, 10))
+        self.assertIn("(leased_until<?)", "".join(plans[0]))
+        self.assertNotIn("TEMP B-TREE", str(plans))
+        self.assertNotIn("SCAN", str(plans))
+
+    def test_push(self) -> None:
+        """A push and a deletion look at nothing that is not theirs."""
+        other = some_manifest([], b"layer")
+        tag = [Tag("pushed")]
+        self.check(self.store.manifests.put(LARGE, other, tag, None, 1.0, Sparse.NONE, True))
+        self.check(self.store.repositories.delete_tag(LARGE, tag[0]), "(repository_key=? AND name=?)")
+        self.assertNotIn("SCAN", str(self.plans(self.store.manifests.delete(LARGE, other.digest))))
+
+    def test_link(self) -> None:
+        """To make a blob part of a repository takes no look at the manifests of others that refer to it."""
+        name = RepositoryName("r/new")
+        plans = self.plans(self.store.blobs.mount(name, LARGE, LAYER, None, 1.0, 2.0))
+        self.assertNotIn("SCAN", str(plans))
+        (held,) = [plan for plan in plans if "manifest_blobs" in str(plan)]
+        self.assertNotIn("ix_manifest_blobs_digest ", str(held), "finds all that refer to the blob, held or not")
+        self.assertNotIn("LIST SUBQUERY", str(held), "lists all manifests of the repository")
+
+
+def _copy(database: sqlite3.Connection, table: str, count: int, where: str, **changed: str) -> None:
+    """Insert so many copies of a row; ``n`` counts them in the expressions for columns that differ."""
+    columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+    values = ", ".join(changed.get(column, f'"{column}"') for column in columns)
+    database.execute(
+        f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) "
+        f"INSERT INTO {table} SELECT {values} FROM numbers, (SELECT * FROM {table} WHERE {where} LIMIT 1)"
+    )
+
+
+def _copy_for_all(database: sqlite3.Connection, table: str, columns: list[str]) -> None:
+    """Give each repository that was made of the first one what that has of a table."""
+    changed = {"key": "NULL", "repository_key": "repositories.key"}
+    values = ", ".join(changed.get(column, f'{table}."{column}"') for column in columns)
+    database.execute(
+        f"INSERT INTO {table} SELECT {values} FROM {table}, repositories "
+        f"WHERE {table}.repository_key = 1 AND repositories.key > 1"
+    )

@@ -1,0 +1,346 @@
+"""Tests for dockreg.uploads: sessions by the clock, without room, without a database, and cancelled; mounts by rights."""
+
+import errno
+import os
+from typing import Any
+
+from dockreg.errors import (
+    BodyTooLarge,
+    DigestInvalid,
+    RangeInvalid,
+    StorageFull,
+    StoreUnavailable,
+    UploadBusy,
+    UploadUnknown,
+)
+from dockreg.model.access import Action, Ceiling, Principal
+from dockreg.model.digest import Digest
+from dockreg.model.names import RepositoryName
+from dockreg.uploads import UploadLimits
+from tests.unit.v1case import ONE, TWO
+from tests.unit.v2case import JANE, JOE, NOBODY, ThreadedTestCase, V2TestCase
+
+CONTENT = b"0123456789"
+DIGEST = Digest.sha256(CONTENT)
+
+
+class SessionTests(V2TestCase):
+    """Whose sessions there are, and for how long."""
+
+    def check_gone(self, upload_id: str) -> None:
+        """Nobody can do anything with a session."""
+        for work in (
+            self.uploads.size(JOE, ONE, upload_id),
+            self.uploads.resume(JOE, ONE, upload_id),
+            self.uploads.cancel(JOE, ONE, upload_id),
+        ):
+            self.refused(UploadUnknown, work)
+        self.assertEqual(0, self.result(self.registry.blobs.upload_size(upload_id)))
+
+    def test_expiry(self) -> None:
+        """A session ends when nobody has written to it for its time, not earlier, and its bytes go."""
+        upload_id = self.start()
+        self.result(self.append(ONE, upload_id, b"abc"))
+        self.clock.advance(self.uploads.limits.session_seconds)
+        self.assertEqual(0, self.result(self.uploads.expire()))
+        self.assertEqual(3, self.result(self.uploads.size(JOE, ONE, upload_id)))
+        self.clock.advance(1)
+        self.assertEqual(1, self.result(self.uploads.expire()))
+        self.check_gone(upload_id)
+
+    def test_a_write_renews(self) -> None:
+        """A write gives a session its whole time again; to ask how far it is does not."""
+        written, asked = self.start(), self.start()
+        for _ in range(3):
+            self.clock.advance(0.75 * self.uploads.limits.session_seconds)
+            self.result(self.append(ONE, written, b"abc"))
+            if self.clock.seconds() < 1_400_000_000 + self.uploads.limits.session_seconds:
+                self.assertEqual(0, self.result(self.uploads.size(JOE, ONE, asked)))
+                self.assertEqual(0, self.result(self.uploads.expire()))
+        self.assertEqual(1, self.result(self.uploads.expire()))
+        self.check_gone(asked)
+        self.assertEqual(9, self.result(self.uploads.size(JOE, ONE, written)))
+
+    def test_many(self) -> None:
+        """All sessions whose time is over end at once, however many they are."""
+        for _ in range(120):
+            self.start()
+        self.clock.advance(self.uploads.limits.session_seconds + 1)
+        kept = self.start()
+        self.assertEqual(120, self.result(self.uploads.expire()))
+        self.assertEqual(0, self.result(self.uploads.size(JOE, ONE, kept)))
+
+    def expired_while_written(self) -> Any:
+        upload_id = self.start()
+        part = self.result(self.uploads.resume(JOE, ONE, upload_id))
+        self.clock.advance(self.uploads.limits.session_seconds + 1)
+        self.assertEqual(1, self.result(self.uploads.expire()))
+        self.result(part.write([CONTENT]))
+        return part
+
+    def test_expired_before_the_pause(self) -> None:
+        """Who was writing when a session expired is told so at the end, and its bytes go then."""
+        part = self.expired_while_written()
+        self.refused(UploadUnknown, part.pause())
+        self.check_gone(part.upload_id)
+
+    def test_expired_before_the_commit(self) -> None:
+        """Who has sent all bytes gets the blob, even when the session expired meanwhile."""
+        part = self.expired_while_written()
+        self.result(part.commit(DIGEST))
+        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+
+    def test_others(self) -> None:
+        """A session is its owner's and its repository's: to anybody else it is unknown, and nothing happens to it."""
+        for owner, strangers in ((JOE, (JANE, NOBODY)), (NOBODY, (JOE,))):
+            upload_id = self.start(ONE, owner)
+            self.result(self.append(ONE, upload_id, b"abc", owner))
+            for principal, name in ((owner, TWO), *((stranger, ONE) for stranger in strangers)):
+                for work in (
+                    self.uploads.size(principal, name, upload_id),
+                    self.append(name, upload_id, b"intruder", principal),
+                    self.finish(name, upload_id, b"", DIGEST, principal),
+                    self.uploads.cancel(principal, name, upload_id),
+                ):
+                    self.refused(UploadUnknown, work)
+            self.assertEqual(3, self.result(self.uploads.size(owner, ONE, upload_id)))
+
+    def test_algorithm(self) -> None:
+        """No session begins by an algorithm that nobody digests by, and a long name of one is not repeated."""
+        sentence = self.refused(DigestInvalid, self.uploads.start(JOE, ONE, "md5" * 1000))
+        self.assertLess(len(sentence), 400)
+
+    def test_wrong_offset(self) -> None:
+        """Who begins at another byte is told where to go on, and the session can be written to at once."""
+        upload_id = self.start()
+        self.result(self.append(ONE, upload_id, b"abc"))
+        for offset in (0, 2, 4):
+            self.assertIn(" 3 ", self.refused(RangeInvalid, self.append(ONE, upload_id, b"x", offset=offset)))
+        self.result(self.append(ONE, upload_id, b"def", offset=3))
+        self.assertEqual(6, self.result(self.uploads.size(JOE, ONE, upload_id)))
+
+    def test_busy(self) -> None:
+        """While a request writes nobody else resumes or cancels the session."""
+        upload_id = self.start()
+        part = self.result(self.uploads.resume(JOE, ONE, upload_id))
+        self.refused(UploadBusy, self.uploads.resume(JOE, ONE, upload_id))
+        self.refused(UploadBusy, self.uploads.cancel(JOE, ONE, upload_id))
+        self.result(part.write([CONTENT]))
+        self.result(part.commit(DIGEST))
+        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+
+    def test_limit(self) -> None:
+        """A write over the limit of a blob is refused; what was there before stays, and may be completed."""
+        self.uploads.limits = UploadLimits(max_blob=len(CONTENT))
+        upload_id = self.start()
+        self.result(self.append(ONE, upload_id, CONTENT[:8]))
+        self.refused(BodyTooLarge, self.append(ONE, upload_id, b"abc"))
+        self.result(self.finish(ONE, upload_id, CONTENT[8:], DIGEST))
+        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+        self.refused(BodyTooLarge, self.bring(ONE, CONTENT + b"x"))
+
+    def test_wrong_digest(self) -> None:
+        """Bytes with another digest become no blob, and their session ends."""
+        upload_id = self.start()
+        self.refused(DigestInvalid, self.finish(ONE, upload_id, b"other", DIGEST))
+        self.check_gone(upload_id)
+        self.assertIsNone(self.result(self.metadata.blobs.find(DIGEST)))
+        self.assertIsNone(self.result(self.metadata.blobs.find(Digest.sha256(b"other"))))
+
+    def test_lease(self) -> None:
+        """A blob is leased from its commit on, and a repository is made for it."""
+        self.assertEqual(self.clock.seconds() + self.registry.lease_seconds, self.registry.lease_end())
+        self.result(self.finish(TWO, self.start(TWO), CONTENT, DIGEST))
+        self.assertEqual("joe", self.result(self.registry.get_repository(TWO)).owner)
+
+
+class FullTests(V2TestCase):
+    """Without room a session ends, and nothing is left of it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.shrink(len(CONTENT))
+
+    def check_room(self) -> None:
+        """All the room is there again."""
+        self.result(self.bring(ONE, CONTENT))
+        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+
+    def test_while_writing(self) -> None:
+        """A session whose bytes found no room is gone, with those that did."""
+        upload_id = self.start()
+        self.result(self.append(ONE, upload_id, CONTENT[:6]))
+        self.refused(StorageFull, self.append(ONE, upload_id, CONTENT[:6]))
+        self.refused(UploadUnknown, self.uploads.size(JOE, ONE, upload_id))
+        self.check_room()
+
+    def test_while_closing(self) -> None:
+        """The same when they came with the digest."""
+        upload_id = self.start()
+        self.refused(StorageFull, self.finish(ONE, upload_id, CONTENT + b"x", Digest.sha256(CONTENT + b"x")))
+        self.refused(UploadUnknown, self.uploads.size(JOE, ONE, upload_id))
+        self.check_room()
+
+    def test_whole_blob(self) -> None:
+        """A blob in one request that finds no room leaves nothing."""
+        self.refused(StorageFull, self.bring(ONE, CONTENT + b"x"))
+        self.check_room()
+
+
+class FullDiskTests(ThreadedTestCase):
+    """The same of a disk that takes bytes, and says when they are flushed that it has no room for them."""
+
+    def full(self, *_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def check_nothing(self, upload_id: str) -> None:
+        self.refused(UploadUnknown, self.uploads.size(JOE, ONE, upload_id))
+        self.assertEqual([], self.files())
+
+    def test_while_suspending(self) -> None:
+        """A session whose bytes can not be made durable is gone."""
+        upload_id = self.start()
+        self.result(self.append(ONE, upload_id, b"abc"))
+        self.patch(os, "fdatasync", self.full)
+        self.refused(StorageFull, self.append(ONE, upload_id, b"def"))
+        self.check_nothing(upload_id)
+
+    def test_while_committing(self) -> None:
+        """So is one whose blob can not, and there is no blob."""
+        upload_id = self.start()
+        self.result(self.append(ONE, upload_id, CONTENT[:4]))
+        self.patch(os, "fsync", self.full)
+        self.refused(StorageFull, self.finish(ONE, upload_id, CONTENT[4:], DIGEST))
+        self.check_nothing(upload_id)
+        self.assertIsNone(self.result(self.metadata.blobs.find(DIGEST)))
+
+
+class DeadDatabaseTests(ThreadedTestCase):
+    """A database that goes away while bytes come."""
+
+    def part(self, upload_id: str) -> Any:
+        part = self.result(self.uploads.resume(JOE, ONE, upload_id))
+        self.result(part.write([CONTENT]))
+        self.result(self.metadata.close())
+        return part
+
+    def test_while_suspending(self) -> None:
+        """The bytes stay, and the session goes on behind them once the database is back."""
+        upload_id = self.start()
+        part = self.part(upload_id)
+        self.refused(StoreUnavailable, part.pause())
+        self.result(self.metadata.open())
+        self.assertEqual(len(CONTENT), self.result(self.uploads.size(JOE, ONE, upload_id)))
+        self.result(self.finish(ONE, upload_id, b"", DIGEST))
+        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+
+    def test_while_committing(self) -> None:
+        """There is no blob, and what the disk has of it is settled by the next start."""
+        part = self.part(self.start())
+        self.refused(StoreUnavailable, part.commit(DIGEST))
+        self.result(self.metadata.open())
+        self.assertIsNone(self.result(self.metadata.blobs.find(DIGEST)))
+        self.result(self.bring(ONE, CONTENT))
+        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+
+
+class CancelledTests(ThreadedTestCase):
+    """A client that goes away at any moment leaves a session that can be gone on with, or a blob."""
+
+    def sessions(self, work: Any) -> int:
+        """Cancel ``work(upload_id)`` after each number of jobs, each time of a new session; return how many."""
+        for jobs in range(100):
+            upload_id = self.start()
+            self.result(self.append(ONE, upload_id, CONTENT[:4]))
+            cancelled = self.cancelled_after(jobs, work(upload_id))
+            self.check(upload_id)
+            if not cancelled:
+                return jobs
+        raise AssertionError("it does not end")
+
+    def check(self, upload_id: str) -> None:
+        """The session is gone and its blob there, or it has a part of the content, and takes the rest."""
+        if not self.result(self.metadata.uploads.is_known(upload_id)):
+            self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+        else:
+            size = self.result(self.uploads.size(JOE, ONE, upload_id))
+            self.assertIn(size, (4, len(CONTENT)))
+            self.assertEqual(size, self.result(self.metadata.uploads.get(ONE, upload_id)).received.size)
+            self.result(self.append(ONE, upload_id, b"", offset=size))
+            self.result(self.finish(ONE, upload_id, CONTENT[size:], DIGEST))
+            self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+        self.assertEqual([], self.files())
+
+    def test_append(self) -> None:
+        """While bytes are appended, the session has all of them afterwards or none."""
+        self.assertGreater(self.sessions(lambda upload_id: self.append(ONE, upload_id, CONTENT[4:])), 4)
+
+    def test_finish(self) -> None:
+        """While a session is closed, it has all of them, or none, or has become the blob."""
+        self.assertGreater(self.sessions(lambda upload_id: self.finish(ONE, upload_id, CONTENT[4:], DIGEST)), 5)
+
+    def test_whole_blob(self) -> None:
+        """While a request brings a whole blob, nothing is left but the blob, if it was complete."""
+        jobs = 0
+        while self.cancelled_after(jobs, self.bring(ONE, b"blob %d" % jobs)):
+            self.assertEqual([], self.files())
+            if self.result(self.metadata.blobs.find_in(ONE, Digest.sha256(b"blob %d" % jobs))) is not None:
+                self.assertEqual(b"blob %d" % jobs, self.content(ONE, Digest.sha256(b"blob %d" % jobs)))
+            jobs += 1
+        self.assertGreater(jobs, 4)
+
+    def test_cancel(self) -> None:
+        """While a session is being cancelled, it is as it was afterwards, or gone."""
+        for jobs in range(3):
+            upload_id = self.start()
+            self.result(self.append(ONE, upload_id, CONTENT[:4]))
+            self.cancelled_after(jobs, self.uploads.cancel(JOE, ONE, upload_id))
+            if self.result(self.metadata.uploads.is_known(upload_id)):
+                self.result(self.finish(ONE, upload_id, CONTENT[4:], DIGEST))
+            self.assertEqual([], self.files())
+
+
+class MountTests(V2TestCase):
+    """Blobs of other repositories."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.result(self.bring(ONE, CONTENT))
+
+    def mount(self, principal: Principal, source: RepositoryName | None, name: RepositoryName = TWO) -> bool:
+        mounted = self.result(self.uploads.mount(principal, name, DIGEST, source))
+        return mounted is not None and mounted == self.result(self.metadata.blobs.find_in(name, DIGEST))
+
+    def check_nothing(self) -> None:
+        self.assertIsNone(self.result(self.metadata.blobs.find_in(TWO, DIGEST)))
+        self.assertEqual([ONE], list(self.result(self.metadata.blobs.holders(DIGEST, 10))))
+
+    def test_source_that_may_be_read(self) -> None:
+        """Whoever may pull from the source mounts from it, named or not."""
+        self.assertTrue(self.mount(JANE, ONE))
+        self.assertTrue(self.mount(JOE, None, RepositoryName("demo/three")))
+        self.assertTrue(self.mount(JOE, None, ONE))
+
+    def test_source_that_may_not_be_read(self) -> None:
+        """Whoever may not is answered as if there was no such blob."""
+        self.policy.refused.add(("jane", Action.PULL, ONE))
+        for source in (ONE, None):
+            self.assertFalse(self.mount(JANE, source))
+        self.check_nothing()
+        self.result(self.bring(RepositoryName("demo/zzz"), CONTENT))
+        self.assertFalse(self.mount(JANE, ONE))
+        self.assertTrue(self.mount(JANE, None))
+
+    def test_token(self) -> None:
+        """The bearer of a token for one repository reaches no other one."""
+        ceiling = Ceiling(TWO, frozenset({Action.PULL, Action.PUSH}))
+        for source in (ONE, None):
+            self.assertFalse(self.mount(Principal("joe", ceiling=ceiling), source))
+        self.check_nothing()
+
+    def test_source_without_it(self) -> None:
+        """A source that does not have the blob, or is not there, gives nothing, though another one has it."""
+        self.result(self.bring(RepositoryName("demo/zzz"), b"something else"))
+        for source in ("demo/zzz", "demo/nowhere"):
+            self.assertFalse(self.mount(JOE, RepositoryName(source)))
+        self.check_nothing()

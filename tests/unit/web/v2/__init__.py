@@ -1,0 +1,1 @@
+"""Tests for dockreg.web.v2."""

@@ -1,0 +1,36 @@
+"""Requests whose headers have arrived, for functions that look at no more than that."""
+
+from twisted.internet.defer import Deferred
+
+from dockreg.model.access import ANONYMOUS, Caller, Principal
+from dockreg.web.exchange import DocumentRoom, Exchange
+from dockreg.web.requests import Request
+from tests.unit.web.wire import Server, head
+
+
+def exchange_of(
+    line: str = "GET /v2/",
+    *headers: str,
+    principal: Principal = ANONYMOUS,
+    client: str = "192.0.2.1",
+    secure: bool = False,
+) -> Exchange:
+    """A request that nobody has answered yet; it is for ``registry``, unless a header says another host."""
+    arrived: list[Request] = []
+
+    async def wait(request: Request) -> bytes:
+        arrived.append(request)
+        return await Deferred[bytes]()
+
+    channel, _ = Server(wait).connect(client)
+    channel.dataReceived(head(line, *headers))
+    (request,) = arrived
+    if secure:
+        request.setHost(b"registry", 443, ssl=True)
+    return Exchange(request, Caller(principal), DocumentRoom())
+
+
+def response_header(exchange: Exchange, name: str) -> str | None:
+    """What a header of the response is now."""
+    values = exchange.request.responseHeaders.getRawHeaders(name)
+    return None if values is None else ", ".join(values)
