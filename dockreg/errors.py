@@ -297,9 +297,14 @@ class ChecksumMismatch(RegistryError):
 
 @frozen
 class Unauthorized(RegistryError):
-    """Credentials are missing where they are needed, wrong, or expired."""
+    """
+    Credentials are missing where they are needed, wrong, or expired.
+
+    ``fault`` is what is wrong with a token (RFC 6750 3.1): ``invalid_token`` or ``insufficient_scope``.
+    """
 
     reason: str
+    fault: str = ""
 
     def __str__(self) -> str:
         return self.reason

@@ -6,7 +6,7 @@ Who is asking, and what they may do: accounts, keys, authentication, rights and 
 
 from collections.abc import Callable, Sequence
 
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.credentials import ICredentials
 from zope.interface import Interface
 
 from dockreg.model.access import Access, Action, Challenge, Principal
@@ -54,8 +54,9 @@ class IKeyStore(Interface):
 class IAuthenticator(Interface):
     """Who is asking? Knows credentials (``twisted.cred``) and token texts, never headers."""
 
-    async def login(credentials: IUsernamePassword) -> Principal:
+    async def login(credentials: ICredentials) -> Principal:
         """
+        :param credentials: an ``IUsernamePassword``, or what else one of the checkers takes.
         :raises Unauthorized: the name is unknown or the password is wrong; both look and take the same.
         :raises AccountInactive: the credentials are right, the account is disabled.
         :raises Busy: too many passwords are being verified already.
@@ -69,8 +70,35 @@ class IAuthenticator(Interface):
         :raises Unauthorized: not ours, changed, or expired.
         """
 
+    async def current(principal: Principal) -> Principal:
+        """
+        What is true now of somebody who was identified earlier, for the bearers of tokens.
+
+        :raises Unauthorized: the account is disabled, or the access token behind it is revoked or expired.
+        """
+
     def challenge(wanted: Access | None) -> Challenge:
         """How a client should present itself to obtain ``wanted``."""
+
+
+class IBearers(Interface):
+    """The tokens of v2: whose they are, and how to obtain them (distribution, "Token Authentication Specification")."""
+
+    async def redeem(token: str) -> Principal:
+        """
+        The bearer of a token, as what is true of him now, below the ceiling that the token says.
+
+        :raises Unauthorized: not ours, changed, expired, or its account or access token is no longer good; with the
+            fault ``invalid_token``.
+        """
+
+    def challenge(origin: str, wanted: Sequence[Access], fault: str) -> str:
+        """
+        The value of ``WWW-Authenticate`` that sends a client to the token service.
+
+        :param origin: the scheme and host by which the client knows this registry, such as ``https://r.example``.
+        :param fault: ``invalid_token``, ``insufficient_scope``, or nothing (RFC 6750 3.1).
+        """
 
 
 class IAuthorizer(Interface):

@@ -66,12 +66,14 @@ class Registry:
         Refuse unless the principal may do ``action``: absent and forbidden look the same to who may not pull.
 
         :param absent: what is raised where the thing would not be found; by default that the repository is unknown.
-        :raises Unauthorized: anonymous may not; credentials might help.
+        :raises Unauthorized: anonymous may not, and credentials might help; or a token with more scopes would.
         :raises Denied: the caller may pull, and not do this.
         """
         granted = await self.authorizer.granted(principal, Access(repository, frozenset({action, Action.PULL})))
         if action in granted:
             return
+        if principal.asks_too_little(action, repository):
+            raise Unauthorized("the token was not asked for with this in its scope", "insufficient_scope")
         if principal.name is None:
             raise Unauthorized("authentication is required for this")
         if Action.PULL in granted or repository is None:

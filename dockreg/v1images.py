@@ -218,11 +218,12 @@ class V1Images:
 
     async def _require_listed(self, caller: Caller, image_id: ImageID) -> None:
         ceiling = caller.principal.ceiling
-        if ceiling is None or await self.image_list.allows(caller.principal, ceiling.repository, image_id):
+        bound_to = None if ceiling is None else ceiling.repository
+        if bound_to is None or await self.image_list.allows(caller.principal, bound_to, image_id):
             return
         raise RequestInvalid(
-            f"image {image_id} is not in the image list of {ceiling.repository.v1}: announce it with"
-            f" PUT /v1/repositories/{ceiling.repository.v1}/ first"
+            f"image {image_id} is not in the image list of {bound_to.v1}: announce it with"
+            f" PUT /v1/repositories/{bound_to.v1}/ first"
         )
 
     async def _parent(self, caller: Caller, parent: ImageID, targets: Sequence[RepositoryName]) -> V1Image:

@@ -5,6 +5,7 @@ from enum import Enum
 from attrs import frozen
 
 from dockreg.model.names import RepositoryName
+from dockreg.model.patterns import RepositoryPattern
 
 
 class Action(Enum):
@@ -24,6 +25,7 @@ class On(Enum):
     IMAGE = "image"
     ACCOUNT = "account"
     REGISTRY = "registry"
+    CALLER = "caller"  # whoever it is: the credentials have to be good, and nothing else
 
 
 @frozen
@@ -43,21 +45,91 @@ class Public(Enum):
 PUBLIC = Public.PUBLIC
 
 
-@frozen
-class Ceiling:
-    """The widest scope of a token: whatever its bearer may do elsewhere, it reaches no further."""
+NOTHING: frozenset[Action] = frozenset()
+EVERYTHING: frozenset[Action] = frozenset(Action)
 
-    repository: RepositoryName
+
+@frozen
+class Scope:
+    """A part of what a token reaches: ``actions`` in the repositories that match."""
+
+    repositories: RepositoryPattern
     actions: frozenset[Action]
 
 
 @frozen
+class Reach:
+    """How far one token reaches: in repositories, and on the registry as a whole."""
+
+    scopes: tuple[Scope, ...]
+    on_registry: frozenset[Action] = NOTHING
+
+    def within(self, repository: RepositoryName | None) -> frozenset[Action]:
+        """What the token allows at most in the repository, or (None) on the registry as a whole."""
+        if repository is None:
+            return self.on_registry
+        matching = (each.actions for each in self.scopes if each.repositories.matches(repository))
+        return NOTHING.union(*matching)
+
+
+@frozen
+class Ceiling:
+    """
+    The widest that a credential reaches, whatever its bearer may do without it.
+
+    A token that was had for another token is below both: what all of :attr:`reaches` allow is allowed.
+    """
+
+    reaches: tuple[Reach, ...]
+
+    @classmethod
+    def of(cls, repository: RepositoryName, actions: frozenset[Action]) -> "Ceiling":
+        """The ceiling of a token for one repository."""
+        return cls((Reach((Scope(RepositoryPattern.exactly(repository), actions),)),))
+
+    @property
+    def repository(self) -> RepositoryName | None:
+        """The one repository that the token was made for; None when it is not made for one."""
+        scopes = self.reaches[0].scopes
+        if len(scopes) != 1 or not scopes[0].repositories.is_exact or self.reaches[0].on_registry:
+            return None
+        return RepositoryName(scopes[0].repositories.value)
+
+    def within(self, repository: RepositoryName | None) -> frozenset[Action]:
+        """What is allowed at most in the repository, or (None) on the registry as a whole."""
+        return EVERYTHING.intersection(*(each.within(repository) for each in self.reaches))
+
+    def below(self, other: "Ceiling | None") -> "Ceiling":
+        """The ceiling, lowered to ``other`` where that is lower."""
+        return self if other is None else Ceiling((*self.reaches, *other.reaches))
+
+
+@frozen
 class Principal:
-    """Who is asking. ``name`` is None for anonymous; ``ceiling`` is set when a token was presented."""
+    """
+    Who is asking. ``name`` is None for anonymous.
+
+    ``ceiling`` is set when a token was presented. ``renewable`` says that it is one of the token service of v2, where a
+    token with more scopes can be had for the asking. ``decided`` says that another token server has decided: what the
+    ceiling has is granted. ``groups`` are those that the source of the credentials tells, such as a directory.
+    ``token_id`` is the stored access token that was presented, here or when a token was had for it.
+    """
 
     name: str | None
     admin: bool = False
     ceiling: Ceiling | None = None
+    groups: frozenset[str] = frozenset()
+    renewable: bool = False
+    decided: bool = False
+    token_id: str | None = None
+
+    def within(self, repository: RepositoryName | None) -> frozenset[Action]:
+        """What the credential allows at most, as :meth:`Ceiling.within`; everything when it was no token."""
+        return EVERYTHING if self.ceiling is None else self.ceiling.within(repository)
+
+    def asks_too_little(self, action: Action, repository: RepositoryName | None) -> bool:
+        """Whether it is for want of a scope that could have been asked for that the token does not reach ``action``."""
+        return self.renewable and self.ceiling is not None and action not in self.ceiling.reaches[0].within(repository)
 
     def __str__(self) -> str:
         return self.name if self.name is not None else "anonymous"

@@ -90,6 +90,11 @@ class AuthenticatorContract(ContractCase):
         for token in FOREIGN_TOKENS:
             self.fails(Unauthorized, authenticator.redeem(token))
 
+    def test_current(self) -> None:
+        """Nobody is nobody still, and keeps the ceiling that a token set."""
+        for principal in (ANONYMOUS, Principal(None, ceiling=Ceiling.of(REPOSITORY, EVERY_ACTION), renewable=True)):
+            self.assertEqual(principal, self.now(self.make_authenticator().current(principal)))
+
     def test_challenge(self) -> None:
         """The challenge is one or more header values of ASCII, for anything that is wanted."""
         authenticator = self.make_authenticator()
@@ -109,7 +114,7 @@ class AuthorizerContract(ContractCase):
 
     def principals(self) -> list[Principal]:
         """Some of each kind."""
-        ceilings = [None, Ceiling(REPOSITORY, frozenset({Action.PULL})), Ceiling(OTHER_REPOSITORY, EVERY_ACTION)]
+        ceilings = [None, Ceiling.of(REPOSITORY, frozenset({Action.PULL})), Ceiling.of(OTHER_REPOSITORY, EVERY_ACTION)]
         return [
             Principal(name, admin=admin, ceiling=ceiling)
             for name, admin in ((None, False), ("anna", False), ("root", True))
@@ -137,14 +142,14 @@ class AuthorizerContract(ContractCase):
         authorizer = self.make_authorizer()
         for name, admin in ((None, False), ("anna", False), ("root", True)):
             for action in Action:
-                principal = Principal(name, admin=admin, ceiling=Ceiling(REPOSITORY, frozenset({action})))
+                principal = Principal(name, admin=admin, ceiling=Ceiling.of(REPOSITORY, frozenset({action})))
                 granted = self.now(authorizer.granted(principal, Access(REPOSITORY, EVERY_ACTION)))
                 self.assertLessEqual(granted, {action})
 
     def test_token_elsewhere(self) -> None:
         """Outside its repository a token gives nothing, even to an administrator."""
         authorizer = self.make_authorizer()
-        bearer = Principal("root", admin=True, ceiling=Ceiling(REPOSITORY, EVERY_ACTION))
+        bearer = Principal("root", admin=True, ceiling=Ceiling.of(REPOSITORY, EVERY_ACTION))
         for elsewhere in (OTHER_REPOSITORY, None):
             self.assertEqual(frozenset(), self.now(authorizer.granted(bearer, Access(elsewhere, EVERY_ACTION))))
 
@@ -195,7 +200,7 @@ class ImageListContract(ContractCase):
     def test_unknown_image(self) -> None:
         """An image that nobody announced is not allowed, for anybody."""
         images = self.make_image_list()
-        for principal in (ANONYMOUS, Principal("anna"), Principal(None, ceiling=Ceiling(REPOSITORY, EVERY_ACTION))):
+        for principal in (ANONYMOUS, Principal("anna"), Principal(None, ceiling=Ceiling.of(REPOSITORY, EVERY_ACTION))):
             self.assertFalse(self.now(images.allows(principal, REPOSITORY, ImageID("a" * 64))))
 
 

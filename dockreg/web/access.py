@@ -3,10 +3,10 @@
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.cred.credentials import UsernamePassword
 from twisted.web.server import Request
 
@@ -17,13 +17,14 @@ from dockreg.errors import (
     ManifestUnknown,
     NameInvalid,
     NameUnknown,
+    RegistryError,
     TagInvalid,
     TagUnknown,
     Unauthorized,
     UploadUnknown,
 )
-from dockreg.interfaces_access import IAuthenticator
-from dockreg.model.access import ANONYMOUS, PUBLIC, Access, Action, Caller, Challenge, On, Principal, Right
+from dockreg.interfaces_access import IAuthenticator, IBearers
+from dockreg.model.access import ANONYMOUS, PUBLIC, Access, Action, Caller, On, Principal, Right
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.v1 import ImageID
@@ -37,12 +38,26 @@ _READING = (b"GET", b"HEAD")
 _UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 
 
+@frozen
+class Challenged(Unauthorized):
+    """What was refused, with the rights that would have been needed."""
+
+    wanted: tuple[Access, ...] = ()
+
+
 @define(eq=False)
 class Gate:
-    """Lets a request through to its route, or refuses it, before a byte of its body is read."""
+    """
+    Lets a request through to its route, or refuses it, before a byte of its body is read.
+
+    :param bearers: the token service of v2, None where there is none.
+    :param origin: the scheme and host by which the client of a request knows the registry.
+    """
 
     registry: Registry
     authenticator: IAuthenticator
+    origin: Callable[[Request], str]
+    bearers: IBearers | None = None
     room: DocumentRoom = field(factory=DocumentRoom)
 
     async def admit(self, request: Request, route: Route, parts: Mapping[str, str]) -> tuple[Exchange, dict[str, Any]]:
@@ -68,8 +83,11 @@ class Gate:
             return await self._login(value)
         if scheme.lower() == b"token":
             return await self.authenticator.redeem(value.decode("ascii", "replace")) if value else ANONYMOUS
+        if scheme.lower() == b"bearer" and self.bearers is not None:
+            return await self.bearers.redeem(value.decode("ascii", "replace"))
         if scheme:
-            raise Unauthorized("the registry speaks the authorization schemes Basic and Token")
+            known = "Basic and Token" if self.bearers is None else "Basic, Bearer and Token"
+            raise Unauthorized(f"the registry speaks the authorization schemes {known}")
         return ANONYMOUS
 
     async def _login(self, value: bytes) -> Principal:
@@ -86,8 +104,9 @@ class Gate:
     async def _repository(
         self, request: Request, principal: Principal, parsed: Mapping[str, Any]
     ) -> RepositoryName | None:
-        if principal.ceiling is not None:
-            return principal.ceiling.repository
+        bound_to = None if principal.ceiling is None else principal.ceiling.repository
+        if bound_to is not None:
+            return bound_to
         hint = request.getCookie(HINT_COOKIE) if "image_id" in parsed and "repository" not in parsed else None
         if hint is None:
             return None
@@ -107,18 +126,43 @@ class Gate:
             await registry.require(principal, needs.action, caller.repository, absent=absent)
         elif needs.on is On.ACCOUNT:
             _require_account(needs.action, principal, parsed.get("account"))
-        else:
+        elif needs.on is On.REGISTRY:
             await registry.require(principal, needs.action, None)
 
-    def challenge(self) -> Challenge:
-        """How the client of a refused request should present itself."""
-        return self.authenticator.challenge(Access(None, frozenset({Action.PULL})))
+    def challenges(self, request: Request, problem: Unauthorized, v2: bool) -> Sequence[str]:
+        """The values of ``WWW-Authenticate`` for the client of a request that was refused."""
+        if v2 and self.bearers is not None:
+            wanted = problem.wanted if isinstance(problem, Challenged) else ()
+            return [self.bearers.challenge(self.origin(request), wanted, problem.fault)]
+        values = self.authenticator.challenge(None).values
+        # The scheme of v1 means nothing to clients of v2.
+        return [value for value in values if not v2 or value.lower().startswith("basic")]
+
+
+def challenged(problem: Unauthorized, request: Request, route: Route, parts: Mapping[str, str]) -> Unauthorized:
+    """The same refusal, with what the route would have needed."""
+    needs = route.needs
+    if needs is PUBLIC or needs.on not in (On.REPOSITORY, On.REGISTRY):
+        return problem
+    try:
+        repository = _parse(parts, b"").get("repository") if needs.on is On.REPOSITORY else None
+        wanted = [Access(repository, frozenset({Action.PULL, needs.action}))]
+        source = (request.args or {}).get(b"from", [b""])[0] if b"mount" in (request.args or {}) else b""
+        if source:
+            wanted.append(Access(RepositoryName.parse_oci(source.decode("ascii")), frozenset({Action.PULL})))
+    except (RegistryError, UnicodeDecodeError):
+        return problem
+    return Challenged(problem.reason, problem.fault, tuple(wanted))
 
 
 def _require_account(action: Action, principal: Principal, account: str | None) -> None:
-    if principal.name is None or principal.ceiling is not None:
+    if principal.name is None:
         raise Unauthorized("log in with the user name and password of the account")
-    if action is Action.ADMIN and principal.name != account and not principal.admin:
+    if action is not Action.ADMIN:
+        return
+    if principal.ceiling is not None:
+        raise Unauthorized("log in with the password of the account; a token can not change it")
+    if principal.name != account and not principal.admin:
         raise Denied("an account can be changed by its owner only")
 
 

@@ -15,9 +15,9 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter
 from zope.interface import implementer
 
-from dockreg.errors import RequestInvalid
+from dockreg.errors import RequestInvalid, Unauthorized
 from dockreg.model.names import is_host_port
-from dockreg.web.access import Gate
+from dockreg.web.access import Gate, challenged
 from dockreg.web.doors import Doors
 from dockreg.web.errors import ErrorResponses
 from dockreg.web.exchange import API
@@ -54,10 +54,13 @@ class _Endpoint:
 
     async def run(self, request: Request, **parts: str) -> bytes | None:
         _set_version(request, self.version)
-        exchange, parsed = await self.gate.admit(request, self.route, parts)
-        if isinstance(request, StreamedRequest):
-            request.principal = exchange.principal.name
-        body = await self.route.to(exchange, **parsed)
+        try:
+            exchange, parsed = await self.gate.admit(request, self.route, parts)
+            if isinstance(request, StreamedRequest):
+                request.principal = exchange.principal.name
+            body = await self.route.to(exchange, **parsed)
+        except Unauthorized as problem:
+            raise challenged(problem, request, self.route, parts) from None
         return None if body is None else _finish(request, body)
 
 

@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from dockreg.accounts import Accounts
 from dockreg.callables import IdentifierFactory
-from dockreg.interfaces_access import IAuthenticator, ITokenIssuer
+from dockreg.interfaces_access import IAuthenticator, IBearers, ITokenIssuer
 from dockreg.interfaces_v1 import IImageList
 from dockreg.layerfiles import LayerFiles
 from dockreg.manifests import Manifests
@@ -53,6 +53,11 @@ class DoorSettings:
     base_url: str
     trusted_proxies: frozenset[str]
 
+    @property
+    def locations(self) -> Locations:
+        """What makes URLs of the registry."""
+        return Locations(self.base_url, self.trusted_proxies)
+
 
 @frozen
 class Core:
@@ -67,14 +72,15 @@ class Core:
     image_list: IImageList
     tokens: ITokenIssuer
     monitoring: Monitoring
+    bearers: IBearers | None = None
 
 
 def make_resource(
     core: Core, settings: DoorSettings, clock: IReactorTime, new_id: IdentifierFactory
 ) -> RegistryResource:
     """The resource that serves all doors of the role."""
-    gate = Gate(core.registry, core.authenticator)
-    responses = ErrorResponses(gate.challenge(), new_id)
+    gate = Gate(core.registry, core.authenticator, settings.locations.origin, core.bearers)
+    responses = ErrorResponses(gate.challenges, new_id)
     app = make_app(make_doors(core, settings, clock, new_id), gate, responses, VERSION)
     return RegistryResource(app, responses, VERSION, frozenset(API) if settings.role.is_registry else {API.V1})
 
@@ -105,8 +111,7 @@ def make_doors(core: Core, settings: DoorSettings, clock: IReactorTime, new_id: 
 
 
 def _make_v2_doors(core: Core, settings: DoorSettings, new_id: IdentifierFactory) -> V2Doors:
-    registry, manifests = core.registry, core.manifests
-    locations = Locations(settings.base_url, settings.trusted_proxies)
+    registry, manifests, locations = core.registry, core.manifests, settings.locations
     return V2Doors(
         base=BaseDoor(registry),
         blobs=BlobsDoor(registry, new_id),

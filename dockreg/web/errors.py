@@ -1,7 +1,7 @@
 """From failures to statuses and bodies, for each door once."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from attrs import define
@@ -12,7 +12,6 @@ from werkzeug.exceptions import HTTPException
 
 from dockreg import errors
 from dockreg.callables import IdentifierFactory
-from dockreg.model.access import Challenge
 from dockreg.web.admission import flat_error
 from dockreg.web.bodies import BodyCut
 from dockreg.web.headers import set_nocache
@@ -67,11 +66,15 @@ _RETRY_AFTER = 5
 _COME_BACK = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY, HTTPStatus.TOO_MANY_REQUESTS)
 
 
+#: The values of ``WWW-Authenticate`` for a request that was refused, and whether it is one of v2.
+Challenges = Callable[[Request, errors.Unauthorized, bool], Sequence[str]]
+
+
 @define(eq=False)
 class ErrorResponses:
     """Answers a request whose route raised."""
 
-    challenge: Challenge
+    challenges: Challenges
     new_id: IdentifierFactory
 
     def respond(self, request: Request, failure: Failure) -> bytes:
@@ -91,9 +94,8 @@ class ErrorResponses:
         v2 = _is_v2(request)
         status, code = _v2_answer(problem) if v2 else (_v1_status(problem), "")
         if status is HTTPStatus.UNAUTHORIZED:
-            for value in self.challenge.values:
-                if v2 and not value.lower().startswith("basic"):
-                    continue  # The scheme of v1 means nothing to clients of v2.
+            refused = problem if isinstance(problem, errors.Unauthorized) else errors.Unauthorized(str(problem))
+            for value in self.challenges(request, refused, v2):
                 request.responseHeaders.addRawHeader(b"www-authenticate", value.encode("ascii"))
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             request.setHeader(b"allow", b"GET, HEAD")

@@ -112,7 +112,7 @@ def _v2_routes(v2: V2Doors) -> Iterator[Route]:
     blob, manifest = f"{_NAME}/blobs/<digest>", f"{_NAME}/manifests/<reference>"
     sessions = f"{_NAME}/blobs/uploads/"
     session = f"{sessions}<upload_id>"
-    yield Route("end-1", "GET", "/v2/", Right(Action.PULL, On.REGISTRY), v2.base.check)
+    yield Route("end-1", "GET", "/v2/", Right(Action.PULL, On.CALLER), v2.base.check)
     yield Route("end-2", "GET", blob, _PULL, v2.blobs.get)
     yield Route("end-3", "GET", manifest, _PULL, v2.manifests.get)
     yield Route("end-4", "POST", sessions, _PUSH, uploads.start)

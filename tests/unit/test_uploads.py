@@ -333,7 +333,7 @@ class MountTests(V2TestCase):
 
     def test_token(self) -> None:
         """The bearer of a token for one repository reaches no other one."""
-        ceiling = Ceiling(TWO, frozenset({Action.PULL, Action.PUSH}))
+        ceiling = Ceiling.of(TWO, frozenset({Action.PULL, Action.PUSH}))
         for source in (ONE, None):
             self.assertFalse(self.mount(Principal("joe", ceiling=ceiling), source))
         self.check_nothing()

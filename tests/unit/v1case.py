@@ -47,10 +47,7 @@ class Policy:
         self.refused: set[tuple[str | None, Action, RepositoryName | None]] = set()
 
     async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:
-        ceiling = principal.ceiling
-        if ceiling is not None and ceiling.repository != wanted.repository:
-            return frozenset()
-        allowed = wanted.actions & (EVERYTHING if ceiling is None else ceiling.actions)
+        allowed = wanted.actions & principal.within(wanted.repository)
         return frozenset(
             action for action in allowed if (principal.name, action, wanted.repository) not in self.refused
         )
@@ -77,7 +74,7 @@ def payload(content: bytes, layer: bytes) -> ClaimedChecksums:
 
 def token(repository: RepositoryName, name: str | None = None) -> Caller:
     """The bearer of a token that may write."""
-    ceiling = Ceiling(repository, frozenset({Action.PULL, Action.PUSH, Action.OVERWRITE}))
+    ceiling = Ceiling.of(repository, frozenset({Action.PULL, Action.PUSH, Action.OVERWRITE}))
     return Caller(Principal(name, ceiling=ceiling), repository)
 
 

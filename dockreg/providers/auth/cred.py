@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from attrs import define, evolve
 from twisted.cred.checkers import ANONYMOUS as ANONYMOUS_AVATAR
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.credentials import ICredentials
 from twisted.cred.error import LoginFailed
 from twisted.cred.error import Unauthorized as Refused
 from twisted.internet.defer import CancelledError, maybeDeferred
@@ -34,7 +34,7 @@ class CredAuthenticator:
     and a stored account of that name, when there is one, says whether she is active and an administrator. Where
     strangers may register accounts, a further checker therefore needs names that they can not take.
 
-    :param checkers: any ``ICredentialsChecker`` that takes ``IUsernamePassword``; others are never asked. Its avatar
+    :param checkers: any ``ICredentialsChecker``, which is asked for the kinds of credentials that it takes. Its avatar
         id, bytes in UTF-8 or text, is the name.
     """
 
@@ -43,7 +43,7 @@ class CredAuthenticator:
     _tokens: TokenSigner
     _realm: str = "dockreg"
 
-    async def login(self, credentials: IUsernamePassword) -> Principal:
+    async def login(self, credentials: ICredentials) -> Principal:
         """
         See :meth:`.IAuthenticator.login`.
 
@@ -75,7 +75,10 @@ class CredAuthenticator:
         The account is looked up each time: a token ends with its account. A name that only a further checker knows
         passes until the token expires.
         """
-        principal = await self._tokens.redeem(token)
+        return await self.current(await self._tokens.redeem(token))
+
+    async def current(self, principal: Principal) -> Principal:
+        """See :meth:`.IAuthenticator.current`."""
         try:
             return await self._with_account(principal)
         except AccountInactive:

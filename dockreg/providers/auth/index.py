@@ -10,7 +10,7 @@ import hashlib
 from typing import Any, cast
 
 from attrs import define, field, frozen, validators
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.credentials import ICredentials
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -25,7 +25,7 @@ from zope.interface import implementer
 from dockreg.errors import ImageUnknown, IndexUnavailable, NameInvalid, Unauthorized
 from dockreg.interfaces_access import IAuthenticator, IAuthorizer
 from dockreg.interfaces_v1 import IImageList
-from dockreg.model.access import Access, Action, Ceiling, Challenge, Principal
+from dockreg.model.access import NOTHING, Access, Action, Ceiling, Challenge, Principal
 from dockreg.model.documents import parse_json
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import ImageID
@@ -74,7 +74,7 @@ class RemoteIndex:
     def __attrs_post_init__(self) -> None:
         self._lists = Remembered(self._clock, self._cache_seconds, _MAX_REMEMBERED_IDS, lambda ids: len(ids) + 1)
 
-    async def login(self, credentials: IUsernamePassword) -> Principal:  # no password is right here
+    async def login(self, credentials: ICredentials) -> Principal:  # no password is right here
         """:raises Unauthorized: always; passwords are for the index."""
         raise Unauthorized(f"this registry takes tokens only; log in to its index at {self._url}")
 
@@ -85,11 +85,16 @@ class RemoteIndex:
         :raises Unauthorized: the index refuses it, or it names no repository or access.
         :raises IndexUnavailable: the index can not be asked.
         """
-        ceiling = _ceiling(token)
+        repository, actions = _said(token)
+        ceiling = Ceiling.of(repository, actions)
         key = _key(token)
         if self._lists.recall(key) is None:
-            self._lists.keep(key, await self._ask(token, ceiling.repository))
-        return TokenBearer(None, ceiling=ceiling, token=token)
+            self._lists.keep(key, await self._ask(token, repository))
+        return TokenBearer(None, ceiling=ceiling, decided=True, token=token)
+
+    async def current(self, principal: Principal) -> Principal:
+        """The principal itself: of tokens that were redeemed nothing more is known."""
+        return principal
 
     def challenge(self, wanted: Access | None) -> Challenge:  # the same whatever is wanted
         """A token, which the index hands out."""
@@ -159,10 +164,7 @@ class IndexAuthorizer:
 
     async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:
         """See :meth:`.IAuthorizer.granted`."""
-        ceiling = principal.ceiling
-        if ceiling is None or ceiling.repository != wanted.repository:
-            return frozenset()
-        return wanted.actions & ceiling.actions
+        return wanted.actions & principal.within(wanted.repository) if principal.ceiling is not None else NOTHING
 
 
 class _BoundedBody(Protocol):
@@ -196,13 +198,13 @@ class _BoundedBody(Protocol):
             self.transport.loseConnection()
 
 
-def _ceiling(token: str) -> Ceiling:
+def _said(token: str) -> tuple[RepositoryName, frozenset[Action]]:
     said = TokenText.parse(token)
     actions = ACCESS.get(said.access or "")
     if not (token.isascii() and token.isprintable()) or said.repository is None or actions is None:
         raise Unauthorized("the token names no repository and access")
     try:
-        return Ceiling(RepositoryName.parse_v1(said.repository), actions)
+        return RepositoryName.parse_v1(said.repository), actions
     except NameInvalid:
         raise Unauthorized("the token names no repository and access") from None
 

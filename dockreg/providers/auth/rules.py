@@ -29,8 +29,8 @@ another one, private                                nothing
 - On the registry as a whole there is pull (search, lists) for who may pull at all, push (images that are not
   announced to a repository) for who may push at all, and admin.
 - An administrator may do everything.
-- A token is a ceiling. In its repository its bearer may do what the token says and the rules still allow; in every
-  other repository, and on the registry as a whole, nothing, whatever its bearer may do without it.
+- A token is a ceiling. Where it reaches its bearer may do what the token says and the rules still allow; in every
+  other repository nothing, whatever its bearer may do without it.
 """
 
 from collections.abc import Mapping
@@ -42,12 +42,10 @@ from zope.interface import implementer
 from dockreg.errors import NameUnknown
 from dockreg.interfaces import IRepositoryStore
 from dockreg.interfaces_access import IAuthorizer
-from dockreg.model.access import Access, Action, Principal
+from dockreg.model.access import EVERYTHING, NOTHING, Access, Action, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.model.repositories import RepositoryRecord
 
-NOTHING: frozenset[Action] = frozenset()
-EVERYTHING: frozenset[Action] = frozenset(Action)
 MAY_PUSH: frozenset[Action] = frozenset({Action.PULL, Action.PUSH, Action.OVERWRITE, Action.DELETE})
 
 #: What concerns no certain repository.
@@ -80,14 +78,13 @@ class Rules:
     async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:
         """See :meth:`.IAuthorizer.granted`."""
         name = wanted.repository
-        if name is None:
-            return wanted.actions & self._on_registry(principal)
-        ceiling = principal.ceiling
-        if ceiling is not None and ceiling.repository != name:
+        reached = wanted.actions & principal.within(name)
+        if not reached:
             return NOTHING
+        if name is None:
+            return reached & self._on_registry(principal)
         record = await self._find(name)
-        allowed = wanted.actions & (self._of_everybody(record) | self._own(principal, name, record))
-        return allowed if ceiling is None else allowed & ceiling.actions
+        return reached & (self._of_everybody(record) | self._own(principal, name, record))
 
     async def _find(self, name: RepositoryName) -> RepositoryRecord | None:
         try:
@@ -96,8 +93,6 @@ class Rules:
             return None
 
     def _on_registry(self, principal: Principal) -> frozenset[Action]:
-        if principal.ceiling is not None:
-            return NOTHING
         if principal.admin:
             return EVERYTHING
         allowed = self._anonymous if principal.name is None else self._anonymous | self._authenticated

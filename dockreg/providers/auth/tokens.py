@@ -95,12 +95,10 @@ class TokenSigner:
         """
         said = TokenText.parse(text)
         claims = await self._verified(said.signature)
-        principal = self._principal(claims)
-        ceiling = principal.ceiling
-        assert ceiling is not None
-        if said.repository not in (None, ceiling.repository.value, ceiling.repository.v1):
+        principal, repository, actions = self._read(claims)
+        if said.repository not in (None, repository.value, repository.v1):
             raise _invalid()
-        if said.access not in (None, access_word(ceiling.actions)):
+        if said.access not in (None, access_word(actions)):
             raise _invalid()
         return principal
 
@@ -119,7 +117,7 @@ class TokenSigner:
         except (jwt.PyJWTError, KeyError, TypeError, ValueError):
             raise _invalid() from None
 
-    def _principal(self, claims: Mapping[str, Any]) -> Principal:
+    def _read(self, claims: Mapping[str, Any]) -> tuple[Principal, RepositoryName, frozenset[Action]]:
         self._check_time(claims)
         name, repository = claims.get("sub"), claims["repo"]
         if not isinstance(repository, str):
@@ -128,7 +126,8 @@ class TokenSigner:
             actions = frozenset(Action(value) for value in claims["actions"])
         except (TypeError, ValueError):
             raise _invalid() from None
-        return Principal(name, ceiling=Ceiling(RepositoryName(repository), actions))
+        bound_to = RepositoryName(repository)
+        return Principal(name, ceiling=Ceiling.of(bound_to, actions)), bound_to, actions
 
     def _check_time(self, claims: Mapping[str, Any]) -> None:
         now = self._clock.seconds()
@@ -152,12 +151,10 @@ def _narrowed(
     principal: Principal, repository: RepositoryName, actions: frozenset[Action]
 ) -> tuple[Principal, frozenset[Action]]:
     wider = actions | {Action.PULL} if actions else actions
-    ceiling = principal.ceiling
-    if ceiling is None:
+    if principal.ceiling is None:
         return principal, wider
-    if ceiling.repository != repository:
-        return ANONYMOUS, wider
-    return principal, wider & ceiling.actions
+    reached = principal.within(repository)
+    return (principal, wider & reached) if reached else (ANONYMOUS, wider)
 
 
 def _header(key_id: str) -> dict[str, str]:

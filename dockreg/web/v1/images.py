@@ -117,7 +117,8 @@ class ImagesDoor:
 
     async def _private(self, exchange: Exchange, image_id: ImageID) -> V1Image:
         ceiling = exchange.principal.ceiling
-        if ceiling is None or not (await self.images.registry.get_repository(ceiling.repository)).private:
+        bound_to = None if ceiling is None else ceiling.repository
+        if bound_to is None or not (await self.images.registry.get_repository(bound_to)).private:
             raise ImageUnknown(str(image_id))
         found = await self.images.get(exchange.caller, image_id)
         set_nocache(exchange.request)

@@ -71,10 +71,14 @@ class BaseDoor:
         Clients learn here whether there are credentials to send at all, so whoever would have to log in for a push is
         told so now (docker, podman and skopeo ask at no other place).
 
-        :raises Unauthorized: the caller has no name, and could not push without one.
+        :raises Unauthorized: the caller has neither a name nor a token, and could not push without one.
         """
         principal = exchange.principal
-        if principal.name is None and not await self.registry.may(principal, Action.PUSH, None):
+        if (
+            principal.name is None
+            and not principal.renewable
+            and not await self.registry.may(principal, Action.PUSH, None)
+        ):
             raise Unauthorized("log in to push; what is public can be pulled without")
         exchange.request.setHeader(b"content-type", JSON)
         return b"{}"

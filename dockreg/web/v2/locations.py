@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from attrs import define
+from twisted.web.server import Request
 
 from dockreg.model.names import is_host_port
 from dockreg.web.admission import host_of
@@ -43,27 +44,39 @@ class Locations:
         quoted = quote(path, safe="/:?&=%~")
         if self.base_url:
             return self.base_url + quoted
-        told = self._told_by_proxy(exchange)
+        told = self._told_by_proxy(exchange.request)
         if told or _NEEDS_ABSOLUTE.match(exchange.header("user-agent") or ""):
-            scheme = told.get("proto") or ("https" if exchange.request.isSecure() else "http")
-            host = told.get("host") or exchange.header("host") or ""
-            return f"{scheme}://{host}{quoted}"
+            return _origin(exchange.request, told) + quoted
         return quoted
 
-    def _told_by_proxy(self, exchange: Exchange) -> Mapping[str, str]:
-        if not self.trusted or host_of(exchange.request.getClientAddress()) not in self.trusted:
+    def origin(self, request: Request) -> str:
+        """The scheme and host by which the client knows the registry, such as ``https://r.example``."""
+        return self.base_url or _origin(request, self._told_by_proxy(request))
+
+    def _told_by_proxy(self, request: Request) -> Mapping[str, str]:
+        if not self.trusted or host_of(request.getClientAddress()) not in self.trusted:
             return {}
-        forwarded = exchange.header("forwarded")
+        forwarded = _header(request, b"forwarded")
         if forwarded is not None:
             # The first element is what the client has connected to (RFC 7239 4).
             found = _FORWARDED.findall(forwarded.partition(",")[0])
             told = {name.lower(): quoted or plain for name, quoted, plain in found}
         else:
-            names = {"proto": "x-forwarded-proto", "host": "x-forwarded-host"}
-            values = {name: exchange.header(header) for name, header in names.items()}
+            names = {"proto": b"x-forwarded-proto", "host": b"x-forwarded-host"}
+            values = {name: _header(request, header) for name, header in names.items()}
             told = {name: value.partition(",")[0].strip() for name, value in values.items() if value}
         told = {name: value for name, value in told.items() if _is_sound(name, value)}
         return {name: value.lower() if name == "proto" else value for name, value in told.items()}
+
+
+def _origin(request: Request, told: Mapping[str, str]) -> str:
+    scheme = told.get("proto") or ("https" if request.isSecure() else "http")
+    return f"{scheme}://{told.get('host') or _header(request, b'host') or ''}"
+
+
+def _header(request: Request, name: bytes) -> str | None:
+    values = request.requestHeaders.getRawHeaders(name)
+    return values[-1].decode("ascii", "replace").strip() if values else None
 
 
 def _is_sound(name: str, value: str) -> bool:

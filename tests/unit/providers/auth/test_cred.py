@@ -170,12 +170,12 @@ class CredAuthenticatorTests(contracts_auth.AuthenticatorContract):
     def test_token(self) -> None:
         """A token of an account is that account, with the ceiling that was signed."""
         redeemed = self.now(self.make_authenticator().redeem(self.issue(Principal("anna"))))
-        self.assertEqual(Principal("anna", ceiling=Ceiling(APP, PULL)), redeemed)
+        self.assertEqual(Principal("anna", ceiling=Ceiling.of(APP, PULL)), redeemed)
 
     def test_token_of_nobody(self) -> None:
         """A token of nobody is nobody, also when somebody takes an account of a strange name."""
         redeemed = self.now(self.make_authenticator().redeem(self.issue(ANONYMOUS)))
-        self.assertEqual(Principal(None, ceiling=Ceiling(APP, PULL)), redeemed)
+        self.assertEqual(Principal(None, ceiling=Ceiling.of(APP, PULL)), redeemed)
 
     def test_token_of_an_administrator(self) -> None:
         """That the bearer administers is looked up at each request, not read from the token."""

@@ -167,7 +167,7 @@ class RedeemTests(IndexCase):
         ):
             principal = self.now(self.index.redeem(f'signature=a,repository="demo/app",access={word}'))
             self.assertEqual(
-                (None, False, Ceiling(APP, frozenset(actions))), (principal.name, principal.admin, principal.ceiling)
+                (None, False, Ceiling.of(APP, frozenset(actions))), (principal.name, principal.admin, principal.ceiling)
             )
 
     def test_says_too_little(self) -> None:
@@ -366,7 +366,7 @@ class AllowsTests(IndexCase):
             (self.bearer, RepositoryName("demo/other")),
             (ANONYMOUS, APP),
             (Principal("anna", admin=True), APP),
-            (Principal(None, ceiling=Ceiling(APP, PUSH)), APP),
+            (Principal(None, ceiling=Ceiling.of(APP, PUSH)), APP),
         ):
             self.assertFalse(self.now(self.index.allows(principal, repository, ONE)))
         self.assertEqual([], self.fake.asked)
@@ -377,7 +377,7 @@ class IndexAuthorizerTests(contracts_auth.ContractCase):
         """In its repository a token gives what it says, elsewhere nothing, and without one there is nothing."""
         authorizer = IndexAuthorizer()
         everything = frozenset(Action)
-        bearer = Principal(None, ceiling=Ceiling(APP, PUSH))
+        bearer = Principal(None, ceiling=Ceiling.of(APP, PUSH))
         for principal, repository, expected in (
             (bearer, APP, PUSH),
             (bearer, RepositoryName("demo/other"), frozenset()),

@@ -145,7 +145,7 @@ class CeilingTests(RulesCase):
         self.fill()
 
     def bearer(self, name: str | None, repository: RepositoryName, *actions: Action, admin: bool = False) -> Principal:
-        return Principal(name, admin=admin, ceiling=Ceiling(repository, frozenset(actions)))
+        return Principal(name, admin=admin, ceiling=Ceiling.of(repository, frozenset(actions)))
 
     def test_in_its_repository(self) -> None:
         """A token gives its actions as far as its bearer still has them."""

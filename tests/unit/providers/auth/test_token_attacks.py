@@ -25,7 +25,7 @@ class AttackTests(TokenCase):
 
     def test_forge_is_exact(self) -> None:
         """What these tests sign is accepted as it is, so that each refusal below has one reason."""
-        self.assertEqual(Principal("anna", ceiling=Ceiling(APP, PULL)), self.redeem(self.forge()))
+        self.assertEqual(Principal("anna", ceiling=Ceiling.of(APP, PULL)), self.redeem(self.forge()))
 
     def test_algorithms(self) -> None:
         """No algorithm but HS256 is accepted, not even one that the key could be used with."""

@@ -62,11 +62,11 @@ class IssuerTests(TokenCase, contracts_auth.TokenIssuerContract):
 
     def test_no_wider_than_the_token_before(self) -> None:
         """Who came with a token is given no wider one, and one for nobody elsewhere."""
-        bearer = Principal("anna", ceiling=Ceiling(APP, PULL))
+        bearer = Principal("anna", ceiling=Ceiling.of(APP, PULL))
         same = self.redeem(self.now(self.signer.issue(bearer, APP, PUSH)))
-        self.assertEqual(Principal("anna", ceiling=Ceiling(APP, PULL)), same)
+        self.assertEqual(Principal("anna", ceiling=Ceiling.of(APP, PULL)), same)
         other = self.redeem(self.now(self.signer.issue(bearer, RepositoryName("demo/other"), PUSH)))
-        self.assertEqual(Principal(None, ceiling=Ceiling(RepositoryName("demo/other"), PUSH)), other)
+        self.assertEqual(Principal(None, ceiling=Ceiling.of(RepositoryName("demo/other"), PUSH)), other)
 
 
 class RedeemTests(TokenCase):
@@ -80,14 +80,14 @@ class RedeemTests(TokenCase):
                             self.now(self.signer.issue(Principal(name, admin=True), repository, actions))
                         )
                     )
-                    self.assertEqual(Principal(name, ceiling=Ceiling(repository, actions)), principal)
+                    self.assertEqual(Principal(name, ceiling=Ceiling.of(repository, actions)), principal)
 
     def test_every_action_brings_pull(self) -> None:
         """Each action implies pulling and nothing more; no action implies nothing."""
         for action in Action:
             ceiling = self.redeem(self.issue(actions=frozenset({action}))).ceiling
-            self.assertEqual(Ceiling(APP, frozenset({action, Action.PULL})), ceiling)
-        self.assertEqual(Ceiling(APP, frozenset()), self.redeem(self.issue(actions=frozenset())).ceiling)
+            self.assertEqual(Ceiling.of(APP, frozenset({action, Action.PULL})), ceiling)
+        self.assertEqual(Ceiling.of(APP, frozenset()), self.redeem(self.issue(actions=frozenset())).ceiling)
 
     def test_spellings(self) -> None:
         """A token is accepted in each form in which engines repeat it."""
@@ -150,4 +150,4 @@ class RedeemTests(TokenCase):
 class AnonymousTokenTests(TokenCase):
     def test_anonymous(self) -> None:
         """A token of nobody is anonymous with a ceiling."""
-        self.assertEqual(evolve(ANONYMOUS, ceiling=Ceiling(APP, PULL)), self.redeem(self.issue(None, actions=PULL)))
+        self.assertEqual(evolve(ANONYMOUS, ceiling=Ceiling.of(APP, PULL)), self.redeem(self.issue(None, actions=PULL)))

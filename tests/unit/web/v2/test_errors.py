@@ -11,7 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from dockreg import errors
-from dockreg.model.access import Challenge
 from dockreg.web.errors import ErrorResponses
 from dockreg.web.exchange import Exchange
 from dockreg.web.v2.errors import UNKNOWN, UNSUPPORTED, V2_ANSWERS, error_list, errors_of
@@ -92,15 +91,19 @@ class TableTests(SynchronousTestCase):
             self.assertEqual(404, V2_ANSWERS[kind][0])
 
 
+def challenges(request: Any, problem: errors.Unauthorized, v2: bool) -> list[str]:
+    """What stands for the gate's."""
+    return [f'Basic realm="{v2}"']
+
+
 class ResponseTests(SynchronousTestCase):
     """Answers of the v2 door."""
 
     def respond(self, problem: Exception, line: str = "GET /v2/a/manifests/b") -> tuple[int, Any, Exchange]:
         """Status, errors, and the request."""
-        challenge = Challenge(('Token realm="x"', 'Basic realm="x"'))
         exchange = exchange_of(line)
         exchange.respond(200, ETag='"x"', Docker_Content_Digest="x", Last_Modified="x", Vary="Accept")
-        body = ErrorResponses(challenge, lambda: "incident-1").respond(exchange.request, Failure(problem))
+        body = ErrorResponses(challenges, lambda: "incident-1").respond(exchange.request, Failure(problem))
         return exchange.request.code, json.loads(body)["errors"], exchange
 
     def test_each(self) -> None:
@@ -120,9 +123,9 @@ class ResponseTests(SynchronousTestCase):
         self.assertEqual("no-cache", response_header(exchange, "cache-control"))
 
     def test_challenge(self) -> None:
-        """Who has to log in is asked for Basic credentials; the scheme of v1 is not named."""
+        """Who has to log in is told how."""
         status, _, exchange = self.respond(errors.Unauthorized("x"))
-        self.assertEqual((401, 'Basic realm="x"'), (status, response_header(exchange, "www-authenticate")))
+        self.assertEqual((401, 'Basic realm="True"'), (status, response_header(exchange, "www-authenticate")))
 
     def test_come_back(self) -> None:
         """Who should come back is told when."""
@@ -155,7 +158,7 @@ class ResponseTests(SynchronousTestCase):
 
     def test_other_door(self) -> None:
         """Elsewhere errors are flat."""
-        body = ErrorResponses(Challenge(()), lambda: "x").respond(
+        body = ErrorResponses(challenges, lambda: "x").respond(
             exchange_of("GET /v2x/").request, Failure(errors.BlobUnknown("x"))
         )
         self.assertEqual({"error": "no blob x"}, json.loads(body))
