@@ -1,12 +1,10 @@
 """
-The composition root: the only module that names concrete providers.
+The composition root: it, :mod:`dockreg.identity` and :mod:`dockreg.providing` alone name concrete providers.
 
 :func:`make_registry_service` is all of dockreg as a service, ports included. :func:`registry_resource` is a resource for
 a site that an application has. Constructors touch no disk and open nothing; services do, when they start.
 """
 
-import pkgutil
-import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
@@ -18,29 +16,20 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.logger import globalLogPublisher
 from twisted.web.resource import IResource
-from zope.interface import Interface, Invalid
-from zope.interface.verify import verifyObject
 
-from dockreg.accounts import Accounts
-from dockreg.callables import InThread
-from dockreg.config import Config, ConfigError
+from dockreg.config import Config
 from dockreg.configured import connection_limits, door_settings, image_limits, platform_of, upload_limits
-from dockreg.interfaces import IBlobStore, IMetadataStore
-from dockreg.interfaces_access import IAuthenticator, IAuthorizer
-from dockreg.interfaces_v1 import IImageList
+from dockreg.identity import everybody_pushes, judge_for, make_accounts, make_hasher, make_identity
+from dockreg.interfaces_access import IAuthenticator
 from dockreg.lifecycle import Job, Listener, Plan, RegistryService
 from dockreg.manifests import Manifests
 from dockreg.model.repositories import Sparse
-from dockreg.providers.auth.accounts import AccountsChecker
-from dockreg.providers.auth.cred import CredAuthenticator
-from dockreg.providers.auth.hashing import PasswordHasher
-from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS, Rules
-from dockreg.providers.auth.tokens import TokenSigner
-from dockreg.providers.listening import Judge, allow_all, require_local
+from dockreg.providers.listening import allow_all
 from dockreg.providers.logs import JSONLog, LineLog, LogFile
 from dockreg.providers.systemd import SystemdNotifier
-from dockreg.providers.threads import IThreadReactor, Workers
-from dockreg.registry import AnnouncedImages, Registry
+from dockreg.providers.threads import Workers
+from dockreg.providing import IRegistryReactor, make_blob_store, make_metadata_store, new_id
+from dockreg.registry import Registry
 from dockreg.uploads import Uploads
 from dockreg.v1images import V1Images
 from dockreg.v1views import V1Views
@@ -59,12 +48,6 @@ _DATABASE_THREADS = 8
 #: For what only computes, so that it does not keep bytes from moving.
 _WORK_THREADS = 4
 _EXPIRY_SECONDS = 600.0
-
-_new_id = partial(secrets.token_urlsafe, 18)
-
-
-class IRegistryReactor(IThreadReactor, IReactorTime):
-    """What dockreg uses of a reactor, apart from what its endpoints use; every reactor of Twisted has it."""
 
 
 @frozen
@@ -121,126 +104,6 @@ class OpenRegistry:
         )
 
 
-# Providers
-
-
-def make_metadata_store(config: Config, in_thread: InThread, clock: IReactorTime) -> IMetadataStore:
-    """The configured metadata store. :raises ConfigError: it is a provider of others that can not be made."""
-    settings = config.metadata
-    if settings.provider != "sql":
-        arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
-        return cast("IMetadataStore", _made("metadata.provider", settings.provider, IMetadataStore, arguments))
-    from dockreg.providers.metadata.sql import SQLMetadataStore
-
-    return SQLMetadataStore(config.metadata_url, in_thread)
-
-
-def make_blob_store(config: Config, in_thread: InThread, clock: IReactorTime) -> IBlobStore:
-    """The configured blob store. :raises ConfigError: it is a provider of others that can not be made."""
-    settings = config.blobs
-    if settings.provider != "files":
-        arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
-        return cast("IBlobStore", _made("blobs.provider", settings.provider, IBlobStore, arguments))
-    from dockreg.providers.blobs.filesystem import FilesystemBlobStore
-
-    return FilesystemBlobStore(config.blob_folder, in_thread, _new_id)
-
-
-def make_hasher(config: Config, in_thread: InThread) -> PasswordHasher:
-    """What hashes passwords, few at a time."""
-    return PasswordHasher(in_thread, config.auth.hash_workers, config.auth.hash_queue)
-
-
-def make_accounts(
-    config: Config, metadata: IMetadataStore, hasher: PasswordHasher, clock: IReactorTime, authenticator: object = None
-) -> Accounts:
-    """The rules of accounts."""
-    registration = "open" if _takes_strangers(config, authenticator) else "closed"
-    return Accounts(metadata.accounts, hasher, clock, registration)
-
-
-def _takes_strangers(config: Config, authenticator: object = None) -> bool:
-    # An account that nobody asks for is not worth making.
-    return config.auth.registration == "open" and "accounts" in config.auth.checkers and authenticator is None
-
-
-def _made(key: str, path: str, interface: type[Interface], arguments: Mapping[str, Any]) -> Any:
-    """What the third-party factory at ``path`` returns."""
-    try:
-        made = pkgutil.resolve_name(path)(**arguments)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError("", key, f"{path} can not be imported: {error}") from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError("", key, f"{path} does not take these options: {error}") from error
-    try:
-        verifyObject(interface, made)
-    except Invalid as error:
-        raise ConfigError("", key, f"{path} does not provide what it should: {error}") from error
-    return made
-
-
-# Who may do what
-
-
-@frozen
-class _Access:
-    """Who is asking, what they may do, and which tokens and image lists there are."""
-
-    authenticator: IAuthenticator
-    authorizer: IAuthorizer
-    image_list: IImageList
-    tokens: TokenSigner
-    closers: Sequence[Callable[[], Any]] = ()
-
-
-def _make_access(
-    config: Config,
-    metadata: IMetadataStore,
-    hasher: PasswordHasher,
-    reactor: IRegistryReactor,
-    authenticator: IAuthenticator | ICredentialsChecker | None,
-) -> _Access:
-    tokens = TokenSigner(metadata.keys, reactor, _new_id, secrets.token_bytes, int(config.auth.token_seconds))
-    if config.role == "registry" and authenticator is None:
-        from dockreg.providers.auth.index import IndexAuthorizer, RemoteIndex
-        from dockreg.providers.auth.indexagent import IndexAgent
-
-        agent = IndexAgent(reactor)
-        index = RemoteIndex(config.index.url, agent, reactor, config.index.cache_seconds)
-        return _Access(index, IndexAuthorizer(), index, tokens, [agent.close])
-    strangers = _takes_strangers(config, authenticator)
-    if authenticator is None:
-        checkers = [_make_checker(config, each, metadata, hasher, reactor) for each in config.auth.checkers]
-        authenticator = CredAuthenticator(checkers, metadata.accounts, tokens)
-    elif ICredentialsChecker.providedBy(authenticator):
-        authenticator = CredAuthenticator([authenticator], metadata.accounts, tokens)
-    everybody = ANONYMOUS_ACTIONS[config.auth.anonymous]
-    authorizer: IAuthorizer = Rules(metadata.repositories, everybody, strangers=strangers)
-    if config.auth.authorizer:
-        arguments = {"repositories": metadata.repositories}
-        authorizer = _made("auth.authorizer", config.auth.authorizer, IAuthorizer, arguments)
-    return _Access(cast("IAuthenticator", authenticator), authorizer, AnnouncedImages(metadata), tokens)
-
-
-def _make_checker(
-    config: Config, name: str, metadata: IMetadataStore, hasher: PasswordHasher, clock: IReactorTime
-) -> ICredentialsChecker:
-    if name == "accounts":
-        return AccountsChecker(metadata.accounts, hasher, clock, secrets.token_bytes, config.auth.remember_seconds)
-    return cast("ICredentialsChecker", _made("auth.checkers", name, ICredentialsChecker, {}))
-
-
-def _everybody_pushes(config: Config, authenticator: object = None) -> bool:
-    # The rules of others are theirs to answer for, and a registry that asks an index takes tokens only.
-    asks_index = config.role == "registry" and authenticator is None
-    return config.auth.anonymous == "push" and not config.auth.authorizer and not asks_index
-
-
-def judge_for(config: Config) -> Judge:
-    """Who says whether the service may listen on an address."""
-    return require_local if _everybody_pushes(config) and not config.allow_unauthenticated else allow_all
-
-
 # The whole
 
 
@@ -255,21 +118,21 @@ def open_registry(
     metadata = make_metadata_store(config, threads.database.in_thread, full)
     blobs = make_blob_store(config, threads.bytes.in_thread, full)
     hasher = make_hasher(config, threads.hashing.in_thread)
-    access = _make_access(config, metadata, hasher, full, authenticator)
+    access = make_identity(config, metadata, hasher, full, authenticator)
     registry = Registry(metadata, blobs, access.authorizer, full, threads.work.in_thread, config.v1.lease_seconds)
     views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
     core = Core(
         registry=registry,
         images=V1Images(registry, access.image_list, views, image_limits(config)),
         manifests=Manifests(registry, views, Sparse(config.v2.sparse)),
-        uploads=Uploads(registry, _new_id, upload_limits(config)),
+        uploads=Uploads(registry, new_id, upload_limits(config)),
         accounts=make_accounts(config, metadata, hasher, full, authenticator),
         authenticator=access.authenticator,
         image_list=access.image_list,
         tokens=access.tokens,
         monitoring=Monitoring(metadata, blobs, Metrics(), full, closed="the registry is starting"),
     )
-    resource = make_resource(core, door_settings(config), full, _new_id)
+    resource = make_resource(core, door_settings(config), full, new_id)
     return OpenRegistry(config, full, threads, core, resource, access.closers)
 
 
@@ -352,7 +215,7 @@ def registry_resource(
     :raises ValueError: everybody could push, and ``allow_anonymous`` is not set.
     :raises ConfigError: a provider of others can not be imported or made.
     """
-    if _everybody_pushes(config, authenticator) and not allow_anonymous:
+    if everybody_pushes(config, authenticator) and not allow_anonymous:
         if authenticator is None:
             raise ValueError(
                 "everybody could push: pass an authenticator or allow_anonymous=True, or set auth.anonymous to 'pull' or"

@@ -18,8 +18,9 @@ from twisted.internet.protocol import Factory
 from dockreg.cli.running import run
 from dockreg.cli.settings import config_options, configured
 from dockreg.config import Config, ConfigError
+from dockreg.identity import judge_for
 from dockreg.providers.listening import Judge, ListenFailed
-from dockreg.service import judge_for, open_registry
+from dockreg.service import open_registry
 
 #: The endpoints of Twisted that say in their text where they listen.
 _PORTS = ("tcp:", "tcp6:", "ssl:", "tls:")

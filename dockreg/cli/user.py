@@ -20,8 +20,9 @@ from dockreg.cli.passwords import read_password
 from dockreg.cli.running import run, threads_of
 from dockreg.cli.settings import config_options, configured
 from dockreg.config import Config
+from dockreg.identity import make_accounts, make_hasher
 from dockreg.model.accounts import Account
-from dockreg.service import make_accounts, make_hasher, make_metadata_store
+from dockreg.providing import make_metadata_store
 
 T = TypeVar("T")
 

@@ -15,7 +15,9 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from dockreg.config import Config, read_config
-from dockreg.service import make_accounts, make_hasher, make_metadata_store, make_registry_service
+from dockreg.identity import make_accounts, make_hasher
+from dockreg.providing import make_metadata_store
+from dockreg.service import make_registry_service
 
 
 @frozen

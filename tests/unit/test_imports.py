@@ -49,5 +49,5 @@ class ImportTests(SynchronousTestCase):
         for path in ROOT.glob("*.py"):
             if not path.name.startswith("interfaces"):
                 self.assertNotIn(
-                    "zope.interface.Interface", list(imports_of(path)) if path.name != "service.py" else []
+                    "zope.interface.Interface", list(imports_of(path)) if path.name != "providing.py" else []
                 )

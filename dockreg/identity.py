@@ -1,0 +1,108 @@
+"""Who is asking and what they may do: authentication, rights and tokens, put together as the configuration says."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from attrs import frozen
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.internet.interfaces import IReactorTime
+
+from dockreg.accounts import Accounts
+from dockreg.callables import InThread
+from dockreg.config import Config
+from dockreg.interfaces import IMetadataStore
+from dockreg.interfaces_access import IAuthenticator, IAuthorizer
+from dockreg.interfaces_v1 import IImageList
+from dockreg.providers.auth.accounts import AccountsChecker
+from dockreg.providers.auth.cred import CredAuthenticator
+from dockreg.providers.auth.hashing import PasswordHasher
+from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS, Rules
+from dockreg.providers.auth.tokens import TokenSigner
+from dockreg.providers.listening import Judge, allow_all, require_local
+from dockreg.providing import IRegistryReactor, made, new_id
+from dockreg.registry import AnnouncedImages
+
+
+def make_hasher(config: Config, in_thread: InThread) -> PasswordHasher:
+    """What hashes passwords, few at a time."""
+    return PasswordHasher(in_thread, config.auth.hash_workers, config.auth.hash_queue)
+
+
+def make_accounts(
+    config: Config, metadata: IMetadataStore, hasher: PasswordHasher, clock: IReactorTime, authenticator: object = None
+) -> Accounts:
+    """The rules of accounts."""
+    registration = "open" if _takes_strangers(config, authenticator) else "closed"
+    return Accounts(metadata.accounts, hasher, clock, registration)
+
+
+def _takes_strangers(config: Config, authenticator: object = None) -> bool:
+    # An account that nobody asks for is not worth making.
+    return config.auth.registration == "open" and "accounts" in config.auth.checkers and authenticator is None
+
+
+@frozen
+class Identity:
+    """Who is asking, what they may do, and which tokens and image lists there are."""
+
+    authenticator: IAuthenticator
+    authorizer: IAuthorizer
+    image_list: IImageList
+    tokens: TokenSigner
+    closers: Sequence[Callable[[], Any]] = ()
+
+
+def make_identity(
+    config: Config,
+    metadata: IMetadataStore,
+    hasher: PasswordHasher,
+    reactor: IRegistryReactor,
+    authenticator: IAuthenticator | ICredentialsChecker | None,
+) -> Identity:
+    """
+    What the configuration says, unless an application knows the people itself.
+
+    :param authenticator: the application's.
+    :raises ConfigError: a provider of others can not be imported or made.
+    """
+    tokens = TokenSigner(metadata.keys, reactor, new_id, secrets.token_bytes, int(config.auth.token_seconds))
+    if config.role == "registry" and authenticator is None:
+        from dockreg.providers.auth.index import IndexAuthorizer, RemoteIndex
+        from dockreg.providers.auth.indexagent import IndexAgent
+
+        agent = IndexAgent(reactor)
+        index = RemoteIndex(config.index.url, agent, reactor, config.index.cache_seconds)
+        return Identity(index, IndexAuthorizer(), index, tokens, [agent.close])
+    strangers = _takes_strangers(config, authenticator)
+    if authenticator is None:
+        checkers = [_make_checker(config, each, metadata, hasher, reactor) for each in config.auth.checkers]
+        authenticator = CredAuthenticator(checkers, metadata.accounts, tokens)
+    elif ICredentialsChecker.providedBy(authenticator):
+        authenticator = CredAuthenticator([authenticator], metadata.accounts, tokens)
+    everybody = ANONYMOUS_ACTIONS[config.auth.anonymous]
+    authorizer: IAuthorizer = Rules(metadata.repositories, everybody, strangers=strangers)
+    if config.auth.authorizer:
+        arguments = {"repositories": metadata.repositories}
+        authorizer = made("auth.authorizer", config.auth.authorizer, IAuthorizer, arguments)
+    return Identity(cast("IAuthenticator", authenticator), authorizer, AnnouncedImages(metadata), tokens)
+
+
+def _make_checker(
+    config: Config, name: str, metadata: IMetadataStore, hasher: PasswordHasher, clock: IReactorTime
+) -> ICredentialsChecker:
+    if name == "accounts":
+        return AccountsChecker(metadata.accounts, hasher, clock, secrets.token_bytes, config.auth.remember_seconds)
+    return cast("ICredentialsChecker", made("auth.checkers", name, ICredentialsChecker, {}))
+
+
+def everybody_pushes(config: Config, authenticator: object = None) -> bool:
+    """Whether people without a name may push."""
+    # The rules of others are theirs to answer for, and a registry that asks an index takes tokens only.
+    asks_index = config.role == "registry" and authenticator is None
+    return config.auth.anonymous == "push" and not config.auth.authorizer and not asks_index
+
+
+def judge_for(config: Config) -> Judge:
+    """Who says whether the service may listen on an address."""
+    return require_local if everybody_pushes(config) and not config.allow_unauthenticated else allow_all

@@ -1,0 +1,60 @@
+"""Stores and other providers, made as the configuration says; those that are not configured are not imported."""
+
+import pkgutil
+import secrets
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, cast
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import Interface, Invalid
+from zope.interface.verify import verifyObject
+
+from dockreg.callables import InThread
+from dockreg.config import Config, ConfigError
+from dockreg.interfaces import IBlobStore, IMetadataStore
+from dockreg.providers.threads import IThreadReactor
+
+#: Makes text that nobody can guess.
+new_id = partial(secrets.token_urlsafe, 18)
+
+
+class IRegistryReactor(IThreadReactor, IReactorTime):
+    """What dockreg uses of a reactor, apart from what its endpoints use; every reactor of Twisted has it."""
+
+
+def make_metadata_store(config: Config, in_thread: InThread, clock: IReactorTime) -> IMetadataStore:
+    """The configured metadata store. :raises ConfigError: it is a provider of others that can not be made."""
+    settings = config.metadata
+    if settings.provider != "sql":
+        arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
+        return cast("IMetadataStore", made("metadata.provider", settings.provider, IMetadataStore, arguments))
+    from dockreg.providers.metadata.sql import SQLMetadataStore
+
+    return SQLMetadataStore(config.metadata_url, in_thread)
+
+
+def make_blob_store(config: Config, in_thread: InThread, clock: IReactorTime) -> IBlobStore:
+    """The configured blob store. :raises ConfigError: it is a provider of others that can not be made."""
+    settings = config.blobs
+    if settings.provider != "files":
+        arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
+        return cast("IBlobStore", made("blobs.provider", settings.provider, IBlobStore, arguments))
+    from dockreg.providers.blobs.filesystem import FilesystemBlobStore
+
+    return FilesystemBlobStore(config.blob_folder, in_thread, new_id)
+
+
+def made(key: str, path: str, interface: type[Interface], arguments: Mapping[str, Any]) -> Any:
+    """What the third-party factory at ``path`` returns."""
+    try:
+        made = pkgutil.resolve_name(path)(**arguments)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError("", key, f"{path} can not be imported: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError("", key, f"{path} does not take these options: {error}") from error
+    try:
+        verifyObject(interface, made)
+    except Invalid as error:
+        raise ConfigError("", key, f"{path} does not provide what it should: {error}") from error
+    return made
