@@ -50,6 +50,7 @@ setup(
         "SQLAlchemy>=2.1,<2.2",
         "alembic>=1.18",
         "argon2-cffi>=25.1",
+        "bcrypt>=5",
         "PyJWT>=2.10",
         "cryptography>=45",
         "prometheus-client>=0.22",

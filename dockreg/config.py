@@ -36,6 +36,20 @@ class ConfigError(Exception):
         return ": ".join(part for part in (self.file, self.key, self.reason) if part)
 
 
+def shown_checkers(checkers: Sequence[str]) -> list[str]:
+    """As in the file, without what checkers of others are given to check with: it may be passwords."""
+    return [_shown_checker(*each.partition(":")) for each in checkers]
+
+
+def _shown_checker(kind: str, colon: str, argument: str) -> str:
+    hidden = colon and kind != "htpasswd" and "." not in kind
+    return f"{kind}:(not shown)" if hidden else f"{kind}{colon}{argument}"
+
+
+def _spelled_checkers(checkers: Sequence[str]) -> str:
+    return repr(shown_checkers(checkers))
+
+
 # The tables of the file, in its order.
 
 
@@ -110,7 +124,7 @@ class AuthSettings:
 
     anonymous: str = field(default="push", validator=valid.one_of("push", "pull", "none"))
     registration: str = field(default="open", validator=valid.one_of("open", "closed"))
-    checkers: tuple[str, ...] = field(default=("accounts",), validator=valid.checkers)
+    checkers: tuple[str, ...] = field(default=("accounts",), validator=valid.checkers, repr=_spelled_checkers)
     authorizer: str = field(default="", validator=valid.provider(""))
     token_seconds: float = field(default=86400.0, validator=valid.seconds(1))
     remember_seconds: float = field(default=60.0, validator=valid.seconds(0, MAX_REMEMBER_SECONDS))
@@ -298,8 +312,8 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
         yield "beside auth.authorizer, which decides", ["auth.anonymous"]
     if config.role == "registry" or auth.authorizer or auth.anonymous != "push":
         yield "unless everybody may push by the rules of dockreg", ["allow_unauthenticated"]
-    if "accounts" not in auth.checkers:
-        yield "unless auth.checkers has 'accounts'", ["auth.remember_seconds"]
+    if not any(each == "accounts" or each.startswith("htpasswd:") for each in auth.checkers):
+        yield "unless auth.checkers has one that is remembered", ["auth.remember_seconds"]
     for table, own, place in (("metadata", "sql", "url"), ("blobs", "files", "folder")):
         if getattr(config, table).provider == own:
             yield f"with provider {own}: options are for other providers", [f"{table}.options"]

@@ -74,16 +74,31 @@ def provider(*names: str) -> Callable[[object, object, object], None]:
         text(_, attribute, value)
         parts = str(value).replace(":", ".").split(".")
         if value not in names and not (len(parts) > 1 and all(part.isidentifier() for part in parts)):
-            raise ValueError(f"must be {' or '.join(map(repr, names))} or a dotted path such as 'package.module.name'")
+            own = "".join(f"{name!r} or " for name in names)
+            raise ValueError(f"must be {own}a dotted path such as 'package.module.name'")
 
     return check
 
 
+#: The checkers of dockreg that take no argument.
+_CHECKERS = frozenset({"accounts"})
+
+
 def checkers(_: object, attribute: object, value: tuple[str, ...]) -> None:
-    """Names and dotted paths of checkers."""
+    """Checkers of dockreg, checkers of twistd with their arguments, and dotted paths. Arguments may be secrets."""
     texts(_, attribute, value)
     for each in value:
-        provider("accounts")(_, attribute, each)
+        kind, colon, argument = each.partition(":")
+        if "." in kind:
+            provider()(_, attribute, each)
+        elif kind in _CHECKERS and colon:
+            raise ValueError(f"{kind!r} takes nothing behind it")
+        elif kind == "htpasswd" and not argument.startswith("/"):
+            raise ValueError("'htpasswd' takes an absolute path, such as 'htpasswd:/etc/dockreg/htpasswd'")
+        elif not kind.isidentifier():
+            raise ValueError("must be 'accounts', 'htpasswd:FILE', a checker of twistd or a dotted path")
+    if len(set(value)) < len(value):
+        raise ValueError("must not name one twice")
 
 
 def endpoints(_: object, attribute: object, value: tuple[str, ...]) -> None:

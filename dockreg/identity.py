@@ -10,15 +10,16 @@ from twisted.internet.interfaces import IReactorTime
 
 from dockreg.accounts import Accounts
 from dockreg.callables import InThread
+from dockreg.checkers import Means, make_checkers
 from dockreg.config import Config
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IAuthenticator, IAuthorizer
 from dockreg.interfaces_v1 import IImageList
-from dockreg.providers.auth.accounts import AccountsChecker
 from dockreg.providers.auth.cred import CredAuthenticator
 from dockreg.providers.auth.hashing import PasswordHasher
 from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS, Rules
 from dockreg.providers.auth.tokens import TokenSigner
+from dockreg.providers.auth.turns import Turns
 from dockreg.providers.listening import Judge, allow_all, require_local
 from dockreg.providing import IRegistryReactor, made, new_id
 from dockreg.registry import AnnouncedImages
@@ -26,7 +27,7 @@ from dockreg.registry import AnnouncedImages
 
 def make_hasher(config: Config, in_thread: InThread) -> PasswordHasher:
     """What hashes passwords, few at a time."""
-    return PasswordHasher(in_thread, config.auth.hash_workers, config.auth.hash_queue)
+    return PasswordHasher(Turns(in_thread, config.auth.hash_workers, config.auth.hash_queue))
 
 
 def make_accounts(
@@ -50,19 +51,21 @@ class Identity:
     authorizer: IAuthorizer
     image_list: IImageList
     tokens: TokenSigner
+    openers: Sequence[Callable[[], Any]] = ()
     closers: Sequence[Callable[[], Any]] = ()
 
 
 def make_identity(
     config: Config,
     metadata: IMetadataStore,
-    hasher: PasswordHasher,
+    means: Means,
     reactor: IRegistryReactor,
     authenticator: IAuthenticator | ICredentialsChecker | None,
 ) -> Identity:
     """
     What the configuration says, unless an application knows the people itself.
 
+    :param means: what checkers are made with.
     :param authenticator: the application's.
     :raises ConfigError: a provider of others can not be imported or made.
     """
@@ -73,11 +76,12 @@ def make_identity(
 
         agent = IndexAgent(reactor)
         index = RemoteIndex(config.index.url, agent, reactor, config.index.cache_seconds)
-        return Identity(index, IndexAuthorizer(), index, tokens, [agent.close])
+        return Identity(index, IndexAuthorizer(), index, tokens, closers=[agent.close])
     strangers = _takes_strangers(config, authenticator)
+    openers: Sequence[Callable[[], Any]] = ()
     if authenticator is None:
-        checkers = [_make_checker(config, each, metadata, hasher, reactor) for each in config.auth.checkers]
-        authenticator = CredAuthenticator(checkers, metadata.accounts, tokens)
+        every = make_checkers(config, means)
+        authenticator, openers = CredAuthenticator(every.checkers, metadata.accounts, tokens), every.openers
     elif ICredentialsChecker.providedBy(authenticator):
         authenticator = CredAuthenticator([authenticator], metadata.accounts, tokens)
     everybody = ANONYMOUS_ACTIONS[config.auth.anonymous]
@@ -85,15 +89,7 @@ def make_identity(
     if config.auth.authorizer:
         arguments = {"repositories": metadata.repositories}
         authorizer = made("auth.authorizer", config.auth.authorizer, IAuthorizer, arguments)
-    return Identity(cast("IAuthenticator", authenticator), authorizer, AnnouncedImages(metadata), tokens)
-
-
-def _make_checker(
-    config: Config, name: str, metadata: IMetadataStore, hasher: PasswordHasher, clock: IReactorTime
-) -> ICredentialsChecker:
-    if name == "accounts":
-        return AccountsChecker(metadata.accounts, hasher, clock, secrets.token_bytes, config.auth.remember_seconds)
-    return cast("ICredentialsChecker", made("auth.checkers", name, ICredentialsChecker, {}))
+    return Identity(cast("IAuthenticator", authenticator), authorizer, AnnouncedImages(metadata), tokens, openers)
 
 
 def everybody_pushes(config: Config, authenticator: object = None) -> bool:

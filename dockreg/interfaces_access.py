@@ -6,12 +6,14 @@ Who is asking, and what they may do: accounts, keys, authentication, rights and 
 
 from collections.abc import Callable, Sequence
 
+from cryptography.x509 import Certificate
 from twisted.cred.credentials import ICredentials
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from dockreg.model.access import Access, Action, Challenge, Principal
 from dockreg.model.accounts import Account, SigningKey
 from dockreg.model.names import RepositoryName
+from dockreg.model.people import Person
 
 
 class IAccountStore(Interface):
@@ -51,12 +53,35 @@ class IKeyStore(Interface):
         """
 
 
+class IClientCertificate(ICredentials):
+    """
+    A certificate that came with a connection.
+
+    Whoever makes one of these has verified its chain, and that the client has its key.
+    """
+
+    certificate: Certificate = Attribute("The client's own certificate.")
+
+
+class IDirectory(Interface):
+    """A checker of ``twisted.cred`` that can also say who is there without being shown a password."""
+
+    async def find(name: str) -> Person | None:
+        """
+        Who has this name now, as the checker's avatar id would say it; None when nobody has.
+
+        The bearer of a token is looked up this way.
+
+        :raises StoreUnavailable: it can not be asked.
+        """
+
+
 class IAuthenticator(Interface):
     """Who is asking? Knows credentials (``twisted.cred``) and token texts, never headers."""
 
     async def login(credentials: ICredentials) -> Principal:
         """
-        :param credentials: an ``IUsernamePassword``, or what else one of the checkers takes.
+        :param credentials: ``IUsernamePassword``, :class:`IClientCertificate`, or what else one of the checkers takes.
         :raises Unauthorized: the name is unknown or the password is wrong; both look and take the same.
         :raises AccountInactive: the credentials are right, the account is disabled.
         :raises Busy: too many passwords are being verified already.

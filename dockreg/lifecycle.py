@@ -95,6 +95,8 @@ class Plan:
     listeners: Sequence[Listener] = ()
     drains: Sequence[Drainable] = ()
     announcers: Sequence[Announcer] = ()
+    #: What else is to be opened before requests may come, and closed.
+    openers: Sequence[Callable[[], Awaitable[object]]] = ()
     closers: Sequence[Callable[[], Awaitable[object]]] = ()
 
 
@@ -182,6 +184,8 @@ class RegistryService(MultiService):
         settled = await plan.blobs.recover(plan.metadata.blobs.is_recorded, plan.metadata.uploads.is_known)
         if settled:
             log.info("dropped {objects} objects that a crash left unfinished", objects=settled)
+        for opener in plan.openers:
+            await opener()
         for job in plan.jobs:
             timer = TimerService(job.seconds, job.once)
             timer.clock = self._clock

@@ -1,10 +1,11 @@
 """
-The composition root: it, :mod:`dockreg.identity` and :mod:`dockreg.providing` alone name concrete providers.
+The composition root: it, :mod:`dockreg.identity`, :mod:`dockreg.checkers` and :mod:`dockreg.providing` alone name concrete providers.
 
 :func:`make_registry_service` is all of dockreg as a service, ports included. :func:`registry_resource` is a resource for
 a site that an application has. Constructors touch no disk and open nothing; services do, when they start.
 """
 
+import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
@@ -17,6 +18,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.logger import globalLogPublisher
 from twisted.web.resource import IResource
 
+from dockreg.checkers import Means
 from dockreg.config import Config
 from dockreg.configured import connection_limits, door_settings, image_limits, platform_of, upload_limits
 from dockreg.identity import everybody_pushes, judge_for, make_accounts, make_hasher, make_identity
@@ -85,6 +87,7 @@ class OpenRegistry:
     threads: Threads
     core: Core
     resource: RegistryResource
+    openers: Sequence[Callable[[], Any]] = ()
     closers: Sequence[Callable[[], Any]] = ()
 
     def plan(self, **further: Any) -> Plan:
@@ -99,6 +102,7 @@ class OpenRegistry:
                 Job("the expiry of unfinished pushes", _EXPIRY_SECONDS, self.core.images.expire),
                 Job("the expiry of upload sessions", _EXPIRY_SECONDS, self.core.uploads.expire),
             ],
+            openers=self.openers,
             closers=self.closers,
             **further,
         )
@@ -118,7 +122,8 @@ def open_registry(
     metadata = make_metadata_store(config, threads.database.in_thread, full)
     blobs = make_blob_store(config, threads.bytes.in_thread, full)
     hasher = make_hasher(config, threads.hashing.in_thread)
-    access = make_identity(config, metadata, hasher, full, authenticator)
+    means = Means(metadata.accounts, hasher, threads.work.in_thread, full, secrets.token_bytes)
+    access = make_identity(config, metadata, means, full, authenticator)
     registry = Registry(metadata, blobs, access.authorizer, full, threads.work.in_thread, config.v1.lease_seconds)
     views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
     core = Core(
@@ -133,7 +138,7 @@ def open_registry(
         monitoring=Monitoring(metadata, blobs, Metrics(), full, closed="the registry is starting"),
     )
     resource = make_resource(core, door_settings(config), full, new_id)
-    return OpenRegistry(config, full, threads, core, resource, access.closers)
+    return OpenRegistry(config, full, threads, core, resource, access.openers, access.closers)
 
 
 def make_registry_service(

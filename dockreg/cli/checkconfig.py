@@ -17,8 +17,9 @@ from twisted.internet.protocol import Factory
 
 from dockreg.cli.running import run
 from dockreg.cli.settings import config_options, configured
-from dockreg.config import Config, ConfigError
+from dockreg.config import Config, ConfigError, shown_checkers
 from dockreg.identity import judge_for
+from dockreg.providers.auth.htpasswd import read_htpasswd
 from dockreg.providers.listening import Judge, ListenFailed
 from dockreg.service import open_registry
 
@@ -44,7 +45,7 @@ def check_config(as_json: bool, config_file: str | None, data_dir: str | None) -
     async def work(reactor: Any) -> None:
         try:
             config = configured(config_file, data_dir)
-            check(config, reactor)
+            notes = check(config, reactor)
         except ConfigError as error:
             file = error.file or config_file or ""
             if not as_json:
@@ -54,18 +55,20 @@ def check_config(as_json: bool, config_file: str | None, data_dir: str | None) -
             raise SystemExit(1) from None
         shown = shown_settings(config)
         if as_json:
-            click.echo(json.dumps({"ok": True, "file": config_file, "settings": shown}))
+            click.echo(json.dumps({"ok": True, "file": config_file, "settings": shown, "notes": notes}))
             return
         for line in _lines(shown):
             click.echo(line)
+        for note in notes:
+            click.echo(f"note: {note}", err=True)
         click.echo(f"{config_file or 'the configuration without a file'} can be used")
 
     run(work)
 
 
-def check(config: Config, reactor: Any) -> None:
+def check(config: Config, reactor: Any) -> Sequence[str]:
     """
-    Look at what the configuration names.
+    Look at what the configuration names; return what an operator should know although it does not prevent a start.
 
     :raises ConfigError: a provider can not be imported or made, an endpoint is none or may not be served, or a folder
         can not be used.
@@ -81,6 +84,18 @@ def check(config: Config, reactor: Any) -> None:
     _check_folder("data_dir", config.data_dir)
     if config.blobs.provider == "files":
         _check_folder("blobs.folder", config.blob_folder)
+    return [note for each in config.auth.checkers for note in _check_checker(each)]
+
+
+def _check_checker(entry: str) -> Iterator[str]:
+    kind, _, argument = entry.partition(":")
+    if kind != "htpasswd":
+        return
+    _stamp, outcome = read_htpasswd(Path(argument))
+    if isinstance(outcome, str):
+        raise ConfigError("", "auth.checkers", f"{argument} {outcome}")
+    for number, reason in outcome.refused:
+        yield f"line {number} of {argument} is not used: {reason}"
 
 
 def _check_endpoint(key: str, description: str, reactor: Any) -> None:
@@ -139,6 +154,7 @@ def _check_folder(key: str, folder: Path) -> None:
 def shown_settings(config: Config) -> Mapping[str, Any]:
     """Every setting by its key in the file, secrets left out."""
     members = attrs.asdict(config, value_serializer=_plain)
+    members["auth"]["checkers"] = shown_checkers(config.auth.checkers)
     members["metadata"]["url"] = _without_password(config.metadata_url)
     members["blobs"]["folder"] = str(config.blob_folder)
     for table in ("metadata", "blobs"):

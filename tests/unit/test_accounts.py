@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from dockreg.accounts import Accounts
 from dockreg.errors import AccountExists, AccountInvalid, AccountUnknown
 from dockreg.providers.auth.hashing import PasswordHasher
+from dockreg.providers.auth.turns import Turns
 from dockreg.testing.accountstores import MemoryAccountStore
 from dockreg.testing.contracts_auth import ContractCase
 from tests.unit.providers.auth.support import CHEAP, Threads, cheap_hasher
@@ -78,7 +79,7 @@ class AccountsTests(ContractCase):
         """A name that is taken, as every docker login sends, is refused before anything is hashed; so is a nobody."""
         self.now(self.accounts.register("anna", "secret", ""))
         threads = Threads()
-        accounts = Accounts(self.store, PasswordHasher(threads, cost=CHEAP), self.clock, "open")
+        accounts = Accounts(self.store, PasswordHasher(Turns(threads), cost=CHEAP), self.clock, "open")
         self.fails(AccountExists, accounts.register("anna", "x", ""))
         self.fails(AccountUnknown, accounts.change("berta", password="newer"))
         self.assertEqual(0, threads.started)
@@ -87,7 +88,7 @@ class AccountsTests(ContractCase):
         """While registration is closed every name is told the same, at the same cost, and none is made."""
         self.now(self.accounts.create("anna", "secret"))
         threads = Threads()
-        accounts = Accounts(self.store, PasswordHasher(threads, cost=CHEAP), self.clock, "closed")
+        accounts = Accounts(self.store, PasswordHasher(Turns(threads), cost=CHEAP), self.clock, "closed")
         texts = {
             str(self.fails(AccountExists, accounts.register(name, password, email)))
             for name in ("anna", "berta", *_BAD_NAMES)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dockreg.config import TABLES, Config, ConfigError, HTTPSettings, load_config, read_config
+from dockreg.config import TABLES, Config, ConfigError, HTTPSettings, load_config, read_config, shown_checkers
 from dockreg.web.limits import Limits
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +50,13 @@ BAD = [
     ('[auth]\nanonymous = "admin"', "auth.anonymous", "push, pull, none"),
     ("[auth]\nremember_seconds = 61", "auth.remember_seconds", "60 or less"),
     ("[auth]\nhash_workers = true", "auth.hash_workers", "whole number"),
-    ('[auth]\ncheckers = ["ldap"]', "auth.checkers", "dotted path"),
+    ('[auth]\ncheckers = [":x"]', "auth.checkers", "dotted path"),
+    ('[auth]\ncheckers = ["a..b"]', "auth.checkers", "dotted path"),
+    ('[auth]\ncheckers = ["accounts:x"]', "auth.checkers", "nothing behind it"),
+    ('[auth]\ncheckers = ["htpasswd"]', "auth.checkers", "absolute path"),
+    ('[auth]\ncheckers = ["htpasswd:people"]', "auth.checkers", "absolute path"),
+    ('[auth]\ncheckers = ["accounts", "accounts"]', "auth.checkers", "twice"),
+    ('[auth]\ncheckers = ["accounts", "htpasswd:/a"]', "auth.registration", "strangers take names"),
     ('[auth]\nauthorizer = "rules"', "auth.authorizer", "dotted path"),
     ('[auth]\ncheckers = ["a.b", "accounts"]', "auth.registration", "strangers take names"),
     ('role = "index"\n[auth]\ncheckers = []', "auth.checkers", "must not be empty"),
@@ -201,6 +207,13 @@ class ReadConfigTests(SynchronousTestCase):
         """The representation of a configuration shows no database password."""
         config = read_config('[metadata]\nurl = "postgresql+psycopg://dockreg:sesame@db/dockreg"')
         self.assertNotIn("sesame", repr(config))
+
+    def test_secrets_of_checkers(self) -> None:
+        """So is what a checker of others checks with; where an htpasswd file is may be seen."""
+        config = read_config('auth.checkers = ["memory:anna:sesame", "htpasswd:/etc/people", "a.b:c", "unix"]')
+        self.assertNotIn("sesame", repr(config))
+        shown = ["memory:(not shown)", "htpasswd:/etc/people", "a.b:c", "unix"]
+        self.assertEqual(shown, shown_checkers(config.auth.checkers))
 
     def test_third_party(self) -> None:
         """A provider named by a dotted path may have options."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -28,6 +28,7 @@ class _Part(Service):
         self.is_recorded, self.is_known = "is recorded", "is known"
         self.questions: tuple[object, ...] = ()
         self.opening: Callable[[], Deferred[None]] = lambda: succeed(None)
+        self.opening_further: Callable[[], Deferred[None]] = lambda: succeed(None)
         self.drained: Deferred[None] = Deferred()
         self.setName("part")
 
@@ -69,6 +70,10 @@ class _Part(Service):
     async def job(self) -> None:
         self.events.append("job")
 
+    def open_further(self) -> Deferred[None]:
+        self.events.append("open further")
+        return maybeDeferred(self.opening_further)
+
     def close_further(self) -> Deferred[None]:
         self.events.append("close further")
         return succeed(None)
@@ -92,6 +97,7 @@ class RegistryServiceTests(SynchronousTestCase):
             jobs=[Job("a job", 60, self.part.job)],
             drains=[self.part],
             announcers=[self.part],
+            openers=[self.part.open_further],
             closers=[self.part.close_further],
         )
         self.service = RegistryService(plan, self.reactor, self.clock)
@@ -107,7 +113,7 @@ class RegistryServiceTests(SynchronousTestCase):
         """Requests are served once metadata and blobs are in order, and who waits is told last."""
         self.service.startService()
         self.assertEqual(
-            ["child started", "prepare", "open", "recover", "job", "serving", "ready"],
+            ["child started", "prepare", "open", "recover", "open further", "job", "serving", "ready"],
             self.events,
         )
         self.assertEqual(("is recorded", "is known"), self.part.questions)
@@ -167,6 +173,15 @@ class RegistryServiceTests(SynchronousTestCase):
         self.failureResultOf(self.service.when_started(), StartFailed)
         self.assertNotIn("serving", self.events)
         self.assertNotIn("ready", self.events)
+        self.assertIn("close", self.events)
+
+    def test_failure_of_a_further_part(self) -> None:
+        """So does one in which a further part can not be opened."""
+        self.part.opening_further = lambda: fail(StoreUnavailable("no password file"))
+        self.part.drained = succeed(None)
+        self.service.startService()
+        self.assertEqual("no password file", str(self.failureResultOf(self.service.when_started(), StartFailed).value))
+        self.assertNotIn("serving", self.events)
         self.assertIn("close", self.events)
 
     def test_failure_before_the_reactor_runs(self) -> None:

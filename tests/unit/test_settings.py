@@ -234,12 +234,12 @@ ROWS: Mapping[str, Row] = {
         "5",
         lambda parts: (
             parts.opened.threads.hashing._size,
-            parts.core.accounts._hasher._at_once,
+            parts.core.accounts._hasher.turns._at_once,
             parts.checker._hasher is parts.core.accounts._hasher,
         ),
         (5, 5, True),
     ),
-    "auth.hash_queue": Row("6", lambda parts: parts.core.accounts._hasher._queue, 6),
+    "auth.hash_queue": Row("6", lambda parts: parts.core.accounts._hasher.turns._queue, 6),
     "metadata.provider": Row(
         f"'{__name__}.OtherMetadata'", lambda parts: type(parts.plan.metadata).__name__, "OtherMetadata"
     ),

@@ -12,9 +12,10 @@ from twisted.internet.defer import CancelledError, maybeDeferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from dockreg.errors import AccountInactive, AccountUnknown, RegistryError, StoreUnavailable, Unauthorized
-from dockreg.interfaces_access import IAccountStore, IAuthenticator
+from dockreg.errors import AccountInactive, AccountUnknown, RegistryError, StoreUnavailable, Unauthorized, explained
+from dockreg.interfaces_access import IAccountStore, IAuthenticator, IClientCertificate, IDirectory
 from dockreg.model.access import ANONYMOUS, Access, Challenge, Principal
+from dockreg.model.people import Person
 from dockreg.providers.auth.tokens import TokenSigner
 
 log = Logger()
@@ -22,6 +23,8 @@ log = Logger()
 # A token carries the name, and has to stay below 4 KB whatever the name is written in.
 _MAX_NAME = 128
 _WRONG = "wrong user name or password"
+_NOBODY = "the client certificate is nobody's here"
+_LATER = "it can not be checked now who you are; try again later"
 
 
 @implementer(IAuthenticator)
@@ -34,8 +37,9 @@ class CredAuthenticator:
     and a stored account of that name, when there is one, says whether she is active and an administrator. Where
     strangers may register accounts, a further checker therefore needs names that they can not take.
 
-    :param checkers: any ``ICredentialsChecker``, which is asked for the kinds of credentials that it takes. Its avatar
-        id, bytes in UTF-8 or text, is the name.
+    :param checkers: any ``ICredentialsChecker``, asked for the credentials that it takes. Its avatar id is the name,
+        bytes in UTF-8 or text, or an :class:`.Person`. One that is also an :class:`.IDirectory` is asked about the
+        bearers of tokens.
     """
 
     _checkers: Sequence[ICredentialsChecker]
@@ -57,30 +61,40 @@ class CredAuthenticator:
                 avatar = await maybeDeferred(checker.requestAvatarId, credentials)
             except (LoginFailed, Refused):
                 continue
+            except StoreUnavailable as error:
+                _log_silent(checker, error)
+                broken = True
+                continue
             except (RegistryError, CancelledError):
                 raise
             except Exception:  # noqa: BLE001  # whatever breaks in a checker that others wrote, the next one may do
-                log.failure("the checker {checker} failed", checker=type(checker).__name__)
+                log.failure("the checker {checker} failed", checker=_kind(checker))
                 broken = True
                 continue
             return await self._logged_in(avatar)
         if broken:
-            raise StoreUnavailable("passwords can not be checked now; try again later")
-        raise Unauthorized(_WRONG)
+            raise StoreUnavailable(_LATER)
+        raise Unauthorized(_NOBODY if IClientCertificate.providedBy(credentials) else _WRONG)
 
     async def redeem(self, token: str) -> Principal:
-        """
-        See :meth:`.IAuthenticator.redeem`.
-
-        The account is looked up each time: a token ends with its account. A name that only a further checker knows
-        passes until the token expires.
-        """
+        """See :meth:`.IAuthenticator.redeem`; the bearer is looked up each time."""
         return await self.current(await self._tokens.redeem(token))
 
     async def current(self, principal: Principal) -> Principal:
-        """See :meth:`.IAuthenticator.current`."""
+        """
+        See :meth:`.IAuthenticator.current`.
+
+        A token ends with its account, and for people from elsewhere when no checker has the name any more. While there
+        is a checker that knows people by their credentials only, the token of a name that the others do not have passes
+        until it expires.
+
+        :raises StoreUnavailable: no checker has the name, and one of them did not work.
+        """
+        if principal.name is None:
+            return principal
+        found = await self._find(principal.name)
         try:
-            return await self._with_account(principal)
+            return await self._with_account(principal if found is None else evolve(principal, groups=found.groups))
         except AccountInactive:
             raise Unauthorized("the account of this token is not active") from None
 
@@ -88,14 +102,35 @@ class CredAuthenticator:
         """Basic for who has a password, Token for who was given one by the index."""
         return Challenge((f'Basic realm="{self._realm}"', "Token"))
 
+    async def _find(self, name: str) -> Person | None:
+        """What the first checker that has the name says of it; None when none has, and one can not deny it."""
+        deniable, broken = True, False
+        for checker in self._checkers:
+            if not IDirectory.providedBy(checker):
+                deniable = False
+                continue
+            try:
+                found = await checker.find(name)
+            except StoreUnavailable as error:
+                _log_silent(checker, error)
+                broken = True
+                continue
+            if found is not None:
+                return found
+        if broken:
+            raise StoreUnavailable(_LATER)
+        if deniable:
+            raise Unauthorized("nobody has the name of this token any more")
+        return None
+
     async def _logged_in(self, avatar: object) -> Principal:
         if avatar == ANONYMOUS_AVATAR:
             return ANONYMOUS
-        name = _name(avatar)
-        if name is None:
+        person = _person(avatar)
+        if person is None:
             log.warn("a checker gave an avatar id that can not be used as a name")
             raise Unauthorized(_WRONG)
-        return await self._with_account(Principal(name))
+        return await self._with_account(Principal(person.name, groups=person.groups))
 
     async def _with_account(self, principal: Principal) -> Principal:
         if principal.name is None:
@@ -109,12 +144,21 @@ class CredAuthenticator:
         return evolve(principal, admin=account.admin)
 
 
-def _name(avatar: object) -> str | None:
+def _person(avatar: object) -> Person | None:
     if isinstance(avatar, bytes):
         try:
             avatar = avatar.decode("utf-8")
         except UnicodeDecodeError:
             return None
-    if isinstance(avatar, str) and 0 < len(avatar) <= _MAX_NAME and avatar.isprintable():
-        return avatar
-    return None
+    person = Person(avatar) if isinstance(avatar, str) else avatar
+    if not isinstance(person, Person):
+        return None
+    return person if 0 < len(person.name) <= _MAX_NAME and person.name.isprintable() else None
+
+
+def _log_silent(checker: ICredentialsChecker, error: StoreUnavailable) -> None:
+    log.warn("the checker {checker} did not answer: {problem}", checker=_kind(checker), problem=explained(error))
+
+
+def _kind(checker: ICredentialsChecker) -> str:
+    return type(checker).__name__

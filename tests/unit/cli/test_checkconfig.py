@@ -59,6 +59,29 @@ class CheckTests(SynchronousTestCase):
             with self.subTest(key=key):
                 self.assertEqual(key, self.refused(self.config(text)).key)
 
+    def test_htpasswd(self) -> None:
+        """A password file that can not be used is refused; lines of it that are not used are told by their numbers."""
+        path = Path(self.mktemp()).absolute()
+        config = self.config(f'[auth]\ncheckers = ["htpasswd:{path}"]')
+        error = self.refused(config)
+        self.assertEqual("auth.checkers", error.key)
+        self.assertIn(f"{path} can not be read", error.reason)
+        path.write_bytes(b"anna:$2y$04$half\n")
+        self.assertIn("is no htpasswd file", self.refused(config).reason)
+        path.write_bytes(b"anna:hunter2\n")
+        (note,) = check(config, MemoryReactorClock())
+        self.assertIn(f"line 1 of {path} is not used", note)
+        self.assertNotIn("hunter2", note)
+        path.write_bytes(b"")
+        self.assertEqual([], check(config, MemoryReactorClock()))
+
+    def test_checkers_of_twistd(self) -> None:
+        """A checker that twistd does not have, or that does not take its argument, is refused."""
+        for entry in ("flie:/etc/people", "memory:odd", "anonymous"):
+            with self.subTest(entry=entry):
+                self.assertEqual("auth.checkers", self.refused(self.config(f'[auth]\ncheckers = ["{entry}"]')).key)
+        check(self.config('[auth]\ncheckers = ["memory:anna:secret", "unix"]'), MemoryReactorClock())
+
     def test_endpoints(self) -> None:
         """An endpoint that is none is refused; sockets of systemd are not looked for."""
         self.assertEqual("listen", self.refused(self.config('listen = ["nonsense:1"]')).key)
@@ -143,6 +166,8 @@ class ShownSettingsTests(SynchronousTestCase):
                 text = json.dumps(shown_settings(read_config(f'[metadata]\nurl = "{url}"')))
                 self.assertNotIn("s3cret", text)
                 self.assertIn("registry", text)
+        checkers = read_config(f'[auth]\ncheckers = ["memory:joe:{secret}"]')
+        self.assertEqual(["memory:(not shown)"], shown_settings(checkers)["auth"]["checkers"])
         text = f'[blobs]\nprovider = "a.b"\n[blobs.options]\nkey = "{secret}"'
         shown = shown_settings(read_config(text))["blobs"]["options"]
         self.assertEqual(["key"], list(shown))

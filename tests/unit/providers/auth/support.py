@@ -8,9 +8,11 @@ from typing import Any
 import argon2
 from attrs import Factory, define
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
 
-from dockreg.interfaces_access import IPasswordHasher
 from dockreg.providers.auth.hashing import PasswordHasher
+from dockreg.providers.auth.turns import Turns
+from dockreg.providers.auth.verified import Verified
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.testing.contracts_auth import ContractCase
 
@@ -51,9 +53,14 @@ class Threads:
             done.callback(result)
 
 
-def cheap_hasher() -> IPasswordHasher:
+def cheap_hasher() -> PasswordHasher:
     """A hasher that works at once."""
-    return PasswordHasher(maybeDeferred, cost=CHEAP)
+    return PasswordHasher(Turns(maybeDeferred), cost=CHEAP)
+
+
+def memory_of(clock: Clock, seconds: float = 60) -> Verified[Any]:
+    """A memory of verified passwords."""
+    return Verified(clock, counted_bytes(), seconds)
 
 
 def counter(prefix: str) -> Callable[[], str]:

@@ -1,27 +1,31 @@
 """Tests of :mod:`dockreg.providers.auth.cred`."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from attrs import define
+from cryptography.x509 import Certificate
 from twisted.cred.checkers import AllowAnonymousAccess, ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import ISSHPrivateKey, IUsernamePassword, UsernamePassword
 from twisted.cred.error import LoginDenied, UnauthorizedLogin
 from twisted.cred.error import Unauthorized as Refused
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from zope.interface import implementer
 
+from dockreg.credentials import ClientCertificate
 from dockreg.errors import AccountInactive, Busy, StoreUnavailable, Unauthorized
-from dockreg.interfaces_access import IAuthenticator
+from dockreg.interfaces_access import IAuthenticator, IClientCertificate, IDirectory
 from dockreg.model.access import ANONYMOUS, Action, Ceiling, Principal
 from dockreg.model.names import RepositoryName
+from dockreg.model.people import Person
 from dockreg.providers.auth.accounts import AccountsChecker
 from dockreg.providers.auth.cred import CredAuthenticator
 from dockreg.providers.auth.tokens import TokenSigner
 from dockreg.testing import contracts_auth
 from dockreg.testing.accountstores import MemoryAccountStore, MemoryKeyStore
-from tests.unit.providers.auth.support import cheap_hasher, counted_bytes, counter
+from tests.unit.providers.auth.support import cheap_hasher, counted_bytes, counter, memory_of
 
 APP = RepositoryName("demo/app")
 PULL = frozenset({Action.PULL})
@@ -41,6 +45,23 @@ class ForeignChecker:
         return self.answer()
 
 
+@implementer(ICredentialsChecker, IDirectory)
+@define(eq=False)
+class Directory:
+    """A checker that knows ``people``, and lets nobody in; None is one that does not answer."""
+
+    people: dict[str, Person] | None
+    credentialInterfaces: Sequence[Any] = (IUsernamePassword,)
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        raise UnauthorizedLogin
+
+    async def find(self, name: str) -> Person | None:
+        if self.people is None:
+            raise StoreUnavailable("the directory does not answer")
+        return self.people.get(name)
+
+
 def raising(error: Exception) -> Callable[[], Any]:
     def answer() -> Any:
         raise error
@@ -57,7 +78,7 @@ class CredAuthenticatorTests(contracts_auth.AuthenticatorContract):
         for name, admin in (("anna", False), ("root", True)):
             stored = self.now(cheap_hasher().hash(b"secret"))
             self.now(self.store.create(name, stored, "", admin=admin, now=0.0))
-        self.accounts = AccountsChecker(self.store, cheap_hasher(), self.clock, counted_bytes())
+        self.accounts = AccountsChecker(self.store, cheap_hasher(), memory_of(self.clock))
 
     def make_authenticator(self, *others: ICredentialsChecker) -> IAuthenticator:
         return CredAuthenticator([self.accounts, *others], self.store, self.signer)
@@ -141,9 +162,39 @@ class CredAuthenticatorTests(contracts_auth.AuthenticatorContract):
     def test_our_errors(self) -> None:
         """What a checker of ours says beyond yes and no reaches the caller, and no other checker is asked."""
         other = ForeignChecker(lambda: b"bob")
-        for error in (Busy("later", 2), AccountInactive("x"), StoreUnavailable("down")):
+        for error in (Busy("later", 2), AccountInactive("x")):
             self.login_fails(type(error), b"x", b"y", ForeignChecker(raising(error)), other)
         self.assertEqual(0, other.asked)
+
+    def test_no_answer(self) -> None:
+        """A checker whose source does not answer is passed over with a line in the log; alone it is no refusal."""
+        silent = ForeignChecker(raising(StoreUnavailable("the directory does not answer")))
+        with capturedLogs() as events:
+            self.assertEqual(Principal("bob"), self.login(b"x", b"y", silent, ForeignChecker(lambda: b"bob")))
+        (told,) = [formatEvent(event) for event in events]
+        self.assertEqual("the checker ForeignChecker did not answer: the directory does not answer", told)
+        error = self.login_fails(StoreUnavailable, b"x", b"y", silent)
+        self.assertNotIn("directory", str(error))
+
+    def test_groups(self) -> None:
+        """A checker that knows the groups of a person passes them on with the name."""
+        person = Person("bob", frozenset({"ldap:dev"}))
+        principal = self.login(b"x", b"y", ForeignChecker(lambda: person))
+        self.assertEqual(Principal("bob", groups=frozenset({"ldap:dev"})), principal)
+        root = Person("root", frozenset({"ldap:dev"}))
+        principal = self.login(b"x", b"y", ForeignChecker(lambda: root))
+        self.assertEqual(Principal("root", admin=True, groups=frozenset({"ldap:dev"})), principal)
+
+    def test_kinds_of_credentials(self) -> None:
+        """A checker is asked for the credentials that it takes; a certificate that nobody takes is told so."""
+        certificates = ForeignChecker(lambda: b"bob", credentialInterfaces=(IClientCertificate,))
+        passwords = ForeignChecker(lambda: b"carla")
+        authenticator = self.make_authenticator(passwords, certificates)
+        certificate = ClientCertificate(cast("Certificate", object()))
+        self.assertEqual(Principal("bob"), self.now(authenticator.login(certificate)))
+        self.assertEqual(0, passwords.asked)
+        error = self.fails(Unauthorized, self.make_authenticator(passwords).login(certificate))
+        self.assertIn("certificate", str(error))
 
     def test_cancelled(self) -> None:
         """A client that goes away ends the question; no other checker is asked."""
@@ -194,9 +245,34 @@ class CredAuthenticatorTests(contracts_auth.AuthenticatorContract):
         self.fails(Unauthorized, authenticator.redeem(token))
 
     def test_token_of_a_foreign_name(self) -> None:
-        """The token of a name that only a further checker knows passes."""
-        redeemed = self.now(self.make_authenticator().redeem(self.issue(Principal("bob"))))
+        """The token of a name that only a further checker may know passes."""
+        other = ForeignChecker(lambda: b"bob")
+        redeemed = self.now(self.make_authenticator(other).redeem(self.issue(Principal("bob"))))
         self.assertEqual("bob", redeemed.name)
+
+    def test_token_of_nobody_any_more(self) -> None:
+        """The token of a name that no checker has any more is refused at the next request."""
+        token = self.issue(Principal("bob", groups=frozenset({"ldap:old"})))
+        people = {"bob": Person("bob", frozenset({"ldap:dev"}))}
+        authenticator = self.make_authenticator(Directory(people))
+        redeemed = self.now(authenticator.redeem(token))
+        self.assertEqual(("bob", frozenset({"ldap:dev"})), (redeemed.name, redeemed.groups))
+        people.clear()
+        self.fails(Unauthorized, authenticator.redeem(token))
+
+    def test_token_of_a_name_in_two(self) -> None:
+        """Of a name that two checkers have, the first in the order counts."""
+        directory = Directory({"anna": Person("anna", frozenset({"ldap:dev"}))})
+        token = self.issue(Principal("anna"))
+        self.assertEqual(frozenset(), self.now(self.make_authenticator(directory).redeem(token)).groups)
+        first = CredAuthenticator([directory, self.accounts], self.store, self.signer)
+        self.assertEqual(frozenset({"ldap:dev"}), self.now(first.redeem(token)).groups)
+
+    def test_token_without_answer(self) -> None:
+        """While a directory does not answer, the bearers that it alone may know have to wait, and nobody else."""
+        authenticator = CredAuthenticator([Directory(None), self.accounts], self.store, self.signer)
+        self.assertEqual("anna", self.now(authenticator.redeem(self.issue(Principal("anna")))).name)
+        self.fails(StoreUnavailable, authenticator.redeem(self.issue(Principal("bob"))))
 
     def test_challenge_values(self) -> None:
         """A client may present a password or a token, each told in a header line of its own."""

@@ -5,6 +5,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from dockreg.errors import Busy
 from dockreg.interfaces_access import IPasswordHasher
 from dockreg.providers.auth.hashing import PasswordHasher
+from dockreg.providers.auth.turns import Turns
 from dockreg.testing import contracts_auth
 from tests.unit.providers.auth.support import CHEAP, Threads, cheap_hasher
 
@@ -15,14 +16,14 @@ class PasswordHasherTests(contracts_auth.PasswordHasherContract):
 
     def test_parameters(self) -> None:
         """The hashes that are stored are argon2id with the parameters of RFC 9106 section 4 for little memory."""
-        stored = self.now(PasswordHasher(maybeDeferred).hash(b"secret"))
+        stored = self.now(PasswordHasher(Turns(maybeDeferred)).hash(b"secret"))
         self.assertEqual("$argon2id$v=19$m=65536,t=3,p=4$", stored[: stored.index("p=4$") + 4])
 
 
 class QueueTests(contracts_auth.ContractCase):
     def setUp(self) -> None:
         self.threads = Threads()
-        self.hasher = PasswordHasher(self.threads, at_once=2, queue=3, cost=CHEAP)
+        self.hasher = PasswordHasher(Turns(self.threads, at_once=2, queue=3), cost=CHEAP)
         # What a test leaves waiting must not wake up when it is collected as garbage during another test.
         self.addCleanup(self.threads.finish_all)
 

@@ -1,0 +1,113 @@
+"""The checkers of ``twisted.cred`` that ``auth.checkers`` names, made in its order: a part of the composition root."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from attrs import Factory, frozen
+from twisted.cred import strcred
+from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.credentials import IUsernamePassword
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import Invalid
+from zope.interface.verify import verifyObject
+
+from dockreg.callables import InThread
+from dockreg.config import Config, ConfigError
+from dockreg.interfaces_access import IAccountStore
+from dockreg.providers.auth.accounts import AccountsChecker
+from dockreg.providers.auth.hashing import PasswordHasher
+from dockreg.providers.auth.verified import Verified
+from dockreg.providing import made
+
+_KEY = "auth.checkers"
+
+
+@frozen
+class Means:
+    """What checkers are made with."""
+
+    accounts: IAccountStore
+    hasher: PasswordHasher
+    in_thread: InThread
+    clock: IReactorTime
+    random_bytes: Callable[[int], bytes]
+
+
+@frozen
+class Checkers:
+    """Checkers in their order, and what has to be done before they are asked."""
+
+    checkers: list[ICredentialsChecker] = Factory(list)
+    openers: list[Callable[[], Awaitable[object]]] = Factory(list)
+
+
+def make_checkers(config: Config, means: Means) -> Checkers:
+    """The checkers of the configuration. :raises ConfigError: one of others can not be made."""
+    every = Checkers()
+    for entry in config.auth.checkers:
+        kind, _, argument = entry.partition(":")
+        if kind == "accounts":
+            every.checkers.append(AccountsChecker(means.accounts, means.hasher, _verified(config, means)))
+        elif kind == "htpasswd":
+            _add_htpasswd(every, config, means, Path(argument))
+        else:
+            every.checkers.append(_foreign(entry))
+    return every
+
+
+def _verified(config: Config, means: Means) -> Verified[bool]:
+    return Verified(means.clock, means.random_bytes, config.auth.remember_seconds)
+
+
+def _add_htpasswd(every: Checkers, config: Config, means: Means, path: Path) -> None:
+    from dockreg.providers.auth.htpasswd import HtpasswdChecker, HtpasswdFile
+
+    file = HtpasswdFile(path, means.in_thread, means.clock)
+    checker = HtpasswdChecker(file, means.hasher.turns, _verified(config, means))
+    every.checkers.append(checker)
+    every.openers.append(checker.open)
+
+
+# Checkers of others
+
+
+def _foreign(entry: str) -> ICredentialsChecker:
+    kind, _, argument = entry.partition(":")
+    if "." in kind:
+        return cast("ICredentialsChecker", made(_KEY, entry, ICredentialsChecker, {}))
+    try:
+        factory = strcred.findCheckerFactory(kind)
+    except strcred.InvalidAuthType:
+        if argument.replace(".", "_").isidentifier():  # package:name
+            return cast("ICredentialsChecker", made(_KEY, entry, ICredentialsChecker, {}))
+        known = ", ".join(sorted(each.authType for each in strcred.findCheckerFactories()))
+        raise ConfigError("", _KEY, f"there is no checker {kind!r}; those of twistd are {known}") from None
+    return _of_twistd(factory, kind, argument)
+
+
+def _of_twistd(factory: strcred.ICheckerFactory, kind: str, argument: str) -> ICredentialsChecker:
+    # The argument may be a password, and what a plugin says of it may repeat it: neither is shown.
+    try:
+        checker = factory.generateChecker(argument)
+    except Exception as error:  # noqa: BLE001  # plugins raise what they like
+        reason = f"{kind} does not take what stands behind it ({type(error).__name__}): {factory.argStringFormat}"
+        raise ConfigError("", _KEY, reason) from None
+    try:
+        verifyObject(ICredentialsChecker, checker)
+    except Invalid as error:
+        raise ConfigError("", _KEY, f"{kind} does not provide what it should: {error}") from error
+    if not _takes_passwords(checker.credentialInterfaces):
+        raise ConfigError("", _KEY, f"{kind} checks no user names and passwords, so it would never be asked")
+    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+        # Its plugin fills it with text, and the names and passwords of clients are bytes.
+        checker.users = {_encoded(name): _encoded(password) for name, password in checker.users.items()}
+    return cast("ICredentialsChecker", checker)
+
+
+def _takes_passwords(interfaces: Sequence[type]) -> bool:
+    return any(IUsernamePassword.isOrExtends(each) for each in interfaces)
+
+
+def _encoded(text: str | bytes) -> bytes:
+    return text.encode("utf-8") if isinstance(text, str) else text
