@@ -14,7 +14,7 @@ import attrs
 from attrs import frozen
 from twisted.application.service import IService, IServiceCollection
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorTime
 from twisted.logger import globalLogPublisher
 from twisted.web.resource import IResource
 
@@ -39,6 +39,7 @@ from dockreg.web.accesslog import AccessLog
 from dockreg.web.app import RegistryResource
 from dockreg.web.assembly import Core, make_resource
 from dockreg.web.exchange import API
+from dockreg.web.kernel import KernelSender
 from dockreg.web.monitoring import Metrics, Monitoring, MonitoringResource
 from dockreg.web.mounting import MountedResource
 from dockreg.web.records import RequestRecord
@@ -47,6 +48,8 @@ from dockreg.web.site import Site
 #: Threads at most for the bytes of layers and for the database, however many requests there are.
 _BYTES_THREADS = 16
 _DATABASE_THREADS = 8
+#: Clients that the kernel sends to at the same time; the others take turns.
+_SENDING_THREADS = 16
 #: For what only computes, so that it does not keep bytes from moving.
 _WORK_THREADS = 4
 _EXPIRY_SECONDS = 600.0
@@ -60,6 +63,7 @@ class Threads:
     work: Workers
     database: Workers
     hashing: Workers
+    sending: Workers
     logs: Workers
 
     @classmethod
@@ -70,12 +74,13 @@ class Threads:
             work=Workers("work", _WORK_THREADS, reactor),
             database=Workers("database", _DATABASE_THREADS, reactor),
             hashing=Workers("hashing", config.auth.hash_workers, reactor),
+            sending=Workers("sending", _SENDING_THREADS, reactor),
             logs=Workers("logs", 1, reactor),
         )
 
     def all(self) -> Sequence[Workers]:
         """Each of them."""
-        return (self.bytes, self.work, self.database, self.hashing, self.logs)
+        return (self.bytes, self.work, self.database, self.hashing, self.sending, self.logs)
 
 
 @frozen
@@ -183,9 +188,19 @@ def make_registry_service(
     listeners += [Listener(each, watchers, allow_all) for each in config.metrics.listen]
     for site in (*serving, watchers):
         site.noisy = False
+        site.kernel = _kernel_sender(opened)
     drains = [*serving, watchers]
     plan = opened.plan(set_closed=set_closed, listeners=listeners, drains=drains, announcers=notifiers)
     return _service(plan, [*opened.threads.all(), *logs, *notifiers], clock)
+
+
+def _kernel_sender(opened: OpenRegistry) -> KernelSender | None:
+    if not IReactorFDSet.providedBy(opened.reactor):
+        return None
+    threads = opened.threads.sending
+    return KernelSender(
+        cast("IReactorFDSet", opened.reactor), threads.in_thread, lambda: threads.busy >= _SENDING_THREADS
+    )
 
 
 def _watch(sites: Sequence[Site], figures: Metrics) -> None:

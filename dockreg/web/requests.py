@@ -20,6 +20,7 @@ from dockreg.web.records import RequestRecord
 
 if TYPE_CHECKING:
     from dockreg.web.channel import Channel
+    from dockreg.web.kernel import KernelSender
     from dockreg.web.site import Site
 
 log = Logger()
@@ -57,6 +58,11 @@ class Request(server.Request):
     def body(self) -> IRequestBody:
         """The body as a stream."""
         return EMPTY_BODY if self._streamed is None else self._streamed
+
+    @property
+    def kernel(self) -> "KernelSender | None":
+        """What sends files over this connection without the program, if anything does."""
+        return self._owner.kernel
 
     def abort(self) -> None:
         """

@@ -2,8 +2,8 @@
 A blob on its way to a client.
 
 Every byte goes through one function: of whole blobs, of one part and of several, over plain and TLS connections, of our
-site and of a foreign one. A reader that can offer a file descriptor would be handed to the kernel there, before the
-first read, without any caller noticing.
+site and of a foreign one. Where the kernel can send by itself (:mod:`dockreg.web.kernel`) it is asked to there, without
+any caller noticing.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -17,6 +17,7 @@ from twisted.web import server
 from zope.interface import implementer
 
 from dockreg.interfaces import IBlobReader
+from dockreg.web.kernel import BlobCutShort
 from dockreg.web.multipart import ByteRanges
 from dockreg.web.ranges import Selection, if_range_holds, matches_etag, select, select_several
 from dockreg.web.requests import Request
@@ -28,10 +29,6 @@ CHUNK_BYTES = 512 * 1024
 OpenBlob = Callable[[int], Awaitable[IBlobReader]]
 
 
-class BlobCutShort(Exception):
-    """A blob ended before its size; the client was cut off so that it does not take it for whole."""
-
-
 @implementer(IPushProducer)
 class Pace:
     """Lets one coroutine write no faster than the client of ``request`` reads."""
@@ -41,6 +38,10 @@ class Pace:
         self._gone = False
         self._waiting: Deferred[None] | None = None
         self._finished = request.notifyFinish().addErrback(self._client_gone)
+
+    def gone(self) -> bool:
+        """Whether the client has left."""
+        return self._gone
 
     async def ready(self) -> None:
         """
@@ -95,7 +96,11 @@ async def send(request: server.Request, reader: IBlobReader, length: int) -> Non
         return
     try:
         with _paced(request) as pace:
-            await _write_all(request, reader, length, pace)
+            kernel = request.kernel if isinstance(request, Request) else None
+            if kernel is not None and kernel.takes(request, reader, length):
+                await kernel.send(request, reader, length, pace.gone)
+            else:
+                await _write_all(request, reader, length, pace)
     finally:
         reader.close()
 

@@ -10,6 +10,7 @@ from twisted.web.resource import IResource
 
 from dockreg.web.admission import HalfRead
 from dockreg.web.channel import Channel
+from dockreg.web.kernel import KernelSender
 from dockreg.web.limits import Limits
 from dockreg.web.records import RequestRecord
 from dockreg.web.requests import Request
@@ -50,6 +51,8 @@ class Site(server.Site):
         self.draining = False
         #: Requests whose handler has begun and whose response has not ended.
         self.requests_in_flight = 0
+        #: Sends files, where the kernel can.
+        self.kernel: KernelSender | None = None
         self._access_log = access_log
         # A connection that neither reads nor writes is known to nobody else, and would be collected as garbage.
         self._channels: set[Channel] = set()

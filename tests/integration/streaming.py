@@ -262,9 +262,13 @@ class StreamingCase(TestCase):
     timeout = 3 * PATIENCE_SECONDS
 
     def setUp(self) -> None:
-        self.application = Application()
+        self.application = self.make_application()
         self.records: list[RequestRecord] = []
         self.port = self.listen()
+
+    def make_application(self) -> Application:
+        """What is served."""
+        return Application()
 
     def make_site(self) -> Site:
         """The site under test."""

@@ -6,11 +6,11 @@ from threading import Lock
 from zope.interface import implementer
 
 from dockreg.callables import InThread
-from dockreg.interfaces import IBlobReader
+from dockreg.interfaces import IBlobFile
 from dockreg.providers.blobs.disk import disk_errors
 
 
-@implementer(IBlobReader)
+@implementer(IBlobFile)
 class FileBlobReader:
     """Reads an open file at its own position; the descriptor's position is not used."""
 
@@ -33,9 +33,12 @@ class FileBlobReader:
             self._reads += 1
         return await self._in_thread(self._read, limit)
 
-    def fileno(self) -> int:
-        """The descriptor, for sendfile; it is valid until :meth:`close`, so duplicate it for use in a thread."""
-        return self._descriptor
+    def detach(self) -> tuple[int, int]:
+        """See :class:`~dockreg.interfaces.IBlobFile`."""
+        with self._lock:
+            if self._closed:
+                raise ValueError("use of a closed blob")
+            return os.dup(self._descriptor), self._position
 
     def close(self) -> None:
         """See :class:`~dockreg.interfaces.IBlobReader`; the file is closed when the last read is over."""

@@ -6,10 +6,11 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.errors import BlobUnknown
+from dockreg.web.kernel import BlobCutShort
 from dockreg.web.multipart import ByteRanges
 from dockreg.web.ranges import select_several
 from dockreg.web.requests import Request
-from dockreg.web.sending import CHUNK_BYTES, BlobCutShort, send_blob
+from dockreg.web.sending import CHUNK_BYTES, send_blob
 from tests.unit.web.test_sending import ETAG, SIZE, Reader, SendingCase
 from tests.unit.web.wire import leave, statuses
 

@@ -10,8 +10,9 @@ from zope.interface.verify import verifyObject
 
 from dockreg.errors import BlobUnknown
 from dockreg.interfaces import IBlobReader
+from dockreg.web.kernel import BlobCutShort
 from dockreg.web.requests import Request
-from dockreg.web.sending import CHUNK_BYTES, BlobCutShort, Pace, send_blob
+from dockreg.web.sending import CHUNK_BYTES, Pace, send_blob
 from tests.unit.web.wire import ChannelCase, head, leave, statuses
 
 SIZE = 3 * CHUNK_BYTES + 5

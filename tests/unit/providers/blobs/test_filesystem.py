@@ -121,7 +121,7 @@ class LayoutTests(contracts.Contract):
         store = filesystem(Path(self.mktemp()))
         reader: Any = await store.open(await contracts.store(store))
         await reader.read(3)
-        self.assertEqual(contracts.CONTENT, os.read(reader.fileno(), 100))
+        self.assertEqual(contracts.CONTENT, os.pread(reader.detach()[0], 100, 0))
         reader.close()
 
     async def test_not_a_folder(self) -> None:

@@ -1,0 +1,203 @@
+"""
+Blobs that the kernel sends: from a file to a socket, past the program (sendfile(2)).
+
+A thread works for each client that is reading, so that several are served at once. One whose socket stays full goes
+back to the reactor, which waits for room without a thread. The response's head is written by Twisted as ever; the
+socket is ours once that has left, and is used under a descriptor of our own, so that none of Twisted's is watched twice.
+"""
+
+import os
+import select
+from collections.abc import Awaitable, Callable
+from threading import Lock
+from typing import Any, cast
+
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorFDSet, ISSLTransport, ITCPTransport, IWriteDescriptor
+from twisted.python.failure import Failure
+from twisted.web import server
+from zope.interface import implementer
+
+from dockreg.callables import InThread
+from dockreg.interfaces import IBlobFile
+from dockreg.web.sockets import unsent_bytes
+
+#: Less is sent with its head by the ordinary path: one packet is better than two.
+LEAST_BYTES = 128 * 1024
+#: What a thread sends before others have their turn.
+_TURN_BYTES = 32 * 1024 * 1024
+#: How long a thread waits for a client whose socket is full, while nobody else waits for the thread.
+_WAIT_MILLISECONDS = 10
+_MOST_WAITS = 20
+
+
+class BlobCutShort(Exception):
+    """A blob ended before its size; the client was cut off so that it does not take it for whole."""
+
+
+@define(eq=False)
+class KernelSender:
+    """
+    Sends parts of files over plain connections.
+
+    :param reactor: waits for sockets that are full.
+    :param in_thread: runs what blocks; one thread for each client that reads at the time.
+    :param crowded: whether there are more clients than threads.
+    """
+
+    _reactor: IReactorFDSet
+    _in_thread: InThread
+    _crowded: Callable[[], bool]
+
+    def takes(self, request: server.Request, reader: object, length: int) -> bool:
+        """Whether the kernel can send this: a file, enough of it, over a connection that nothing wraps."""
+        if length < LEAST_BYTES or not IBlobFile.providedBy(reader):
+            return False
+        transport = request.transport
+        return ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(transport) and _is_lowest(transport)
+
+    async def send(self, request: server.Request, reader: Any, length: int, gone: Callable[[], bool]) -> None:
+        """
+        Send the head of the response, and ``length`` bytes of the reader as its body.
+
+        :param gone: whether the client has left.
+        :raises CancelledError: the client has gone.
+        :raises BlobCutShort: the file ended too early.
+        """
+        transport = cast("Any", request.transport)
+        stream = _Stream(transport.fileno(), reader, length)
+        wait = _Room(self._reactor, stream.socket)
+        request.write(b"")
+        try:
+            while unsent_bytes(transport):
+                await wait.for_room()
+                if gone():
+                    raise CancelledError
+            while stream.left:
+                before = stream.left
+                await self._in_thread(stream.push, self._crowded)
+                if stream.broken or gone():
+                    raise CancelledError
+                request.sentLength += before - stream.left
+                if stream.full:
+                    await wait.for_room()
+        finally:
+            wait.stop()
+            stream.close()
+
+
+def _is_lowest(transport: object) -> bool:
+    return getattr(transport, "transport", None) is None
+
+
+class _Stream:
+    """A file on its way into a socket."""
+
+    def __init__(self, connection: int, reader: Any, length: int) -> None:
+        self.left = length
+        #: Whether the last turn ended because the socket was full.
+        self.full = False
+        #: Whether the client has left.
+        self.broken = False
+        self.socket = os.dup(connection)
+        try:
+            self._file, self._position = reader.detach()
+        except BaseException:
+            os.close(self.socket)
+            raise
+        self._lock = Lock()
+        self._running = False
+        self._closed = False
+
+    def push(self, crowded: Callable[[], bool]) -> None:
+        """Send for one turn; in a thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._running = True
+        try:
+            self._push(crowded)
+        finally:
+            with self._lock:
+                self._running = False
+                if self._closed:
+                    self._release()
+
+    def _push(self, crowded: Callable[[], bool]) -> None:
+        self.full = False
+        turn = min(self.left, _TURN_BYTES)
+        waits = 0
+        while turn and not self._closed:
+            try:
+                sent = os.sendfile(self.socket, self._file, self._position, turn)
+            except BlockingIOError:
+                waits += 1
+                if crowded() or waits > _MOST_WAITS or not self._wait():
+                    self.full = True
+                    return
+                continue
+            except (BrokenPipeError, ConnectionError):
+                self.broken = True
+                return
+            if not sent:
+                raise BlobCutShort(f"{self.left} bytes are missing")
+            self._position += sent
+            self.left -= sent
+            turn -= sent
+
+    def _wait(self) -> bool:
+        poll = select.poll()
+        poll.register(self.socket, select.POLLOUT)
+        return bool(poll.poll(_WAIT_MILLISECONDS))
+
+    def close(self) -> None:
+        """Let go of file and socket, as soon as no thread uses them: their numbers may be others' then."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                if not self._running:
+                    self._release()
+
+    def _release(self) -> None:
+        os.close(self._file)
+        os.close(self.socket)
+
+
+@implementer(IWriteDescriptor)
+class _Room:
+    """Waits in the reactor until a socket has room."""
+
+    def __init__(self, reactor: IReactorFDSet, descriptor: int) -> None:
+        self._reactor = reactor
+        self._descriptor = descriptor
+        self._waiting: Deferred[None] | None = None
+
+    def for_room(self) -> Awaitable[None]:
+        """Fires when something can be written, or the connection has broken."""
+        self._waiting = Deferred()
+        self._reactor.addWriter(self)
+        return self._waiting
+
+    def stop(self) -> None:
+        """Wait no more."""
+        self._reactor.removeWriter(self)
+        self._waiting = None
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def logPrefix(self) -> str:
+        return "dockreg"
+
+    def doWrite(self) -> None:
+        self._fire()
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._fire()
+
+    def _fire(self) -> None:
+        self._reactor.removeWriter(self)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
