@@ -95,11 +95,11 @@ class SQLBlobIndex:
 
     async def find(self, digest: Digest) -> StoredBlob | None:
         """See :class:`~dockreg.interfaces.IBlobIndex`; a derived blob has no object."""
-        return await self._database.read(_find, digest)
+        return await self._database.find(_find, digest)
 
     async def find_in(self, name: RepositoryName, digest: Digest) -> Blob | None:
         """See :class:`~dockreg.interfaces.IBlobIndex`."""
-        return await self._database.read(_find_in, name, digest)
+        return await self._database.find(_find_in, name, digest)
 
     async def holders(self, digest: Digest, limit: int) -> Sequence[RepositoryName]:
         """See :class:`~dockreg.interfaces.IBlobIndex`."""

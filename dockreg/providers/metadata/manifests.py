@@ -142,7 +142,7 @@ class SQLManifestStore:
 
     async def get(self, name: RepositoryName, reference: Tag | Digest) -> StoredManifest:
         """See :class:`~dockreg.interfaces.IManifestStore`."""
-        return await self._database.read(_get, name, reference)
+        return await self._database.find(_get, name, reference)
 
     async def add_view(self, name: RepositoryName, digest: Digest, view: Manifest, now: float) -> None:
         """See :class:`~dockreg.interfaces.IManifestStore`."""
@@ -150,7 +150,7 @@ class SQLManifestStore:
 
     async def signed_form(self, name: RepositoryName, tag: Tag) -> StoredManifest | None:
         """See :class:`~dockreg.interfaces.IManifestStore`."""
-        return await self._database.read(_signed_form, name, tag)
+        return await self._database.find(_signed_form, name, tag)
 
     async def delete(self, name: RepositoryName, digest: Digest) -> None:
         """See :class:`~dockreg.interfaces.IManifestStore`."""

@@ -87,7 +87,7 @@ class SQLRepositoryStore:
 
     async def get(self, name: RepositoryName) -> RepositoryRecord:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
-        return await self._database.read(_get, name)
+        return await self._database.find(_get, name)
 
     async def create(self, name: RepositoryName, owner: str | None, now: float) -> RepositoryRecord:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
@@ -114,7 +114,7 @@ class SQLRepositoryStore:
 
     async def get_tag(self, name: RepositoryName, tag: Tag) -> TagRecord:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
-        return await self._database.read(_get_tag, name, tag)
+        return await self._database.find(_get_tag, name, tag)
 
     async def tag_image(
         self,
@@ -140,11 +140,11 @@ class SQLRepositoryStore:
 
     async def tag_names(self, name: RepositoryName, after: str, limit: int) -> Sequence[Tag]:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
-        return await self._database.read(_tag_names, name, after, limit)
+        return await self._database.find(_tag_names, name, after, limit)
 
     async def names(self, after: str, limit: int) -> Sequence[RepositoryName]:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
-        return await self._database.read(_names, after, limit)
+        return await self._database.find(_names, after, limit)
 
 
 def _record(row: AnyRow) -> RepositoryRecord:

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from dockreg.callables import InThread
 from dockreg.errors import RegistryError, StorageFull, StoreUnavailable
+from dockreg.providers.metadata.near import NearReads, NotNow
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,6 +43,8 @@ class Database:
         self._in_thread = in_thread
         # For transactions that read, and for those that write; both have the same connections.
         self._engines: tuple[Engine, Engine] | None = None
+        # For point reads in the thread of the reactor; SQLite only, whose reads wait for no network.
+        self._near: NearReads | None = None
         # SQLite lets a second writer poll for its turn; those of one process wait here instead.
         self._turn: AbstractContextManager[Any] = Lock() if self.is_sqlite else nullcontext()
 
@@ -55,16 +58,35 @@ class Database:
         if self._engines is None:
             engine = await self._job(self._make_engine, prepare)
             self._engines = (engine, engine.execution_options(**{_WRITING: True}))
+            if self.is_sqlite:
+                self._near = await self._job(self._make_near)
 
     async def close(self) -> None:
         """Close the connections that are not in use; the others follow when their transactions are over."""
         engines, self._engines = self._engines, None
+        near, self._near = self._near, None
+        if near is not None:
+            near.close()
         if engines is not None:
             await self._in_thread(engines[False].dispose)
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``query`` finds in one transaction that is rolled back."""
         return await self._job(self._repeat, False, lambda connection: query(connection, *args, **kwargs))
+
+    async def find(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Like :meth:`read`, for reads of a few rows by their key; the result is shared, and so not to be changed.
+
+        :param args: can be keys of a dictionary. There are none by name.
+        """
+        near = self._near
+        if near is not None:
+            try:
+                return near.read(query, args)
+            except NotNow:
+                pass
+        return await self.read(query, *args, **kwargs)
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
@@ -93,6 +115,10 @@ class Database:
                 raise StoreUnavailable("the metadata store can not be opened") from problem
             raise
         return engine
+
+    def _make_near(self) -> NearReads:
+        url = self.url.update_query_dict({"timeout": "0"})
+        return NearReads(_engine(url.render_as_string(hide_password=False), is_sqlite=True))
 
     def _repeat(self, writing: bool, job: Callable[[Connection], T]) -> T:
         engines = self._engines

@@ -133,7 +133,7 @@ class SQLV1ImageStore:
 
     async def list_images(self, name: RepositoryName) -> Sequence[AnnouncedImage]:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`; of several tarsums it is the first in ASCII order."""
-        return await self._database.read(_list_images, name)
+        return await self._database.find(_list_images, name)
 
     async def announced_by(self, principal: str | None, image_id: ImageID, since: float) -> Sequence[RepositoryName]:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
@@ -145,19 +145,19 @@ class SQLV1ImageStore:
 
     async def find(self, image_id: ImageID, owner: str | None) -> Sequence[ReachableImage]:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
-        return await self._database.read(_find, image_id, account_column(owner))
+        return await self._database.find(_find, image_id, account_column(owner))
 
     async def find_in(self, name: RepositoryName, image_id: ImageID) -> V1Image | None:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
-        return await self._database.read(_find_in, name, image_id)
+        return await self._database.find(_find_in, name, image_id)
 
     async def chain(self, image: V1Image) -> Sequence[V1Image]:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`. :raises ImageUnknown: the image is gone."""
-        return await self._database.read(_chain, image)
+        return await self._database.find(_chain, image)
 
     async def ancestry(self, image: V1Image) -> Sequence[ImageID]:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`. :raises ImageUnknown: the image is gone."""
-        return await self._database.read(_ancestry, image)
+        return await self._database.find(_ancestry, image)
 
     async def stage_json(self, scope: PushScope, document: ImageJSON, parent: V1Image | None, now: float) -> None:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`. :raises ImageUnknown: the parent is gone."""

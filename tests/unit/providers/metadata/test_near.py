@@ -1,0 +1,139 @@
+"""Point reads without a thread."""
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from dockreg.errors import NameUnknown
+from dockreg.providers.metadata import near
+from dockreg.providers.metadata.sql import SQLMetadataStore
+from dockreg.testing import contracts_repositories as samples
+from tests.unit.providers.metadata.test_sqlite import SQLiteCase
+
+
+class NearCase(SQLiteCase):
+    """A database, and a query that counts how often it runs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.queries = 0
+
+    def count(self, connection: Connection, name: str) -> tuple[Any, ...]:
+        """The repositories of this name."""
+        self.queries += 1
+        rows = connection.execute(text("SELECT name, description FROM repositories WHERE name = :name"), {"name": name})
+        return tuple(map(tuple, rows))
+
+    async def found(self, store: SQLMetadataStore, name: str = "busybox") -> tuple[Any, ...]:
+        """What the query finds."""
+        return await store._database.find(self.count, name)
+
+
+class CoherenceTests(NearCase):
+    """What is remembered is never older than the question."""
+
+    async def test_remembered(self) -> None:
+        """A question that was answered is not asked again while nobody writes."""
+        store = await self.opened()
+        for _ in range(3):
+            self.assertEqual((), await self.found(store))
+        self.assertEqual(1, self.queries)
+
+    async def test_own_write(self) -> None:
+        """What this store writes is seen by its next read."""
+        store = await self.opened()
+        await self.found(store)
+        await store.repositories.create(samples.BUSYBOX, None, 1.0)
+        self.assertEqual((("busybox", ""),), await self.found(store))
+        await store.repositories.delete(samples.BUSYBOX, 2.0)
+        with self.assertRaises(NameUnknown):
+            await store.repositories.get(samples.BUSYBOX)
+
+    async def test_write_of_another_store(self) -> None:
+        """So is what another store on the same file writes."""
+        one, other = await self.opened(), await self.opened()
+        self.assertEqual((), await self.found(one))
+        await other.repositories.create(samples.BUSYBOX, None, 1.0)
+        self.assertEqual((("busybox", ""),), await self.found(one))
+
+    async def test_write_of_another_program(self) -> None:
+        """So is what any program writes."""
+        store = await self.opened()
+        await store.repositories.create(samples.BUSYBOX, None, 1.0)
+        await self.found(store)
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("UPDATE repositories SET description = 'new'")
+            connection.commit()
+        self.assertEqual((("busybox", "new"),), await self.found(store))
+
+    async def test_rolled_back(self) -> None:
+        """A write that is not committed is not seen, and what is known stays known."""
+        store = await self.opened()
+        await self.found(store)
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("DELETE FROM accounts")
+            self.assertEqual((), await self.found(store))
+            connection.rollback()
+        self.assertEqual((), await self.found(store))
+        self.assertEqual(1, self.queries)
+
+    async def test_leaves_no_transaction(self) -> None:
+        """A read leaves nothing open that would keep the log of the database from being emptied."""
+        store = await self.opened()
+        await self.found(store)
+        await store.repositories.create(samples.BUSYBOX, None, 1.0)
+        with closing(sqlite3.connect(self.path)) as connection:
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self.assertEqual(0, busy)
+
+
+class LimitTests(NearCase):
+    """How much is remembered, and what happens when the database does not answer at once."""
+
+    async def test_least_recent_goes(self) -> None:
+        """Memory is bounded: what was not asked for the longest is forgotten first."""
+        self.patch(near, "_MOST_REMEMBERED", 32 * near._ENTRY_BYTES)
+        store = await self.opened()
+        for name in [str(number) for number in range(32)]:
+            await self.found(store, name)
+        await self.found(store, "0")
+        await self.found(store, "new")
+        self.assertEqual(33, self.queries)
+        await self.found(store, "0")
+        self.assertEqual(33, self.queries)
+        await self.found(store, "1")
+        self.assertEqual(34, self.queries)
+
+    async def test_large_answer(self) -> None:
+        """An answer that would take a large part of the memory is not kept."""
+        self.patch(near, "_MOST_REMEMBERED", 15 * near._ENTRY_BYTES)
+        store = await self.opened()
+        for _ in range(2):
+            await self.found(store)
+        self.assertEqual(2, self.queries)
+
+    async def test_locked(self) -> None:
+        """While the database is locked the read is a thread's, which waits."""
+        store = await self.opened()
+        reads: list[str] = []
+
+        def locked(connection: Connection, name: str) -> str:
+            reads.append(name)
+            if len(reads) == 1:
+                connection.execute(text("SELECT no_such_function()"))
+            return name
+
+        self.assertEqual("x", await store._database.find(locked, "x"))
+        self.assertEqual(["x", "x"], reads)
+
+    async def test_closed(self) -> None:
+        """After the store was closed and opened again it reads as before."""
+        store = self.store()
+        await store.open()
+        await self.found(store)
+        await store.close()
+        await store.open()
+        self.addCleanup(store.close)
+        self.assertEqual((), await self.found(store))
