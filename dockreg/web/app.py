@@ -1,12 +1,14 @@
 """The Klein application made from the table of routes, and the resource that serves it."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from attrs import define
 from klein import Klein, KleinRenderable
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
@@ -18,12 +20,15 @@ from zope.interface import implementer
 from dockreg.errors import RequestInvalid, Unauthorized
 from dockreg.model.names import is_host_port
 from dockreg.web.access import Gate, challenged
+from dockreg.web.dispatch import Dispatcher
 from dockreg.web.doors import Doors
 from dockreg.web.errors import ErrorResponses
 from dockreg.web.exchange import API
 from dockreg.web.requests import Request as StreamedRequest
 from dockreg.web.routes import Route, routes
 from dockreg.web.v2.base import hides_v2_from, is_v2, set_api_version
+
+log = Logger()
 
 #: The first segments of the paths that a registry claims in somebody else's site.
 CLAIMED = (b"v1", b"v2", b"_ping", b"_status")
@@ -64,28 +69,61 @@ class _Endpoint:
         return None if body is None else _finish(request, body)
 
 
-def make_app(doors: Doors, gate: Gate, responses: ErrorResponses, version: str) -> Klein:
+@define(eq=False)
+class Routing:
+    """Klein's application, and the shorter way to some of its endpoints."""
+
+    klein: Klein
+    dispatcher: Dispatcher[_Endpoint]
+    failed: Callable[[Request, Failure], bytes]
+
+    async def answer(self, request: StreamedRequest, endpoint: _Endpoint, parts: Mapping[str, str]) -> None:
+        """What Klein would do with an endpoint and what it returns or raises."""
+        try:
+            body = await endpoint.run(request, **parts)
+        except Exception as problem:  # noqa: BLE001 - whatever it is, it is answered or logged
+            failure = Failure()
+            if request.has_ended:
+                if not isinstance(problem, CancelledError):
+                    log.failure("a request failed after its end", failure)
+                return
+            if request.startedWriting:
+                request.processingFailed(failure)
+                return
+            body = self.failed(request, failure)
+        if body is not None:
+            request.write(body)
+        if not request.has_ended:
+            request.finish()
+
+
+def make_routing(doors: Doors, gate: Gate, responses: ErrorResponses, version: str) -> Routing:
     """The routes of ``doors`` behind ``gate``."""
     app = Klein()
     app.url_map.converters["repository"] = RepositoryConverter
     app.url_map.converters["name"] = NameConverter
     app.url_map.merge_slashes = False
+    rules: list[tuple[str, str, _Endpoint]] = []
     for route in routes(doors):
-        run = _Endpoint(route, gate, version.encode("ascii")).run
+        endpoint = _Endpoint(route, gate, version.encode("ascii"))
         for rule in _slash_forms(route):
             # Two functions of one endpoint would silently become one.
             name = f"{route.endpoint} {rule}"
-            app.route(rule, methods=[route.method], endpoint=name, strict_slashes=False)(run)
+            app.route(rule, methods=[route.method], endpoint=name, strict_slashes=False)(endpoint.run)
+            rules.append((route.method, rule, endpoint))
 
-    @app.handle_errors(Exception)
-    def failed(request: IRequest, failure: Failure) -> KleinRenderable:
-        assert isinstance(request, Request)
-        if request.startedWriting:
-            failure.raiseException()
+    def failed(request: Request, failure: Failure) -> bytes:
         _set_version(request, version.encode("ascii"))
         return _finish(request, responses.respond(request, failure))
 
-    return app
+    @app.handle_errors(Exception)
+    def failed_in_klein(request: IRequest, failure: Failure) -> KleinRenderable:
+        assert isinstance(request, Request)
+        if request.startedWriting:
+            failure.raiseException()
+        return failed(request, failure)
+
+    return Routing(app, Dispatcher(rules), failed)
 
 
 def _slash_forms(route: Route) -> tuple[str, ...]:
@@ -122,17 +160,17 @@ class RegistryResource:
     server = None
 
     def __init__(
-        self, app: Klein, responses: ErrorResponses, version: str, apis: Collection[API] = frozenset(API)
+        self, routing: Routing, responses: ErrorResponses, version: str, apis: Collection[API] = frozenset(API)
     ) -> None:
-        self._app = app
-        self._resource: IResource = app.resource()
+        self._routing = routing
+        self._resource: IResource = routing.klein.resource()
         self._version = version
         self._responses = responses
         self._apis = apis
 
     def limited_to(self, apis: Collection[API]) -> "RegistryResource":
         """The same registry, with the paths of these APIs only."""
-        return RegistryResource(self._app, self._responses, self._version, apis)
+        return RegistryResource(self._routing, self._responses, self._version, apis)
 
     def getChildWithDefault(self, name: bytes, request: Request) -> IResource:
         """Never asked: a leaf has no children."""
@@ -156,6 +194,13 @@ class RegistryResource:
             return self._refuse(request, NotFound())
         if not request.requestHeaders.hasHeader(b"host"):
             request.requestHeaders.setRawHeaders(b"host", [_own_address(request)])
+        if isinstance(request, StreamedRequest):
+            found = self._routing.dispatcher.find(request.method, request.path)
+            if found is not None:
+                answer = Deferred.fromCoroutine(self._routing.answer(request, *found))
+                if not request.has_ended:
+                    _ = request.notifyFinish().addErrback(lambda _gone: answer.cancel())
+                return NOT_DONE_YET
         if request.prepath and request.prepath[-1] in CLAIMED:
             request.postpath = [request.prepath.pop(), *(request.postpath or [])]
         result = self._resource.render(request)

@@ -16,7 +16,7 @@ from dockreg.uploads import Uploads
 from dockreg.v1images import V1Images
 from dockreg.version import VERSION
 from dockreg.web.access import Gate
-from dockreg.web.app import RegistryResource, make_app
+from dockreg.web.app import RegistryResource, make_routing
 from dockreg.web.doors import Doors, V2Doors
 from dockreg.web.errors import ErrorResponses
 from dockreg.web.exchange import API, Role
@@ -81,8 +81,8 @@ def make_resource(
     """The resource that serves all doors of the role."""
     gate = Gate(core.registry, core.authenticator, settings.locations.origin, core.bearers)
     responses = ErrorResponses(gate.challenges, new_id)
-    app = make_app(make_doors(core, settings, clock, new_id), gate, responses, VERSION)
-    return RegistryResource(app, responses, VERSION, frozenset(API) if settings.role.is_registry else {API.V1})
+    routing = make_routing(make_doors(core, settings, clock, new_id), gate, responses, VERSION)
+    return RegistryResource(routing, responses, VERSION, frozenset(API) if settings.role.is_registry else {API.V1})
 
 
 def make_doors(core: Core, settings: DoorSettings, clock: IReactorTime, new_id: IdentifierFactory) -> Doors:

@@ -60,6 +60,11 @@ class Request(server.Request):
         return EMPTY_BODY if self._streamed is None else self._streamed
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the response is finished or was cut off, or the client has gone."""
+        return bool(self.finished or self.aborted or self._disconnected)
+
+    @property
     def kernel(self) -> "KernelSender | None":
         """What sends files over this connection without the program, if anything does."""
         return self._owner.kernel
