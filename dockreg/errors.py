@@ -211,9 +211,10 @@ class BlobInUse(RegistryError):
 
 @frozen
 class AccountUnknown(RegistryError):
-    """There is no such account."""
+    """There is no such account; ``deleted`` when there was one."""
 
     name: str
+    deleted: bool = False
 
     def __str__(self) -> str:
         return f"there is no account {self.name}"

@@ -8,6 +8,7 @@ from attrs import frozen
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.interfaces import IReactorTime
 
+from dockreg.accesstokens import AccessTokens
 from dockreg.accounts import Accounts
 from dockreg.callables import InThread
 from dockreg.checkers import Means, make_checkers
@@ -15,6 +16,7 @@ from dockreg.config import Config
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IAuthenticator, IAuthorizer
 from dockreg.interfaces_v1 import IImageList
+from dockreg.providers.auth.accesstokens import AccessTokenAuthenticator
 from dockreg.providers.auth.cred import CredAuthenticator
 from dockreg.providers.auth.hashing import PasswordHasher
 from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS, Rules
@@ -36,6 +38,11 @@ def make_accounts(
     """The rules of accounts."""
     registration = "open" if _takes_strangers(config, authenticator) else "closed"
     return Accounts(metadata.accounts, hasher, clock, registration)
+
+
+def make_access_tokens(metadata: IMetadataStore, clock: IReactorTime) -> AccessTokens:
+    """The rules of access tokens."""
+    return AccessTokens(metadata.access_tokens, clock, secrets.token_bytes)
 
 
 def _takes_strangers(config: Config, authenticator: object = None) -> bool:
@@ -79,11 +86,14 @@ def make_identity(
         return Identity(index, IndexAuthorizer(), index, tokens, closers=[agent.close])
     strangers = _takes_strangers(config, authenticator)
     openers: Sequence[Callable[[], Any]] = ()
+    known: IAuthenticator | None = None
     if authenticator is None:
         every = make_checkers(config, means)
-        authenticator, openers = CredAuthenticator(every.checkers, metadata.accounts, tokens), every.openers
+        known, openers = CredAuthenticator(every.checkers, metadata.accounts, tokens), every.openers
     elif ICredentialsChecker.providedBy(authenticator):
-        authenticator = CredAuthenticator([authenticator], metadata.accounts, tokens)
+        known = CredAuthenticator([authenticator], metadata.accounts, tokens)
+    if known is not None:
+        authenticator = AccessTokenAuthenticator(make_access_tokens(metadata, reactor), known)
     everybody = ANONYMOUS_ACTIONS[config.auth.anonymous]
     authorizer: IAuthorizer = Rules(metadata.repositories, everybody, strangers=strangers)
     if config.auth.authorizer:

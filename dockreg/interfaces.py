@@ -12,6 +12,7 @@ from zope.interface import Attribute, Interface
 
 from dockreg.callables import ByteObserver
 from dockreg.interfaces_access import IAccountStore, IKeyStore
+from dockreg.interfaces_people import IAccessTokenStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.model.blobs import Blob, Received, StoredBlob
 from dockreg.model.digest import Digest
@@ -383,6 +384,7 @@ class IMetadataStore(Interface):
     images: IV1ImageStore = Attribute("v1 images.")
     accounts: IAccountStore = Attribute("Stored logins.")
     keys: IKeyStore = Attribute("Keys that the registry made.")
+    access_tokens: IAccessTokenStore = Attribute("Access tokens of accounts.")
 
     async def open() -> None:
         """

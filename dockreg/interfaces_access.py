@@ -19,14 +19,35 @@ from dockreg.model.people import Person
 class IAccountStore(Interface):
     """Stored logins."""
 
-    async def create(name: str, password_hash: str, email: str, admin: bool, now: float) -> Account:
-        """:raises AccountExists: the name, or the e-mail address if not empty, is taken."""
+    async def create(
+        name: str, password_hash: str, email: str, admin: bool, now: float, again: bool = False
+    ) -> Account:
+        """
+        :param again: whether the name of an account that was deleted may be given once more.
+        :raises AccountExists: the name, or the e-mail address if not empty, is taken.
+        """
+
+    async def create_robot(name: str, owner: str, now: float) -> Account:
+        """
+        An account without a password that ends with ``owner``.
+
+        :raises AccountUnknown: there is no account ``owner``.
+        :raises AccountExists: the name is taken.
+        """
+
+    async def delete(name: str, now: float) -> None:
+        """
+        Remove an account, its robots, and the access tokens of all of them. The name of a person stays taken; what else
+        bears it, such as the repositories that it owns, is left as it is.
+
+        :raises AccountUnknown: there is none of this name.
+        """
 
     async def get(name: str) -> Account:
-        """:raises AccountUnknown: there is none of this name."""
+        """:raises AccountUnknown: there is none of this name; it says whether there was one."""
 
     async def list_all() -> Sequence[Account]:
-        """Every account, in the order of their names."""
+        """Every account, robots too, in the order of their names."""
 
     async def change(
         name: str,

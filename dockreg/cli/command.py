@@ -13,6 +13,8 @@ from dockreg.version import VERSION
 
 _COMMANDS: Mapping[str, str] = {
     "check-config": "dockreg.cli.checkconfig:check_config",
+    "robot": "dockreg.cli.robot:robot",
+    "token": "dockreg.cli.token:token",
     "user": "dockreg.cli.user:user",
     "v1": "dockreg.cli.v1:v1",
 }

@@ -5,26 +5,16 @@ The daemon may run meanwhile: it reads an account whenever one is used, so what 
 request on.
 """
 
-import json
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from dockreg.accounts import Accounts
-from dockreg.cli.failures import CommandFailed
 from dockreg.cli.passwords import read_password
-from dockreg.cli.running import run, threads_of
+from dockreg.cli.people import People, change, database_file, date, json_option, show_json, show_rows
 from dockreg.cli.settings import config_options, configured
 from dockreg.config import Config
-from dockreg.identity import make_accounts, make_hasher
-from dockreg.model.accounts import Account
-from dockreg.providing import make_metadata_store
-
-T = TypeVar("T")
+from dockreg.model.accounts import NO_HASH, Account
 
 
 @click.group()
@@ -32,7 +22,6 @@ def user() -> None:
     """Create, change and list accounts; the daemon may run meanwhile."""
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
 _stdin_option = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 
 
@@ -40,140 +29,175 @@ _stdin_option = click.option("--password-stdin", is_flag=True, help="Read the pa
 @click.argument("name")
 @click.option("--email", default="", metavar="ADDRESS", help="An e-mail address.")
 @click.option("--admin", is_flag=True, help="Let the account do everything.")
+@click.option("--no-password", is_flag=True, help="Let in with access tokens, or as other checkers say, only.")
 @_stdin_option
-@_json_option
+@json_option
 @config_options
-def create(name: str, email: str, admin: bool, password_stdin: bool, as_json: bool, **where: Any) -> None:
+def create(
+    name: str, email: str, admin: bool, no_password: bool, password_stdin: bool, as_json: bool, **where: Any
+) -> None:
     """
     Create the account NAME; its password is asked for.
 
-    A name has 4 to 30 of a-z, 0-9 and _, a password at least 5 characters.
+    A name has 4 to 30 of a-z, 0-9 and _, a password at least 5 characters. The name of an account that was deleted can be
+    given again: the new one has what still bears that name, such as repositories.
     """
     config = configured(**where)
-    password = read_password(password_stdin, confirm=True)
-    file = _database(config)
+    if no_password and password_stdin:
+        raise click.UsageError("--no-password and --password-stdin exclude each other")
+    password = None if no_password else read_password(password_stdin, confirm=True)
+    file = database_file(config)
     done = "created" if file is None else f"created in {file}"
-    _change(config, as_json, done, lambda accounts: accounts.create(name, password, email, admin=admin), may_make=True)
+
+    async def act(people: People) -> Account:
+        return await people.accounts.create(name, password, email, admin=admin)
+
+    change(config, act, _shower(as_json, done), may_make=True)
 
 
 @user.command()
 @click.argument("name")
 @_stdin_option
-@_json_option
+@json_option
 @config_options
-def passwd(name: str, password_stdin: bool, as_json: bool, **where: Any) -> None:
+def password(name: str, password_stdin: bool, as_json: bool, **where: Any) -> None:
     """Give the account NAME another password."""
     config = configured(**where)
-    password = read_password(password_stdin, confirm=True)
-    _change(config, as_json, "has a new password", lambda accounts: accounts.change(name, password=password))
+    new = read_password(password_stdin, confirm=True)
+    _change(config, as_json, "has a new password", lambda people: people.accounts.change(name, password=new))
 
 
 @user.command()
 @click.argument("name")
-@_json_option
+@click.argument("address")
+@json_option
+@config_options
+def email(name: str, address: str, as_json: bool, **where: Any) -> None:
+    """Give the account NAME another e-mail ADDRESS; '' for none."""
+    config = configured(**where)
+    _change(config, as_json, "has a new e-mail address", lambda people: people.accounts.change(name, email=address))
+
+
+@user.command()
+@click.argument("name")
+@json_option
 @config_options
 def disable(name: str, as_json: bool, **where: Any) -> None:
-    """Refuse the account NAME and its tokens from now on."""
+    """Refuse the account NAME, its robots and all their tokens from now on."""
     config = configured(**where)
-    _change(config, as_json, "disabled", lambda accounts: accounts.set_active(name, active=False))
+    _change(config, as_json, "disabled", lambda people: people.accounts.set_active(name, active=False))
 
 
 @user.command()
 @click.argument("name")
-@_json_option
+@json_option
 @config_options
 def enable(name: str, as_json: bool, **where: Any) -> None:
     """Let the account NAME in again."""
     config = configured(**where)
-    _change(config, as_json, "enabled", lambda accounts: accounts.set_active(name, active=True))
+    _change(config, as_json, "enabled", lambda people: people.accounts.set_active(name, active=True))
+
+
+@user.command()
+@click.argument("name")
+@click.option("--revoke", is_flag=True, help="Take the right away.")
+@json_option
+@config_options
+def admin(name: str, revoke: bool, as_json: bool, **where: Any) -> None:
+    """Let the account NAME do everything, or no longer."""
+    config = configured(**where)
+    done = "no longer an administrator" if revoke else "an administrator now"
+    _change(config, as_json, done, lambda people: people.accounts.set_admin(name, admin=not revoke))
+
+
+@user.command()
+@click.argument("name")
+@json_option
+@config_options
+def delete(name: str, as_json: bool, **where: Any) -> None:
+    """
+    Delete the account NAME, its robots and all their tokens.
+
+    Its repositories stay as they are, and administrators reach them. No stranger can register the name; "dockreg user
+    create" gives it again, with these repositories.
+    """
+    config = configured(**where)
+
+    async def act(people: People) -> None:
+        await people.accounts.delete(name)
+
+    def show(_: None) -> None:
+        if as_json:
+            show_json({"name": name, "deleted": True})
+        else:
+            click.echo(f"{name}: deleted")
+
+    change(config, act, show)
+
+
+@user.command()
+@click.argument("name")
+@json_option
+@config_options
+def show(name: str, as_json: bool, **where: Any) -> None:
+    """Show the account NAME."""
+    config = configured(**where)
+
+    def print_account(account: Account) -> None:
+        if as_json:
+            show_json(account_members(account))
+            return
+        rows = {"name": account.name, "state": _state(account), "role": _role(account), "e-mail": account.email}
+        rows["logs in with"] = "access tokens only" if account.password_hash == NO_HASH else "its password"
+        show_rows(("", ""), [*rows.items(), ("created", date(account.created_at))])
+
+    change(config, lambda people: people.accounts.get(name), print_account)
 
 
 @user.command("list")
-@_json_option
+@json_option
 @config_options
 def list_accounts(as_json: bool, **where: Any) -> None:
-    """List all accounts."""
+    """List all accounts but robots."""
     config = configured(**where)
 
-    async def work(reactor: Any) -> None:
-        found = await with_accounts(config, reactor, lambda accounts: accounts.list_all())
+    async def act(people: People) -> list[Account]:
+        return [each for each in await people.accounts.list_all() if each.owner is None]
+
+    def print_accounts(found: list[Account]) -> None:
         if as_json:
-            click.echo(json.dumps([_members(account) for account in found]))
+            show_json([account_members(each) for each in found])
         else:
-            _print_table(found)
+            rows = [(each.name, _state(each), _role(each), each.email) for each in found]
+            show_rows(("name", "state", "role", "e-mail"), rows)
 
-    run(work)
-
-
-async def with_accounts(
-    config: Config, reactor: Any, act: Callable[[Accounts], Awaitable[T]], *, may_make: bool = False
-) -> T:
-    """
-    Open the metadata store of ``config``, ``act`` on its accounts, and close it.
-
-    :param may_make: whether a database that is not there is made.
-    :raises RegistryError: what ``act`` raises, or the store can not be opened.
-    """
-    if config.role == "registry":
-        raise CommandFailed("a registry with an index of its own has no accounts: change them at the index")
-    in_thread = threads_of(reactor)
-    file = _database(config)
-    if file is not None and not may_make and not file.exists():
-        raise CommandFailed(f"there is no registry here, {file} does not exist: name its --data-dir")
-    metadata = make_metadata_store(config, in_thread, reactor)
-    await metadata.open()
-    try:
-        return await act(make_accounts(config, metadata, make_hasher(config, in_thread), reactor))
-    finally:
-        await metadata.close()
+    change(config, act, print_accounts)
 
 
-def _database(config: Config) -> Path | None:
-    """The file of the embedded default."""
-    own = config.metadata.provider != "sql" or config.metadata.url
-    return None if own else config.data_dir / "metadata.sqlite3"
-
-
-def _change(
-    config: Config,
-    as_json: bool,
-    done: str,
-    act: Callable[[Accounts], Awaitable[Account]],
-    *,
-    may_make: bool = False,
-) -> None:
-    async def work(reactor: Any) -> None:
-        account = await with_accounts(config, reactor, act, may_make=may_make)
-        if as_json:
-            click.echo(json.dumps(_members(account)))
-        else:
-            click.echo(f"{account.name}: {done}")
-
-    run(work)
-
-
-def _members(account: Account) -> dict[str, Any]:
-    # Never the password hash.
-    return {
+def account_members(account: Account) -> dict[str, Any]:
+    """An account in JSON; never its password hash."""
+    members = {
         "name": account.name,
         "email": account.email,
         "active": account.active,
         "admin": account.admin,
         "created_at": account.created_at,
     }
+    return members if account.owner is None else {**members, "owner": account.owner}
 
 
-def _print_table(found: Sequence[Account]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        # For other programs: one line each, nothing cut off.
-        for account in found:
-            click.echo("\t".join((account.name, _state(account), _role(account), account.email)))
-        return
-    table = Table("name", "state", "role", "e-mail", box=None)
-    for account in found:
-        table.add_row(account.name, _state(account), _role(account), account.email)
-    console.print(table)
+def _change(config: Config, as_json: bool, done: str, act: Callable[[People], Awaitable[Account]]) -> None:
+    change(config, act, _shower(as_json, done))
+
+
+def _shower(as_json: bool, done: str) -> Callable[[Account], None]:
+    def show_account(account: Account) -> None:
+        if as_json:
+            show_json(account_members(account))
+        else:
+            click.echo(f"{account.name}: {done}")
+
+    return show_account
 
 
 def _state(account: Account) -> str:

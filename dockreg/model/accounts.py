@@ -2,10 +2,21 @@
 
 from attrs import field, frozen
 
+#: Stands between the name of an account and the rest of the name of one of its robots.
+ROBOT_MARK = "+"
+#: The stored hash of an account without a password: no password has it.
+NO_HASH = "!"
+
 
 @frozen
 class Account:
-    """A stored login. ``password_hash`` is an argon2 string; ``email`` may be empty."""
+    """
+    A stored login.
+
+    ``password_hash`` is an argon2 string or :data:`NO_HASH`; ``email`` may be empty. ``owner`` is the account that
+    a robot belongs to, None for that of a person, and ``owner_active`` whether that one is active. ``renewed_at`` is set when
+    there was another account of the same name before, which was deleted.
+    """
 
     name: str
     password_hash: str = field(repr=False)
@@ -13,6 +24,14 @@ class Account:
     active: bool
     admin: bool
     created_at: float
+    owner: str | None = None
+    owner_active: bool = True
+    renewed_at: float | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it lets anybody in: a robot ends with its owner."""
+        return self.active and self.owner_active
 
 
 @frozen

@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 from attrs import Factory, define, evolve
 from zope.interface import implementer
 
-from dockreg.errors import AccountExists, AccountUnknown
+from dockreg.errors import AccountExists, AccountInvalid, AccountUnknown
+from dockreg.errors_access import AccessTokenUnknown
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.model.accounts import Account, SigningKey
+from dockreg.interfaces_people import IAccessTokenStore
+from dockreg.model.accesstokens import AccessToken
+from dockreg.model.accounts import NO_HASH, Account, SigningKey
 
 
 @implementer(IAccountStore)
@@ -16,24 +19,46 @@ class MemoryAccountStore:
     """Accounts that are gone with the process."""
 
     _accounts: dict[str, Account] = Factory(dict)
+    _deleted: set[str] = Factory(set)
 
-    async def create(self, name: str, password_hash: str, email: str, admin: bool, now: float) -> Account:
+    async def create(
+        self, name: str, password_hash: str, email: str, admin: bool, now: float, again: bool = False
+    ) -> Account:
         """See :meth:`.IAccountStore.create`."""
-        if name in self._accounts:
+        renewed_at = now if again and name in self._deleted else None
+        if renewed_at is not None:
+            self._deleted.discard(name)
+        if name in self._accounts or name in self._deleted:
             raise AccountExists(name)
         self._check_email(name, email)
-        return self._put(Account(name, password_hash, email, active=True, admin=admin, created_at=now))
+        account = Account(name, password_hash, email, active=True, admin=admin, created_at=now, renewed_at=renewed_at)
+        return self._put(account)
+
+    async def create_robot(self, name: str, owner: str, now: float) -> Account:
+        """See :meth:`.IAccountStore.create_robot`."""
+        await self.get(owner)
+        if name in self._accounts:
+            raise AccountExists(name)
+        self._put(Account(name, NO_HASH, "", active=True, admin=False, created_at=now, owner=owner))
+        return await self.get(name)
+
+    async def delete(self, name: str, now: float) -> None:
+        """See :meth:`.IAccountStore.delete`."""
+        if (await self.get(name)).owner is None:
+            self._deleted.add(name)
+        self._accounts = {each.name: each for each in self._accounts.values() if name not in (each.name, each.owner)}
 
     async def get(self, name: str) -> Account:
         """See :meth:`.IAccountStore.get`."""
         try:
-            return self._accounts[name]
+            account = self._accounts[name]
         except KeyError:
-            raise AccountUnknown(name) from None
+            raise AccountUnknown(name, deleted=name in self._deleted) from None
+        return evolve(account, owner_active=account.owner is None or self._accounts[account.owner].active)
 
     async def list_all(self) -> Sequence[Account]:
         """See :meth:`.IAccountStore.list_all`."""
-        return [self._accounts[name] for name in sorted(self._accounts)]
+        return [await self.get(name) for name in sorted(self._accounts)]
 
     async def change(
         self,
@@ -87,3 +112,60 @@ class MemoryKeyStore:
     def retire(self, purpose: str, key_id: str) -> None:
         """Forget one key."""
         self._keys[purpose] = [key for key in self._keys[purpose] if key.key_id != key_id]
+
+
+@implementer(IAccessTokenStore)
+@define(eq=False)
+class MemoryAccessTokenStore:
+    """Access tokens of the accounts of a :class:`MemoryAccountStore`, gone with the process."""
+
+    _accounts: IAccountStore
+    _tokens: dict[str, tuple[AccessToken, bytes, Account]] = Factory(dict)
+
+    async def add(self, token: AccessToken, digest: bytes, most: int) -> None:
+        """See :meth:`.IAccessTokenStore.add`."""
+        account = await self._accounts.get(token.account)
+        own = await self.list_all(token.account)
+        for each in own:
+            if each.expires_at is not None and each.expires_at <= token.created_at - 30 * 86400:
+                del self._tokens[each.token_id]
+        if sum(not each.is_over(token.created_at) for each in own) >= most:
+            raise AccountInvalid("too many access tokens")
+        self._tokens[token.token_id] = (token, digest, account)
+
+    async def get(self, token_id: str) -> tuple[AccessToken, bytes]:
+        """See :meth:`.IAccessTokenStore.get`."""
+        try:
+            token, digest, account = self._tokens[token_id]
+            present = await self._accounts.get(token.account)
+        except (KeyError, AccountUnknown):
+            raise AccessTokenUnknown(token_id) from None
+        if present.created_at != account.created_at:
+            raise AccessTokenUnknown(token_id)
+        return token, digest
+
+    async def list_all(self, account: str | None) -> Sequence[AccessToken]:
+        """See :meth:`.IAccessTokenStore.list_all`."""
+        found = []
+        for token_id in self._tokens:
+            try:
+                token, _ = await self.get(token_id)
+            except AccessTokenUnknown:
+                continue
+            if account in (None, token.account):
+                found.append(token)
+        return sorted(found, key=lambda each: (each.account, each.created_at, each.token_id))
+
+    async def revoke(self, token_id: str, account: str | None) -> AccessToken:
+        """See :meth:`.IAccessTokenStore.revoke`."""
+        token, _ = await self.get(token_id)
+        if account not in (None, token.account):
+            raise AccessTokenUnknown(token_id)
+        del self._tokens[token_id]
+        return token
+
+    async def note_use(self, token_id: str, now: float) -> None:
+        """See :meth:`.IAccessTokenStore.note_use`."""
+        if token_id in self._tokens:
+            token, digest, account = self._tokens[token_id]
+            self._tokens[token_id] = (evolve(token, used_at=now), digest, account)

@@ -5,11 +5,14 @@ Subclass a contract and say how to make the store. Import this module, not the c
 imported contract as a test of its own.
 """
 
+from collections.abc import Coroutine
+from typing import Any
+
 from zope.interface.verify import verifyObject
 
 from dockreg.errors import AccountExists, AccountUnknown
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.model.accounts import Account, SigningKey
+from dockreg.model.accounts import NO_HASH, Account, SigningKey
 from dockreg.testing.contracts_auth import ContractCase
 
 
@@ -35,6 +38,13 @@ class AccountStoreContract(ContractCase):
         self.assertEqual(Account("anna", "hash-a", "anna@example", active=True, admin=False, created_at=1.5), self.anna)
         self.assertEqual(self.anna, self.now(self.store.get("anna")))
         self.assertEqual(self.root, self.now(self.store.get("root")))
+
+    def unknown(self, name: str, work: Coroutine[Any, Any, Any]) -> bool:
+        """Whether an account that is unknown was deleted."""
+        problem = self.fails(AccountUnknown, work)
+        assert isinstance(problem, AccountUnknown)
+        self.assertEqual(name, problem.name)
+        return problem.deleted
 
     def test_unknown(self) -> None:
         """A name that is not there, to the letter, is unknown, and can not be changed."""
@@ -69,6 +79,58 @@ class AccountStoreContract(ContractCase):
         self.fails(AccountExists, self.store.change("root", email="anna@example"))
         self.assertEqual(self.root, self.now(self.store.get("root")))
         self.assertEqual(self.anna, self.now(self.store.change("anna", email="anna@example")))
+
+    def test_robot(self) -> None:
+        """A robot is an account without a password, which is its owner's, and knows whether he is active."""
+        robot = self.now(self.store.create_robot("anna+ci", "anna", now=3.5))
+        expected = Account("anna+ci", NO_HASH, "", active=True, admin=False, created_at=3.5, owner="anna")
+        self.assertEqual([expected] * 2, [robot, self.now(self.store.get("anna+ci"))])
+        self.assertTrue(robot.is_usable)
+        self.assertIn(expected, self.now(self.store.list_all()))
+        self.now(self.store.change("anna", active=False))
+        robot = self.now(self.store.get("anna+ci"))
+        self.assertEqual((True, False, False), (robot.active, robot.owner_active, robot.is_usable))
+        self.now(self.store.change("anna", active=True))
+        self.assertFalse(self.now(self.store.change("anna+ci", active=False)).is_usable)
+
+    def test_robot_of_nobody(self) -> None:
+        """A robot needs an owner, and a name that is free."""
+        self.fails(AccountUnknown, self.store.create_robot("carla+ci", "carla", now=3.5))
+        self.now(self.store.create_robot("anna+ci", "anna", now=3.5))
+        self.fails(AccountExists, self.store.create_robot("anna+ci", "anna", now=3.5))
+        self.now(self.store.delete("anna", now=4.0))
+        self.fails(AccountUnknown, self.store.create_robot("anna+cd", "anna", now=5.0))
+
+    def test_delete(self) -> None:
+        """An account that was deleted is unknown, as one that was there; its robots are gone with it."""
+        self.now(self.store.create_robot("anna+ci", "anna", now=3.5))
+        self.now(self.store.create_robot("root+ci", "root", now=3.5))
+        self.now(self.store.delete("anna", now=4.0))
+        for doing in (self.store.get, self.store.change):
+            self.assertTrue(self.unknown("anna", doing("anna")))
+        for name in ("anna+ci", "carla"):
+            self.assertFalse(self.unknown(name, self.store.get(name)))
+        self.fails(AccountUnknown, self.store.delete("anna", now=5.0))
+        self.assertEqual(["root", "root+ci"], [each.name for each in self.now(self.store.list_all())])
+
+    def test_delete_robot(self) -> None:
+        """A robot can be deleted alone, and made again."""
+        first = self.now(self.store.create_robot("anna+ci", "anna", now=3.5))
+        self.now(self.store.delete("anna+ci", now=4.0))
+        self.fails(AccountUnknown, self.store.get("anna+ci"))
+        self.assertEqual(self.anna, self.now(self.store.get("anna")))
+        self.assertEqual(first, self.now(self.store.create_robot("anna+ci", "anna", now=3.5)))
+
+    def test_again(self) -> None:
+        """The name of a deleted account stays taken until it is given once more; its e-mail address is free."""
+        self.now(self.store.delete("anna", now=4.0))
+        self.fails(AccountExists, self.store.create("anna", "x", "", admin=False, now=5.0))
+        self.now(self.store.create("berta", "x", "anna@example", admin=False, now=5.0))
+        renewed = self.now(self.store.create("anna", "y", "", admin=False, now=6.5, again=True))
+        expected = Account("anna", "y", "", active=True, admin=False, created_at=6.5, renewed_at=6.5)
+        self.assertEqual([expected] * 2, [renewed, self.now(self.store.get("anna"))])
+        self.fails(AccountExists, self.store.create("anna", "z", "", admin=False, now=7.0, again=True))
+        self.assertIsNone(self.now(self.store.create("carla", "z", "", admin=False, now=7.0, again=True)).renewed_at)
 
 
 class KeyStoreContract(ContractCase):

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
-from dockreg import errors
+from dockreg import errors, errors_access
 from dockreg.callables import IdentifierFactory
 from dockreg.web.admission import flat_error
 from dockreg.web.bodies import BodyCut
@@ -53,6 +53,7 @@ V1_STATUS: Mapping[type[errors.RegistryError], HTTPStatus] = {
     errors.AccountInactive: HTTPStatus.FORBIDDEN,
     errors.AccountExists: HTTPStatus.BAD_REQUEST,
     errors.AccountInvalid: HTTPStatus.BAD_REQUEST,
+    errors_access.AccessTokenUnknown: HTTPStatus.NOT_FOUND,
     errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -102,7 +102,7 @@ class ProgramTests(TestCase):
             return done.returncode
 
         self.assertEqual(0, await push("secret"))
-        changed = await dockreg("user", "passwd", "alice", "--password-stdin", *where, stdin="another\n")
+        changed = await dockreg("user", "password", "alice", "--password-stdin", *where, stdin="another\n")
         self.assertEqual(0, changed.returncode)
         self.assertEqual([1, 0], [await push("secret"), await push("another")])
         await dockreg("user", "disable", "alice", *where)
@@ -124,7 +124,7 @@ class ProgramTests(TestCase):
             (("create", "alice", *stdin), "secret"),
             (("create", "A", *stdin), "secret"),
             (("create", "bobby", *stdin), "abc"),
-            (("passwd", "nobody", *stdin), "secret"),
+            (("password", "nobody", *stdin), "secret"),
             (("disable", "nobody", *where), ""),
         ):
             with self.subTest(arguments=arguments):
@@ -135,7 +135,7 @@ class ProgramTests(TestCase):
     async def test_wrong_folder(self) -> None:
         """Where no registry is, none is made but to create the first account, and where that is made is said."""
         folder = Path(self.mktemp()).absolute()
-        for arguments in (("list",), ("disable", "alice"), ("passwd", "alice", "--password-stdin")):
+        for arguments in (("list",), ("disable", "alice"), ("password", "alice", "--password-stdin")):
             failed = await dockreg("user", *arguments, "--data-dir", folder, stdin="secret\n")
             self.assertEqual((1, ""), (failed.returncode, failed.stdout))
             self.assertIn(f"{folder}/metadata.sqlite3 does not exist", failed.stderr)

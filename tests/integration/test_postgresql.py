@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 from dockreg.errors import AccountExists, StoreUnavailable
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
+from dockreg.interfaces_people import IAccessTokenStore
 from dockreg.model.accounts import SigningKey
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import PushScope
@@ -25,6 +26,7 @@ from dockreg.testing import (
     contracts_accounts,
     contracts_manifests,
     contracts_metadata,
+    contracts_people,
     contracts_repositories,
     contracts_v1,
     contracts_v2,
@@ -131,6 +133,16 @@ class PostgreSQLKeyStoreTests(contracts_accounts.KeyStoreContract):
         self.addCleanup(lambda: self.now(store.close()))
         self.now(store.open())
         return store.keys
+
+
+class PostgreSQLAccessTokenStoreTests(contracts_people.AccessTokenStoreContract):
+    """The promises about access tokens."""
+
+    def make_stores(self) -> tuple[IAccessTokenStore, IAccountStore]:
+        store = SQLMetadataStore(new_database(), at_once)
+        self.addCleanup(lambda: self.now(store.close()))
+        self.now(store.open())
+        return store.access_tokens, store.accounts
 
 
 class InterplayTests(TestCase):

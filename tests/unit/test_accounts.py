@@ -142,3 +142,46 @@ class AccountsTests(ContractCase):
         self.assertEqual(self.now(self.accounts.get("anna")), self.now(self.store.get("anna")))
         self.fails(AccountUnknown, self.accounts.set_active("carla", active=False))
         self.fails(AccountUnknown, self.accounts.set_admin("carla", admin=True))
+
+    def test_without_password(self) -> None:
+        """An account without a password can be made, and no password is its."""
+        account = self.now(self.accounts.create("anna", None))
+        for password in (b"", b"!", b"None"):
+            self.assertFalse(self.now(self.hasher.verify(account.password_hash, password)))
+
+    def test_robot(self) -> None:
+        """A robot bears the name of its owner before its own, has no password, and can be given no powers."""
+        self.now(self.accounts.create("anna", "secret"))
+        robot = self.now(self.accounts.create_robot("anna", "ci.2_x-y"))
+        self.assertEqual(("anna+ci.2_x-y", "anna", 1_400_000_000), (robot.name, robot.owner, robot.created_at))
+        self.fails(AccountInvalid, self.accounts.change(robot.name, password="secret"))
+        self.fails(AccountInvalid, self.accounts.change(robot.name, email="a@b"))
+        self.fails(AccountInvalid, self.accounts.set_admin(robot.name, admin=True))
+        self.assertFalse(self.now(self.accounts.set_admin(robot.name, admin=False)).admin)
+        self.assertFalse(self.now(self.accounts.set_active(robot.name, active=False)).is_usable)
+
+    def test_robot_refused(self) -> None:
+        """A robot needs a name within the rules, and an owner who is a person."""
+        self.now(self.accounts.create("anna", "secret"))
+        self.now(self.accounts.create_robot("anna", "ci"))
+        self.fails(AccountExists, self.accounts.create_robot("anna", "ci"))
+        self.fails(AccountUnknown, self.accounts.create_robot("berta", "ci"))
+        self.fails(AccountInvalid, self.accounts.create_robot("anna+ci", "x"))
+        for name in ("", "-ci", "Ci", "a" * 31, "ci\n", "c+i", "c i", "ç"):
+            self.fails(AccountInvalid, self.accounts.create_robot("anna", name))
+
+    def test_strangers_make_no_robots(self) -> None:
+        """The name of a robot can not be registered, nor created as an account of its own."""
+        for work in (self.accounts.register("anna+ci", "secret", ""), self.accounts.create("anna+ci", "secret")):
+            self.fails(AccountInvalid, work)
+
+    def test_deleted_name(self) -> None:
+        """No stranger takes the name of an account that was deleted, at any cost; an operator may give it again."""
+        self.now(self.accounts.register("anna", "secret", ""))
+        self.now(self.accounts.delete("anna"))
+        threads = Threads()
+        accounts = Accounts(self.store, PasswordHasher(Turns(threads), cost=CHEAP), self.clock, "open")
+        self.fails(AccountExists, accounts.register("anna", "other", ""))
+        self.assertEqual(0, threads.started)
+        self.fails(AccountUnknown, self.accounts.delete("anna"))
+        self.assertEqual("anna", self.now(self.accounts.create("anna", "other")).name)

@@ -3,14 +3,14 @@
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from dockreg import errors
+from dockreg import errors, errors_access
 from dockreg.web.errors import V1_STATUS
 from dockreg.web.v2.errors import V2_ANSWERS
 
 # Not __subclasses__(): attrs makes each class twice, and the first one may still be there.
 KINDS = [
     kind
-    for kind in vars(errors).values()
+    for kind in {**vars(errors), **vars(errors_access)}.values()
     if isinstance(kind, type) and issubclass(kind, errors.RegistryError) and kind is not errors.RegistryError
 ]
 

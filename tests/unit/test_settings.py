@@ -91,7 +91,12 @@ class Parts:
     @property
     def checker(self) -> Any:
         """The first that is asked for a password."""
-        return self.core.authenticator._checkers[0]
+        return self.known._checkers[0]
+
+    @property
+    def known(self) -> Any:
+        """What is asked when it is no access token."""
+        return self.core.authenticator._others
 
     @property
     def places(self) -> object:
@@ -217,7 +222,7 @@ ROWS: Mapping[str, Row] = {
     "auth.registration": Row('"closed"', lambda parts: parts.core.accounts._registration, Registration.CLOSED),
     "auth.checkers": Row(
         f"['{_CRED}', 'accounts']",
-        lambda parts: [type(each).__name__ for each in parts.core.authenticator._checkers],
+        lambda parts: [type(each).__name__ for each in parts.known._checkers],
         ["InMemoryUsernamePasswordDatabaseDontUse", "AccountsChecker"],
         beside='auth.registration = "closed"\n',
     ),
@@ -226,7 +231,7 @@ ROWS: Mapping[str, Row] = {
     ),
     "auth.token_seconds": Row(
         "61",
-        lambda parts: (parts.core.tokens._lifetime_seconds, parts.core.authenticator._tokens is parts.core.tokens),
+        lambda parts: (parts.core.tokens._lifetime_seconds, parts.known._tokens is parts.core.tokens),
         (61, True),
     ),
     "auth.remember_seconds": Row("7", lambda parts: parts.checker._verified._seconds, 7),

@@ -55,7 +55,7 @@ class AccountsChecker:
             if not await self._hasher.verify(stored, password):
                 raise UnauthorizedLogin
             self._verified.keep(True, name, password, stored.encode("utf-8"))
-        if not account.active:
+        if not account.is_usable:
             raise AccountInactive(account.name)
         return name
 

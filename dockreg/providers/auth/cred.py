@@ -15,6 +15,7 @@ from zope.interface import implementer
 from dockreg.errors import AccountInactive, AccountUnknown, RegistryError, StoreUnavailable, Unauthorized, explained
 from dockreg.interfaces_access import IAccountStore, IAuthenticator, IClientCertificate, IDirectory
 from dockreg.model.access import ANONYMOUS, Access, Challenge, Principal
+from dockreg.model.accounts import ROBOT_MARK
 from dockreg.model.people import Person
 from dockreg.providers.auth.tokens import TokenSigner
 
@@ -24,6 +25,8 @@ log = Logger()
 _MAX_NAME = 128
 _WRONG = "wrong user name or password"
 _NOBODY = "the client certificate is nobody's here"
+#: How far the clocks of two processes may be apart.
+_CLOCK_SKEW_SECONDS = 60
 _LATER = "it can not be checked now who you are; try again later"
 
 
@@ -78,7 +81,8 @@ class CredAuthenticator:
 
     async def redeem(self, token: str) -> Principal:
         """See :meth:`.IAuthenticator.redeem`; the bearer is looked up each time."""
-        return await self.current(await self._tokens.redeem(token))
+        principal, issued_at = await self._tokens.opened(token)
+        return await self._current(principal, issued_at)
 
     async def current(self, principal: Principal) -> Principal:
         """
@@ -88,15 +92,23 @@ class CredAuthenticator:
         is a checker that knows people by their credentials only, the token of a name that the others do not have passes
         until it expires.
 
+        A robot is somebody's: its owner is looked up, and has no groups to share.
+
         :raises StoreUnavailable: no checker has the name, and one of them did not work.
         """
+        return await self._current(principal, None)
+
+    async def _current(self, principal: Principal, issued_at: float | None) -> Principal:
         if principal.name is None:
             return principal
-        found = await self._find(principal.name)
+        name = principal.name if principal.token_id is None else principal.name.partition(ROBOT_MARK)[0]
+        found = await self._find(name)
+        if found is not None and name == principal.name:
+            principal = evolve(principal, groups=found.groups)
         try:
-            return await self._with_account(principal if found is None else evolve(principal, groups=found.groups))
+            return await self._with_account(principal, issued_at, is_known=found is not None)
         except AccountInactive:
-            raise Unauthorized("the account of this token is not active") from None
+            raise Unauthorized("the account of this token is not active", "invalid_token") from None
 
     def challenge(self, wanted: Access | None) -> Challenge:  # the same whatever is wanted
         """Basic for who has a password, Token for who was given one by the index."""
@@ -132,14 +144,26 @@ class CredAuthenticator:
             raise Unauthorized(_WRONG)
         return await self._with_account(Principal(person.name, groups=person.groups))
 
-    async def _with_account(self, principal: Principal) -> Principal:
+    async def _with_account(
+        self, principal: Principal, issued_at: float | None = None, *, is_known: bool = True
+    ) -> Principal:
+        """
+        What the account of that name, if there is one, says.
+
+        :param issued_at: when its bearer was given a token; somebody who has the name since a later time is another one.
+        :param is_known: whether a checker has the name.
+        """
         if principal.name is None:
             return principal
         try:
             account = await self._accounts.get(principal.name)
-        except AccountUnknown:
+        except AccountUnknown as unknown:
+            if unknown.deleted and not is_known:
+                raise Unauthorized("the account was deleted", "invalid_token") from None
             return principal
-        if not account.active:
+        if issued_at is not None and (account.renewed_at or 0.0) > issued_at + _CLOCK_SKEW_SECONDS:
+            raise Unauthorized("the account of this token was deleted", "invalid_token")
+        if not account.is_usable:
             raise AccountInactive(account.name)
         return evolve(principal, admin=account.admin)
 

@@ -84,6 +84,8 @@ class TokenSigner:
         }
         if principal.name is not None:
             claims["sub"] = principal.name
+        if principal.token_id is not None:
+            claims["tid"] = principal.token_id
         signature = jwt.encode(claims, key.secret, algorithm=ALGORITHM, headers=_header(key.key_id))
         return f'signature={signature},repository="{repository.v1}",access={access_word(actions)}'
 
@@ -93,6 +95,10 @@ class TokenSigner:
 
         :raises Unauthorized: not ours, changed, not valid yet, or expired.
         """
+        return (await self.opened(text))[0]
+
+    async def opened(self, text: str) -> tuple[Principal, float]:
+        """As :meth:`redeem`, and when the token was issued."""
         said = TokenText.parse(text)
         claims = await self._verified(said.signature)
         principal, repository, actions = self._read(claims)
@@ -100,7 +106,7 @@ class TokenSigner:
             raise _invalid()
         if said.access not in (None, access_word(actions)):
             raise _invalid()
-        return principal
+        return principal, claims["iat"]
 
     async def _verified(self, signature: str | None) -> Mapping[str, Any]:
         if signature is None or len(signature) > _MAX_TOKEN or not _COMPACT.fullmatch(signature):
@@ -119,15 +125,15 @@ class TokenSigner:
 
     def _read(self, claims: Mapping[str, Any]) -> tuple[Principal, RepositoryName, frozenset[Action]]:
         self._check_time(claims)
-        name, repository = claims.get("sub"), claims["repo"]
-        if not isinstance(repository, str):
+        name, repository, token_id = claims.get("sub"), claims["repo"], claims.get("tid")
+        if not isinstance(repository, str) or not isinstance(token_id, str | None):
             raise _invalid()
         try:
             actions = frozenset(Action(value) for value in claims["actions"])
         except (TypeError, ValueError):
             raise _invalid() from None
         bound_to = RepositoryName(repository)
-        return Principal(name, ceiling=Ceiling.of(bound_to, actions)), bound_to, actions
+        return Principal(name, ceiling=Ceiling.of(bound_to, actions), token_id=token_id), bound_to, actions
 
     def _check_time(self, claims: Mapping[str, Any]) -> None:
         now = self._clock.seconds()

@@ -1,16 +1,24 @@
 """Stored logins."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from attrs import evolve
+from sqlalchemy import Connection, delete, insert, select, update
 from zope.interface import implementer
 
 from dockreg.errors import AccountExists, AccountUnknown
 from dockreg.interfaces_access import IAccountStore
-from dockreg.model.accounts import Account
+from dockreg.model.accounts import NO_HASH, Account
 from dockreg.providers.metadata.rows import AnyRow, storable
 from dockreg.providers.metadata.tables import accounts
+from dockreg.providers.metadata.tables_people import access_tokens
 from dockreg.providers.metadata.transactions import Database
+
+_owners = accounts.alias("owners")
+_SELECT = select(accounts, _owners.c.active.label("owner_active")).outerjoin_from(
+    accounts, _owners, accounts.c.owner == _owners.c.name
+)
 
 
 @implementer(IAccountStore)
@@ -20,11 +28,20 @@ class SQLAccountStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, name: str, password_hash: str, email: str, admin: bool, now: float) -> Account:
+    async def create(
+        self, name: str, password_hash: str, email: str, admin: bool, now: float, again: bool = False
+    ) -> Account:
         """See :class:`~dockreg.interfaces_access.IAccountStore`."""
         account = Account(storable(name), password_hash, storable(email), active=True, admin=admin, created_at=now)
-        await self._database.write(_create, account)
-        return account
+        return await self._database.write(_create, account, again)
+
+    async def create_robot(self, name: str, owner: str, now: float) -> Account:
+        """See :class:`~dockreg.interfaces_access.IAccountStore`."""
+        return await self._database.write(_create_robot, storable(name), owner, now)
+
+    async def delete(self, name: str, now: float) -> None:
+        """See :class:`~dockreg.interfaces_access.IAccountStore`."""
+        await self._database.write(_delete, name, now)
 
     async def get(self, name: str) -> Account:
         """See :class:`~dockreg.interfaces_access.IAccountStore`."""
@@ -53,6 +70,17 @@ class SQLAccountStore:
         return await self._database.write(_change, name, changes)
 
 
+def lock_account(connection: Connection, name: str) -> None:
+    """
+    Let nobody delete the account before this transaction ends.
+
+    :raises AccountUnknown: there is none.
+    """
+    query = select(accounts.c.name).where(accounts.c.name == storable(name), accounts.c.deleted_at.is_(None))
+    if connection.execute(query.with_for_update()).one_or_none() is None:
+        raise AccountUnknown(name)
+
+
 def _account(row: AnyRow) -> Account:
     return Account(
         name=row.name,
@@ -61,37 +89,65 @@ def _account(row: AnyRow) -> Account:
         active=row.active,
         admin=row.admin,
         created_at=row.created_at,
+        owner=row.owner,
+        owner_active=row.owner is None or bool(row.owner_active),
+        renewed_at=row.renewed_at,
     )
 
 
 def _get(connection: Connection, name: str) -> Account:
     # A name that can not be stored is nobody's; the databases would complain.
-    query = select(accounts).where(accounts.c.name == name)
+    query = _SELECT.where(accounts.c.name == name)
     row = connection.execute(query).one_or_none() if name == storable(name) else None
-    if row is None:
-        raise AccountUnknown(name)
+    if row is None or row.deleted_at is not None:
+        raise AccountUnknown(name, deleted=row is not None)
     return _account(row)
 
 
 def _list_all(connection: Connection) -> Sequence[Account]:
-    return [_account(row) for row in connection.execute(select(accounts).order_by(accounts.c.name))]
+    query = _SELECT.where(accounts.c.deleted_at.is_(None)).order_by(accounts.c.name)
+    return [_account(row) for row in connection.execute(query)]
 
 
-def _create(connection: Connection, account: Account) -> None:
-    same_name = select(accounts.c.name).where(accounts.c.name == account.name)
-    if connection.execute(same_name).all() or _is_taken(connection, account.email, account.name):
+def _create(connection: Connection, account: Account, again: bool) -> Account:
+    same_name = accounts.c.name == account.name
+    if again and connection.execute(delete(accounts).where(same_name, accounts.c.deleted_at.is_not(None))).rowcount:
+        account = evolve(account, renewed_at=account.created_at)
+    taken = connection.execute(select(accounts.c.name).where(same_name)).all()
+    if taken or _is_taken(connection, account.email, account.name):
         raise AccountExists(account.name)
-    connection.execute(
-        insert(accounts),
-        {
-            "name": account.name,
-            "password_hash": account.password_hash,
-            "email": account.email,
-            "active": account.active,
-            "admin": account.admin,
-            "created_at": account.created_at,
-        },
-    )
+    connection.execute(insert(accounts), _columns(account))
+    return account
+
+
+def _create_robot(connection: Connection, name: str, owner: str, now: float) -> Account:
+    lock_account(connection, owner)
+    robot = Account(name, NO_HASH, "", active=True, admin=False, created_at=now, owner=owner)
+    _create(connection, robot, again=False)
+    return _get(connection, name)
+
+
+def _columns(account: Account) -> dict[str, Any]:
+    return {
+        "name": account.name,
+        "password_hash": account.password_hash,
+        "email": account.email,
+        "active": account.active,
+        "admin": account.admin,
+        "created_at": account.created_at,
+        "owner": account.owner,
+        "renewed_at": account.renewed_at,
+    }
+
+
+def _delete(connection: Connection, name: str, now: float) -> None:
+    lock_account(connection, name)
+    # The tokens of robots go with their rows.
+    connection.execute(delete(accounts).where(accounts.c.owner == name))
+    connection.execute(delete(access_tokens).where(access_tokens.c.account == name))
+    connection.execute(delete(accounts).where(accounts.c.name == name, accounts.c.owner.is_not(None)))
+    rest = {"password_hash": NO_HASH, "email": "", "active": False, "admin": False, "deleted_at": now}
+    connection.execute(update(accounts).where(accounts.c.name == name), rest)
 
 
 def _change(connection: Connection, name: str, changes: dict[str, str | bool]) -> Account:

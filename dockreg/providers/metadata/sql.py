@@ -6,7 +6,9 @@ from zope.interface import implementer
 from dockreg.callables import InThread
 from dockreg.interfaces import IBlobIndex, IManifestStore, IMetadataStore, IRepositoryStore, IUploadStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
+from dockreg.interfaces_people import IAccessTokenStore
 from dockreg.interfaces_v1 import IV1ImageStore
+from dockreg.providers.metadata.accesstokens import SQLAccessTokenStore
 from dockreg.providers.metadata.accounts import SQLAccountStore
 from dockreg.providers.metadata.blobs import SQLBlobIndex
 from dockreg.providers.metadata.keys import SQLKeyStore
@@ -36,6 +38,7 @@ class SQLMetadataStore:
     images: IV1ImageStore
     accounts: IAccountStore
     keys: IKeyStore
+    access_tokens: IAccessTokenStore
 
     def __init__(self, url: str, in_thread: InThread) -> None:
         self._database = Database(url, in_thread)
@@ -46,6 +49,7 @@ class SQLMetadataStore:
         self.images = SQLV1ImageStore(self._database)
         self.accounts = SQLAccountStore(self._database)
         self.keys = SQLKeyStore(self._database)
+        self.access_tokens = SQLAccessTokenStore(self._database)
 
     async def open(self) -> None:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""

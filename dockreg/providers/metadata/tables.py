@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 #: The revision of the migration that makes what stands here.
-SCHEMA = "0001"
+SCHEMA = "0002"
 
 #: PostgreSQL would order by the language of the database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")
@@ -313,6 +313,8 @@ uploads = Table(
 
 # Accounts and keys
 
+# ``owner``: whose robot it is. ``deleted_at``: nothing is left but the name, so that no stranger takes it.
+# ``renewed_at``: when somebody was given such a name again.
 accounts = Table(
     "accounts",
     metadata,
@@ -322,6 +324,10 @@ accounts = Table(
     Column("active", Boolean, nullable=False),
     Column("admin", Boolean, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("owner", TEXT),
+    Column("deleted_at", Double),
+    Column("renewed_at", Double),
+    Index(None, "owner"),
 )
 Index(
     "uq_accounts_email",

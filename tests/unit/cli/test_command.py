@@ -29,7 +29,10 @@ class CommandTests(SynchronousTestCase):
             (),
             ("check-config",),
             ("user",),
-            *(("user", verb) for verb in ("create", "passwd", "list", "disable", "enable")),
+            *(("user", verb) for verb in ("create", "password", "email", "list", "show", "disable", "enable")),
+            *(("user", verb) for verb in ("admin", "delete")),
+            *(("robot", verb) for verb in ("create", "delete", "list")),
+            *(("token", verb) for verb in ("create", "revoke", "list")),
             ("v1",),
             ("v1", "push"),
             ("v1", "pull"),
@@ -50,7 +53,7 @@ class CommandTests(SynchronousTestCase):
 
     def test_no_password_argument(self) -> None:
         """There is no way to give a password on the command line, where other users can read it."""
-        for command in (("user", "create", "joey"), ("user", "passwd", "joey"), ("v1", "pull", "http://h/n", "x")):
+        for command in (("user", "create", "joey"), ("user", "password", "joey"), ("v1", "pull", "http://h/n", "x")):
             for option in ("--password=secret", "--pass=secret"):
                 with self.subTest(command=command, option=option):
                     self.assertEqual(2, dockreg(*command, option).exit_code)

@@ -1,9 +1,10 @@
 """The stores that authentication asks: what the tests use in memory keeps the promises of the one in SQL."""
 
 from dockreg.interfaces_access import IAccountStore, IKeyStore
+from dockreg.interfaces_people import IAccessTokenStore
 from dockreg.model.accounts import SigningKey
-from dockreg.testing import contracts_accounts
-from dockreg.testing.accountstores import MemoryAccountStore, MemoryKeyStore
+from dockreg.testing import contracts_accounts, contracts_people
+from dockreg.testing.accountstores import MemoryAccessTokenStore, MemoryAccountStore, MemoryKeyStore
 from tests.unit.providers.auth.support import open_store
 
 
@@ -35,3 +36,15 @@ class MemoryKeyStoreTests(contracts_accounts.KeyStoreContract):
 class SQLKeyStoreTests(contracts_accounts.KeyStoreContract):
     def make_key_store(self) -> IKeyStore:
         return open_store(self).keys
+
+
+class MemoryAccessTokenStoreTests(contracts_people.AccessTokenStoreContract):
+    def make_stores(self) -> tuple[IAccessTokenStore, IAccountStore]:
+        accounts = MemoryAccountStore()
+        return MemoryAccessTokenStore(accounts), accounts
+
+
+class SQLAccessTokenStoreTests(contracts_people.AccessTokenStoreContract):
+    def make_stores(self) -> tuple[IAccessTokenStore, IAccountStore]:
+        store = open_store(self)
+        return store.access_tokens, store.accounts

@@ -1,0 +1,100 @@
+"""What the commands about people share: the open store behind them, and how they print."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from attrs import frozen
+from rich.console import Console
+from rich.table import Table
+
+from dockreg.accesstokens import AccessTokens
+from dockreg.accounts import Accounts
+from dockreg.cli.failures import CommandFailed
+from dockreg.cli.running import run, threads_of
+from dockreg.config import Config
+from dockreg.identity import make_access_tokens, make_accounts, make_hasher
+from dockreg.providing import make_metadata_store
+
+T = TypeVar("T")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+@frozen
+class People:
+    """What is stored about people, and the rules of changing it."""
+
+    accounts: Accounts
+    access_tokens: AccessTokens
+
+
+async def with_people(
+    config: Config, reactor: Any, act: Callable[[People], Awaitable[T]], *, may_make: bool = False
+) -> T:
+    """
+    Open the metadata store of ``config``, ``act`` on its people, and close it.
+
+    :param may_make: whether a database that is not there is made.
+    :raises RegistryError: what ``act`` raises, or the store can not be opened.
+    """
+    if config.role == "registry":
+        raise CommandFailed("a registry with an index of its own has no accounts: change them at the index")
+    in_thread = threads_of(reactor)
+    file = database_file(config)
+    if file is not None and not may_make and not file.exists():
+        raise CommandFailed(f"there is no registry here, {file} does not exist: name its --data-dir")
+    metadata = make_metadata_store(config, in_thread, reactor)
+    await metadata.open()
+    try:
+        accounts = make_accounts(config, metadata, make_hasher(config, in_thread), reactor)
+        return await act(People(accounts, make_access_tokens(metadata, reactor)))
+    finally:
+        await metadata.close()
+
+
+def database_file(config: Config) -> Path | None:
+    """The file of the embedded default."""
+    own = config.metadata.provider != "sql" or config.metadata.url
+    return None if own else config.data_dir / "metadata.sqlite3"
+
+
+def change(
+    config: Config,
+    act: Callable[[People], Awaitable[T]],
+    show: Callable[[T], object],
+    *,
+    may_make: bool = False,
+) -> None:
+    """Run ``act``, and ``show`` its result."""
+
+    async def work(reactor: Any) -> None:
+        show(await with_people(config, reactor, act, may_make=may_make))
+
+    run(work)
+
+
+def show_json(document: object) -> None:
+    """One line of JSON."""
+    click.echo(json.dumps(document))
+
+
+def show_rows(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table for who sits at a terminal; for other programs a line for each row, with tabs, and nothing cut off."""
+    console = Console()
+    if not console.is_terminal:
+        for row in rows:
+            click.echo("\t".join(row))
+        return
+    table = Table(*headers, box=None)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def date(seconds: float | None, never: str = "never") -> str:
+    """A day and a time (UTC), as people read them."""
+    return never if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"

@@ -1,0 +1,41 @@
+"""
+What people and programs log in with, beside accounts.
+
+:mod:`dockreg.interfaces` says what holds for every method.
+"""
+
+from collections.abc import Sequence
+
+from zope.interface import Interface
+
+from dockreg.model.accesstokens import AccessToken
+
+
+class IAccessTokenStore(Interface):
+    """Access tokens, without their secrets."""
+
+    async def add(token: AccessToken, digest: bytes, most: int) -> None:
+        """
+        Store a token. Those of the account that expired a month ago are forgotten.
+
+        :param digest: of the token's text.
+        :raises AccountUnknown: there is no such account.
+        :raises AccountInvalid: it has ``most`` tokens already, which have not expired.
+        """
+
+    async def get(token_id: str) -> tuple[AccessToken, bytes]:
+        """A token and the digest of its text. :raises AccessTokenUnknown: there is none."""
+
+    async def list_all(account: str | None) -> Sequence[AccessToken]:
+        """The tokens of an account, or of all, by account, the oldest first; expired ones too."""
+
+    async def revoke(token_id: str, account: str | None) -> AccessToken:
+        """
+        Forget a token, and return it.
+
+        :param account: whose it has to be; None for anybody's.
+        :raises AccessTokenUnknown: there is none, or it is another's.
+        """
+
+    async def note_use(token_id: str, now: float) -> None:
+        """Remember that the token was used; harmless when there is none."""

@@ -1,0 +1,20 @@
+"""The tables of what people and programs log in with, beside accounts; see :mod:`dockreg.providers.metadata.tables`."""
+
+from sqlalchemy import Column, Double, ForeignKey, Index, LargeBinary, Table
+
+from dockreg.providers.metadata.tables import TEXT, metadata
+
+# ``scopes`` as people write them, with blanks between them.
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("token_id", TEXT, primary_key=True),
+    Column("account", TEXT, ForeignKey("accounts.name", ondelete="CASCADE"), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("description", TEXT, nullable=False),
+    Column("scopes", TEXT, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("used_at", Double),
+    Index(None, "account"),
+)
