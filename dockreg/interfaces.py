@@ -41,13 +41,6 @@ class IBlobReader(Interface):
         """Release the blob. Safe to call more than once, and while a read is under way."""
 
 
-class IBlobFile(IBlobReader):
-    """An open blob that the kernel can send by itself."""
-
-    def detach() -> tuple[int, int]:
-        """A descriptor of the file, the caller's to close, and the position of the next byte in it."""
-
-
 class IUpload(Interface):
     """Bytes on their way to becoming a blob. One writer at a time."""
 

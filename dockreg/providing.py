@@ -41,8 +41,9 @@ def make_blob_store(config: Config, in_thread: InThread, clock: IReactorTime) ->
         arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
         return cast("IBlobStore", made("blobs.provider", settings.provider, IBlobStore, arguments))
     from dockreg.providers.blobs.filesystem import FilesystemBlobStore
+    from dockreg.providers.blobs.remembering import RememberingBlobStore
 
-    return FilesystemBlobStore(config.blob_folder, in_thread, new_id)
+    return RememberingBlobStore(FilesystemBlobStore(config.blob_folder, in_thread, new_id))
 
 
 def made(key: str, path: str, interface: type[Interface], arguments: Mapping[str, Any]) -> Any:

@@ -20,7 +20,7 @@ from twisted.web import server
 from zope.interface import implementer
 
 from dockreg.callables import InThread
-from dockreg.interfaces import IBlobFile
+from dockreg.interfaces_readers import IBlobFile
 from dockreg.web.sockets import unsent_bytes
 
 #: Less is sent with its head by the ordinary path: one packet is better than two.

@@ -17,6 +17,7 @@ from twisted.web import server
 from zope.interface import implementer
 
 from dockreg.interfaces import IBlobReader
+from dockreg.interfaces_readers import IBlobInMemory
 from dockreg.web.kernel import BlobCutShort
 from dockreg.web.multipart import ByteRanges
 from dockreg.web.ranges import Selection, if_range_holds, matches_etag, select, select_several
@@ -92,6 +93,10 @@ async def send(request: server.Request, reader: IBlobReader, length: int) -> Non
     """
     request.setHeader(b"Content-Length", b"%d" % length)
     if request.method == b"HEAD" or length == 0:
+        reader.close()
+        return
+    if IBlobInMemory.providedBy(reader):
+        request.write(reader.take(length))
         reader.close()
         return
     try:

@@ -104,7 +104,7 @@ class Parts:
         registry = self.core.registry
         return (
             registry.metadata._database.url.database,
-            registry.blobs._folders.staging,
+            registry.blobs._store._folders.staging,
             self.plan.prepare.args[0].__self__,
         )
 
@@ -258,7 +258,7 @@ ROWS: Mapping[str, Row] = {
         f"metadata.provider = '{__name__}.OtherMetadata'\n",
     ),
     "blobs.provider": Row(f"'{__name__}.OtherBlobs'", lambda parts: type(parts.plan.blobs).__name__, "OtherBlobs"),
-    "blobs.folder": Row("'/b'", lambda parts: parts.plan.blobs._folders.staging, Path("/b/staging")),
+    "blobs.folder": Row("'/b'", lambda parts: parts.plan.blobs._store._folders.staging, Path("/b/staging")),
     "blobs.options": Row(
         "{size = 5}",
         lambda parts: parts.plan.blobs.options,

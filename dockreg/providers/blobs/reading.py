@@ -6,7 +6,7 @@ from threading import Lock
 from zope.interface import implementer
 
 from dockreg.callables import InThread
-from dockreg.interfaces import IBlobFile
+from dockreg.interfaces_readers import IBlobFile
 from dockreg.providers.blobs.disk import disk_errors
 
 
@@ -34,7 +34,7 @@ class FileBlobReader:
         return await self._in_thread(self._read, limit)
 
     def detach(self) -> tuple[int, int]:
-        """See :class:`~dockreg.interfaces.IBlobFile`."""
+        """See :class:`~dockreg.interfaces_readers.IBlobFile`."""
         with self._lock:
             if self._closed:
                 raise ValueError("use of a closed blob")
