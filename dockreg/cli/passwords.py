@@ -4,6 +4,8 @@ import sys
 
 import click
 
+from dockreg.cli.v1session import Credentials
+
 
 def read_password(from_stdin: bool, *, confirm: bool) -> str:
     """
@@ -19,3 +21,18 @@ def read_password(from_stdin: bool, *, confirm: bool) -> str:
             raise click.UsageError("there is no password on standard input")
         return password
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
+
+
+def read_credentials(user: str | None, from_stdin: bool) -> Credentials | None:
+    """
+    The login of ``user``, None for nobody.
+
+    :raises click.UsageError: there is no password, or no user for it.
+    """
+    if user is None:
+        if from_stdin:
+            raise click.UsageError("--password-stdin needs --user NAME")
+        return None
+    if ":" in user:
+        raise click.UsageError("a user name can not hold ':'")
+    return Credentials(user, read_password(from_stdin, confirm=False))

@@ -1,6 +1,7 @@
 """How https connections of the ``dockreg`` command are verified."""
 
 import re
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -29,13 +30,22 @@ def make_tls(authorities: Path | None, insecure: bool) -> IPolicyForHTTPS:
         return AnyCertificate()
     if authorities is None:
         return BrowserLikePolicyForHTTPS()
+    return BrowserLikePolicyForHTTPS(trustRootFromCertificates(read_authorities(authorities)))
+
+
+def read_authorities(file: Path) -> Sequence[Certificate]:
+    """
+    The certificates in a PEM file.
+
+    :raises CommandFailed: there are none, or the file can not be read.
+    """
     try:
-        certificates = [Certificate.loadPEM(each) for each in _CERTIFICATE.findall(authorities.read_bytes())]
+        certificates = [Certificate.loadPEM(each) for each in _CERTIFICATE.findall(file.read_bytes())]
     except (OSError, SSL.Error) as error:
-        raise CommandFailed(f"{authorities} can not be used: {error}") from None
+        raise CommandFailed(f"{file} can not be used: {error}") from None
     if not certificates:
-        raise CommandFailed(f"{authorities} holds no certificate in PEM form")
-    return BrowserLikePolicyForHTTPS(trustRootFromCertificates(certificates))
+        raise CommandFailed(f"{file} holds no certificate in PEM form")
+    return certificates
 
 
 @implementer(IPolicyForHTTPS)

@@ -65,22 +65,30 @@ class Reply:
 
     @property
     def sentence(self) -> str:
-        """What the registry said: the ``error`` of its answer, else what the status is called."""
-        try:
-            document = json.loads(self.body)
-        except ValueError:
-            document = None
-        error = document.get("error") if isinstance(document, dict) else None
-        if isinstance(error, str) and error:
-            return _printable(error)
+        """What the registry said, in the form of v1 or of v2; else what the status is called."""
+        error = _error_in(self.body)
+        if error:
+            return printable(error)
         try:
             return HTTPStatus(self.status).phrase
         except ValueError:
             return "no reason given"
 
 
-def _printable(text: str) -> str:
-    # What a stranger sends must not move the cursor of a terminal.
+def _error_in(body: bytes) -> str:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    error = document.get("error") if isinstance(document, dict) else None
+    entries = document.get("errors") if isinstance(document, dict) else None
+    if isinstance(entries, list) and entries and isinstance(entries[0], dict):
+        error = entries[0].get("message") or entries[0].get("code")
+    return error if isinstance(error, str) else ""
+
+
+def printable(text: str) -> str:
+    """The beginning of what a stranger sent, which must not move the cursor of a terminal."""
     return "".join(character if character.isprintable() else "?" for character in text[:500])
 
 
@@ -118,7 +126,11 @@ class Transport:
 
     async def put(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """:raises ConnectionBroken: there was no complete answer; whether the request did anything is not known."""
-        return await self._exchange(self._single, "PUT", url, headers, body)
+        return await self.request("PUT", url, headers, body)
+
+    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
+        """As :meth:`put`, with another method."""
+        return await self._exchange(self._single, method, url, headers, body)
 
     async def upload(self, url: str, headers: Mapping[str, str], body: StreamedBody) -> Reply:
         """

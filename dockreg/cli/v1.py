@@ -11,7 +11,7 @@ from attrs import asdict, frozen
 
 from dockreg.cli.archives import Archive, ArchivedChain, open_archive
 from dockreg.cli.failures import CommandFailed
-from dockreg.cli.passwords import read_password
+from dockreg.cli.passwords import read_credentials
 from dockreg.cli.progress import Reporter, reporting
 from dockreg.cli.running import run, threads_of
 from dockreg.cli.savedarchive import ArchiveWriter
@@ -221,11 +221,7 @@ def _asked(
     as_json: bool,
 ) -> Asked:
     target = Target.parse(url)
-    if password_stdin and user is None:
-        raise click.UsageError("--password-stdin needs --user NAME")
-    if user is not None and ":" in user:
-        raise click.UsageError("a user name can not hold ':'")
-    credentials = Credentials(user, read_password(password_stdin, confirm=False)) if user is not None else None
+    credentials = read_credentials(user, password_stdin)
     return Asked(archive, target, credentials, cacert, insecure, quiet, all_tags, as_json)
 
 

@@ -173,12 +173,15 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(200, session.check(reply(), "no layer", 200).status)
 
     def test_sentence(self) -> None:
-        """What is no flat error is told by its status; what would move the cursor is not printed."""
+        """An error is told in the form of v1 and of v2, anything else by its status; what would move the cursor is not printed."""
         cases = {
             b"": "Internal Server Error",
             b"[]": "Internal Server Error",
             b'{"error": {"a": 1}}': "Internal Server Error",
             b'{"error": "a\\u001b[2Jb"}': "a?[2Jb",
+            b'{"errors": [{"code": "DENIED", "message": "not you"}, {}]}': "not you",
+            b'{"errors": [{"code": "DENIED"}]}': "DENIED",
+            b'{"errors": [1]}': "Internal Server Error",
         }
         for body, sentence in cases.items():
             with self.subTest(body=body):
