@@ -13,6 +13,7 @@ from dockreg.version import VERSION
 
 _COMMANDS: Mapping[str, str] = {
     "check-config": "dockreg.cli.checkconfig:check_config",
+    "doctor": "dockreg.cli.doctor.command:doctor",
     "robot": "dockreg.cli.robot:robot",
     "token": "dockreg.cli.token:token",
     "user": "dockreg.cli.user:user",

@@ -54,7 +54,7 @@ async def start_registry(
 
     folder = Path(test.mktemp()).absolute()
     folder.mkdir()
-    certificate = _write_certificate(folder)
+    certificate = write_certificate(folder)
     listen = "tcp:0:interface=127.0.0.1"
     if tls:
         pem = folder / "server.pem"
@@ -85,7 +85,7 @@ async def deactivate(registry: RunningRegistry, username: str) -> None:
         await metadata.close()
 
 
-def _write_certificate(folder: Path) -> Certificate:
+def write_certificate(folder: Path) -> Certificate:
     """Write ``server.pem``: a key, and a certificate for 127.0.0.1 that it signed itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dockreg test")])

@@ -28,6 +28,7 @@ class CommandTests(SynchronousTestCase):
         commands = (
             (),
             ("check-config",),
+            ("doctor",),
             ("user",),
             *(("user", verb) for verb in ("create", "password", "email", "list", "show", "disable", "enable")),
             *(("user", verb) for verb in ("admin", "delete")),
@@ -53,7 +54,12 @@ class CommandTests(SynchronousTestCase):
 
     def test_no_password_argument(self) -> None:
         """There is no way to give a password on the command line, where other users can read it."""
-        for command in (("user", "create", "joey"), ("user", "password", "joey"), ("v1", "pull", "http://h/n", "x")):
+        for command in (
+            ("user", "create", "joey"),
+            ("user", "password", "joey"),
+            ("v1", "pull", "http://h/n", "x"),
+            ("doctor", "h"),
+        ):
             for option in ("--password=secret", "--pass=secret"):
                 with self.subTest(command=command, option=option):
                     self.assertEqual(2, dockreg(*command, option).exit_code)

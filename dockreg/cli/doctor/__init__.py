@@ -1,0 +1,1 @@
+"""``dockreg doctor``: what a client would meet at a registry, step by step."""

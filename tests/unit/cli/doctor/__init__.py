@@ -1,0 +1,1 @@
+"""Tests of ``dockreg doctor``, on canned answers."""
