@@ -1,10 +1,12 @@
 """The checkers of ``twisted.cred`` that ``auth.checkers`` names, made in its order: a part of the composition root."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import cast
 
 from attrs import Factory, frozen
+from cryptography.x509 import Name
 from twisted.cred import strcred
 from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import IUsernamePassword
@@ -49,6 +51,8 @@ def make_checkers(config: Config, means: Means) -> Checkers:
         kind, _, argument = entry.partition(":")
         if kind == "accounts":
             every.checkers.append(AccountsChecker(means.accounts, means.hasher, _verified(config, means)))
+        elif kind == "certificates":
+            every.checkers.append(_certificates(config, means))
         elif kind == "htpasswd":
             _add_htpasswd(every, config, means, Path(argument))
         else:
@@ -58,6 +62,15 @@ def make_checkers(config: Config, means: Means) -> Checkers:
 
 def _verified(config: Config, means: Means) -> Verified[bool]:
     return Verified(means.clock, means.random_bytes, config.auth.remember_seconds)
+
+
+def _certificates(config: Config, means: Means) -> ICredentialsChecker:
+    from dockreg.providers.auth.certificates import CertificatesChecker
+
+    settings = config.auth.certificates
+    pattern = re.compile(settings.pattern) if settings.pattern else None
+    issuers = [Name.from_rfc4514_string(each) for each in settings.issuers]
+    return CertificatesChecker(means.clock, settings.name, pattern, issuers, settings.groups)
 
 
 def _add_htpasswd(every: Checkers, config: Config, means: Means, path: Path) -> None:

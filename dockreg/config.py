@@ -15,6 +15,7 @@ import attrs
 from attrs import field, frozen
 
 from dockreg import configvalues as valid
+from dockreg.configpeople import CertificateSettings
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -130,6 +131,7 @@ class AuthSettings:
     remember_seconds: float = field(default=60.0, validator=valid.seconds(0, MAX_REMEMBER_SECONDS))
     hash_workers: int = field(default=2, validator=valid.number(1, 64))
     hash_queue: int = field(default=32, validator=valid.number(0, 10_000))
+    certificates: CertificateSettings = field(factory=CertificateSettings)
 
 
 @frozen
@@ -202,6 +204,7 @@ TABLES: Mapping[str, type] = {
     "v2": V2Settings,
     "index": IndexSettings,
     "auth": AuthSettings,
+    "auth.certificates": CertificateSettings,
     "metadata": MetadataSettings,
     "blobs": BlobSettings,
     "log": LogSettings,
@@ -220,15 +223,7 @@ def read_config(text: str, file: str = "") -> Config:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(file, "", f"not TOML: {error}") from None
-    values: dict[str, Any] = {}
-    for key, value in document.items():
-        if key not in TABLES:
-            values[key] = value
-        elif isinstance(value, dict):
-            values[key] = _make(TABLES[key], value, file, f"{key}.")
-        else:
-            raise ConfigError(file, key, f"must be a table: write [{key}]")
-    config = _make(Config, values, file, "")
+    config = _make(Config, document, file, "")
     assert isinstance(config, Config)
     _check_together(config, file)
     return config
@@ -271,6 +266,9 @@ def _make(kind: type, values: Mapping[str, Any], file: str, prefix: str) -> Any:
     for key, given in values.items():
         if key not in known:
             raise ConfigError(file, prefix + key, "there is no such key")
+        if prefix + key in TABLES:
+            kept[key] = _make_table(prefix + key, given, file)
+            continue
         value = _as_kept(key, given)
         check = known[key].validator
         if check is not None:
@@ -280,6 +278,12 @@ def _make(kind: type, values: Mapping[str, Any], file: str, prefix: str) -> Any:
                 raise ConfigError(file, prefix + key, str(error)) from None
         kept[key] = value
     return kind(**kept)
+
+
+def _make_table(name: str, value: Any, file: str) -> Any:
+    if not isinstance(value, dict):
+        raise ConfigError(file, name, f"must be a table: write [{name}]")
+    return _make(TABLES[name], value, file, f"{name}.")
 
 
 def _as_kept(key: str, value: Any) -> Any:
@@ -314,6 +318,9 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
         yield "unless everybody may push by the rules of dockreg", ["allow_unauthenticated"]
     if not any(each == "accounts" or each.startswith("htpasswd:") for each in auth.checkers):
         yield "unless auth.checkers has one that is remembered", ["auth.remember_seconds"]
+    if "certificates" not in auth.checkers:
+        keys = [f"auth.certificates.{name}" for name in attrs.fields_dict(CertificateSettings)]
+        yield "unless auth.checkers has 'certificates'", keys
     for table, own, place in (("metadata", "sql", "url"), ("blobs", "files", "folder")):
         if getattr(config, table).provider == own:
             yield f"with provider {own}: options are for other providers", [f"{table}.options"]

@@ -81,7 +81,7 @@ def provider(*names: str) -> Callable[[object, object, object], None]:
 
 
 #: The checkers of dockreg that take no argument.
-_CHECKERS = frozenset({"accounts"})
+_CHECKERS = frozenset({"accounts", "certificates"})
 
 
 def checkers(_: object, attribute: object, value: tuple[str, ...]) -> None:
@@ -96,7 +96,9 @@ def checkers(_: object, attribute: object, value: tuple[str, ...]) -> None:
         elif kind == "htpasswd" and not argument.startswith("/"):
             raise ValueError("'htpasswd' takes an absolute path, such as 'htpasswd:/etc/dockreg/htpasswd'")
         elif not kind.isidentifier():
-            raise ValueError("must be 'accounts', 'htpasswd:FILE', a checker of twistd or a dotted path")
+            raise ValueError(
+                "must be 'accounts', 'certificates', 'htpasswd:FILE', a checker of twistd or a dotted path"
+            )
     if len(set(value)) < len(value):
         raise ValueError("must not name one twice")
 

@@ -173,13 +173,13 @@ def _without_password(url: str) -> str:
     return _QUERY.sub(f"?{_HIDDEN}", _PASSWORD.sub(r"\1:***@", url))
 
 
-def _lines(settings: Mapping[str, Any]) -> Iterator[str]:
+def _lines(settings: Mapping[str, Any], table: str = "") -> Iterator[str]:
     for key, value in settings.items():
-        if not isinstance(value, Mapping):
-            yield f"{key} = {_spelled(value)}"
+        if not value or not isinstance(value, Mapping):
+            yield f"{table}{key} = {_spelled(value)}"
     for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from (f"{key}.{name} = {_spelled(each)}" for name, each in value.items())
+        if value and isinstance(value, Mapping):
+            yield from _lines(value, f"{table}{key}.")
 
 
 def _spelled(value: Any) -> str:

@@ -1,17 +1,21 @@
 """Who somebody is, as those say it who know people from elsewhere."""
 
+from collections.abc import Iterable
+
 from attrs import field, frozen
 
 _MAX_GROUP = 256
 
 
+def _is_foreign(group: str) -> bool:
+    origin, _colon, name = group.partition(":")
+    tidy = bool(name) and name == name.strip() and group.isprintable()
+    return tidy and origin.isidentifier() and len(group) <= _MAX_GROUP
+
+
 def _all_foreign(_: object, __: object, groups: frozenset[str]) -> None:
-    for group in groups:
-        origin, _colon, name = group.partition(":")
-        if not (origin.isidentifier() and name and name == name.strip() and group.isprintable()):
-            raise ValueError("a group from elsewhere is called origin:name, such as 'ldap:dev'")
-        if len(group) > _MAX_GROUP:
-            raise ValueError(f"a group has at most {_MAX_GROUP} characters")
+    if not all(map(_is_foreign, groups)):
+        raise ValueError(f"a group from elsewhere is called origin:name, in {_MAX_GROUP} characters at most")
 
 
 @frozen
@@ -25,3 +29,8 @@ class Person:
 
     name: str
     groups: frozenset[str] = field(default=frozenset(), validator=_all_foreign)
+
+    @staticmethod
+    def groups_from(origin: str, names: Iterable[str]) -> frozenset[str]:
+        """Groups of ``origin`` with these names; names that a group can not have are left out."""
+        return frozenset(filter(_is_foreign, (f"{origin}:{name}" for name in names)))

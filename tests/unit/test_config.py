@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import attrs
 from hypothesis import given
@@ -57,6 +58,12 @@ BAD = [
     ('[auth]\ncheckers = ["htpasswd:people"]', "auth.checkers", "absolute path"),
     ('[auth]\ncheckers = ["accounts", "accounts"]', "auth.checkers", "twice"),
     ('[auth]\ncheckers = ["accounts", "htpasswd:/a"]', "auth.registration", "strangers take names"),
+    ('[auth.certificates]\nname = "serial"', "auth.certificates.name", "cn, email, uri, dns"),
+    ('[auth.certificates]\npattern = "("', "auth.certificates.pattern", "regular expression"),
+    ('[auth.certificates]\nissuers = ["our CA"]', "auth.certificates.issuers", "'our CA'"),
+    ('[auth.certificates]\nname = "email"', "auth.certificates.name", "unless auth.checkers has 'certificates'"),
+    ("[auth]\ncertificates = 1", "auth.certificates", "[auth.certificates]"),
+    ("[auth.certificates]\nsubject = 1", "auth.certificates.subject", "no such key"),
     ('[auth]\nauthorizer = "rules"', "auth.authorizer", "dotted path"),
     ('[auth]\ncheckers = ["a.b", "accounts"]', "auth.registration", "strangers take names"),
     ('role = "index"\n[auth]\ncheckers = []', "auth.checkers", "must not be empty"),
@@ -118,12 +125,12 @@ class ReadConfigTests(SynchronousTestCase):
         document = tomllib.loads(text)
         self.assertEqual({each.name for each in attrs.fields(Config)}, set(document))
         for name, kind in TABLES.items():
-            self.assertEqual({each.name for each in attrs.fields(kind)}, set(document[name]))
+            self.assertEqual({each.name for each in attrs.fields(kind)}, set(_table(document, name)))
 
     def test_documented(self) -> None:
         """The documentation has every key of every table, each with its default, and no other."""
         text = (_ROOT / "docs" / "configuration.rst").read_text(encoding="utf-8")
-        tables = re.split(r"^\[(\w+)\]\n-+\n", text, flags=re.MULTILINE)
+        tables = re.split(r"^\[([\w.]+)\]\n[-~]+\n", text, flags=re.MULTILINE)
         lines = ["".join(_documented(tables[0]))]
         for name, section in zip(tables[1::2], tables[2::2], strict=True):
             lines += [f"[{name}]\n", *_documented(section)]
@@ -131,7 +138,7 @@ class ReadConfigTests(SynchronousTestCase):
         self.assertEqual(Config(), read_config("".join(lines)))
         self.assertEqual({each.name for each in attrs.fields(Config)}, set(documented))
         for name, kind in TABLES.items():
-            self.assertEqual({each.name for each in attrs.fields(kind)}, set(documented[name]))
+            self.assertEqual({each.name for each in attrs.fields(kind)}, set(_table(documented, name)))
 
     def test_limits_of_connections(self) -> None:
         """What can be set under ``[http]`` are the limits of the web layer, with the same defaults."""
@@ -226,6 +233,12 @@ def _documented(section: str) -> list[str]:
     found = re.findall(r"^``(\w+)``\n(?:  .*\n)*?  Default: ``(.*)``\.$", section, re.MULTILINE)
     assert len(found) == len(re.findall(r"^``\w+``$", section, re.MULTILINE)), section
     return [f"{key} = {value}\n" for key, value in found]
+
+
+def _table(document: Any, name: str) -> Any:
+    for part in name.split("."):
+        document = document[part]
+    return document
 
 
 def _toml(value: object) -> str:
