@@ -1,5 +1,6 @@
 """
-What providers promise. Read this first, then :mod:`dockreg.interfaces_v1` and :mod:`dockreg.interfaces_access`.
+What providers promise. Read this first, then :mod:`dockreg.interfaces_v1`, :mod:`dockreg.interfaces_access` and
+:mod:`dockreg.interfaces_rights`.
 
 Every method that is ``async`` may wait for a disk, a database or a network. Unless its docstring says otherwise it may
 be repeated without harm, and what it has reported as done survives a crash of the process and of the machine.
@@ -13,6 +14,7 @@ from zope.interface import Attribute, Interface
 from dockreg.callables import ByteObserver
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_people import IAccessTokenStore
+from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.model.blobs import Blob, Received, StoredBlob
 from dockreg.model.digest import Digest
@@ -378,6 +380,7 @@ class IMetadataStore(Interface):
     accounts: IAccountStore = Attribute("Stored logins.")
     keys: IKeyStore = Attribute("Keys that the registry made.")
     access_tokens: IAccessTokenStore = Attribute("Access tokens of accounts.")
+    rights: IRightsStore = Attribute("Groups, namespaces and grants.")
 
     async def open() -> None:
         """

@@ -49,6 +49,12 @@ class RepositoryPattern:
         """Whether it is the name of one repository."""
         return "*" not in self.value
 
+    @property
+    def canonical(self) -> "RepositoryPattern":
+        """The same, with the name of one repository written as it is stored: ``library/x`` as ``x``."""
+        short = self.value.removeprefix("library/")
+        return RepositoryPattern(short) if self.is_exact and "/" not in short else self
+
     def matches(self, name: RepositoryName) -> bool:
         """Whether ``name`` is one of these repositories, under either of its spellings."""
         if self.is_exact:

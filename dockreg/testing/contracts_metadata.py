@@ -5,6 +5,7 @@ from zope.interface.verify import verifyObject
 from dockreg.errors import StoreUnavailable
 from dockreg.interfaces import IBlobIndex, IMetadataStore, IRepositoryStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
+from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
@@ -44,6 +45,7 @@ class MetadataStoreContract(MetadataContract):
         verifyObject(IV1ImageStore, metadata.images)
         verifyObject(IAccountStore, metadata.accounts)
         verifyObject(IKeyStore, metadata.keys)
+        verifyObject(IRightsStore, metadata.rights)
 
     async def test_open_again(self) -> None:
         """What was stored is there when the store was closed and is opened again."""

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
-from dockreg import errors, errors_access
+from dockreg import errors, errors_access, errors_rights
 from dockreg.callables import IdentifierFactory
 from dockreg.web.admission import flat_error
 from dockreg.web.bodies import BodyCut
@@ -54,6 +54,13 @@ V1_STATUS: Mapping[type[errors.RegistryError], HTTPStatus] = {
     errors.AccountExists: HTTPStatus.BAD_REQUEST,
     errors.AccountInvalid: HTTPStatus.BAD_REQUEST,
     errors_access.AccessTokenUnknown: HTTPStatus.NOT_FOUND,
+    errors_rights.RightsInvalid: HTTPStatus.BAD_REQUEST,
+    errors_rights.GroupUnknown: HTTPStatus.NOT_FOUND,
+    errors_rights.GroupExists: HTTPStatus.CONFLICT,
+    errors_rights.NamespaceUnknown: HTTPStatus.NOT_FOUND,
+    errors_rights.NamespaceExists: HTTPStatus.CONFLICT,
+    errors_rights.MemberUnknown: HTTPStatus.NOT_FOUND,
+    errors_rights.GrantUnknown: HTTPStatus.NOT_FOUND,
     errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -17,6 +17,7 @@ from dockreg.errors import AccountExists, StoreUnavailable
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_people import IAccessTokenStore
+from dockreg.interfaces_rights import IRightsStore
 from dockreg.model.accounts import SigningKey
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import PushScope
@@ -28,6 +29,7 @@ from dockreg.testing import (
     contracts_metadata,
     contracts_people,
     contracts_repositories,
+    contracts_rights,
     contracts_v1,
     contracts_v2,
 )
@@ -143,6 +145,22 @@ class PostgreSQLAccessTokenStoreTests(contracts_people.AccessTokenStoreContract)
         self.addCleanup(lambda: self.now(store.close()))
         self.now(store.open())
         return store.access_tokens, store.accounts
+
+
+class PostgreSQLRightsStoreTests(contracts_rights.RightsStoreContract):
+    """The promises about groups, namespaces and grants."""
+
+    def make_rights_store(self) -> IRightsStore:
+        self.metadata = SQLMetadataStore(new_database(), at_once)
+        self.addCleanup(lambda: self.now(self.metadata.close()))
+        self.now(self.metadata.open())
+        return self.metadata.rights
+
+    def make_account(self, name: str, now: float) -> None:
+        self.now(self.metadata.accounts.create(name, "x", "", admin=False, now=now))
+
+    def make_repository(self, name: RepositoryName, owner: str | None, now: float) -> None:
+        self.now(self.metadata.repositories.create(name, owner, now))
 
 
 class InterplayTests(TestCase):

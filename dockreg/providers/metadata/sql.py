@@ -7,6 +7,7 @@ from dockreg.callables import InThread
 from dockreg.interfaces import IBlobIndex, IManifestStore, IMetadataStore, IRepositoryStore, IUploadStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_people import IAccessTokenStore
+from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.providers.metadata.accesstokens import SQLAccessTokenStore
 from dockreg.providers.metadata.accounts import SQLAccountStore
@@ -14,6 +15,7 @@ from dockreg.providers.metadata.blobs import SQLBlobIndex
 from dockreg.providers.metadata.keys import SQLKeyStore
 from dockreg.providers.metadata.manifests import SQLManifestStore
 from dockreg.providers.metadata.repositories import SQLRepositoryStore
+from dockreg.providers.metadata.rights import SQLRightsStore
 from dockreg.providers.metadata.schema import prepare
 from dockreg.providers.metadata.tables import repositories
 from dockreg.providers.metadata.transactions import Database
@@ -39,6 +41,7 @@ class SQLMetadataStore:
     accounts: IAccountStore
     keys: IKeyStore
     access_tokens: IAccessTokenStore
+    rights: IRightsStore
 
     def __init__(self, url: str, in_thread: InThread) -> None:
         self._database = Database(url, in_thread)
@@ -50,6 +53,7 @@ class SQLMetadataStore:
         self.accounts = SQLAccountStore(self._database)
         self.keys = SQLKeyStore(self._database)
         self.access_tokens = SQLAccessTokenStore(self._database)
+        self.rights = SQLRightsStore(self._database)
 
     async def open(self) -> None:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""

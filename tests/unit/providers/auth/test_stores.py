@@ -2,9 +2,13 @@
 
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_people import IAccessTokenStore
+from dockreg.interfaces_rights import IRightsStore
 from dockreg.model.accounts import SigningKey
-from dockreg.testing import contracts_accounts, contracts_people
+from dockreg.model.names import RepositoryName
+from dockreg.model.repositories import RepositoryRecord
+from dockreg.testing import contracts_accounts, contracts_people, contracts_rights
 from dockreg.testing.accountstores import MemoryAccessTokenStore, MemoryAccountStore, MemoryKeyStore
+from dockreg.testing.rightsstores import MemoryRightsStore
 from tests.unit.providers.auth.support import open_store
 
 
@@ -48,3 +52,28 @@ class SQLAccessTokenStoreTests(contracts_people.AccessTokenStoreContract):
     def make_stores(self) -> tuple[IAccessTokenStore, IAccountStore]:
         store = open_store(self)
         return store.access_tokens, store.accounts
+
+
+class MemoryRightsStoreTests(contracts_rights.RightsStoreContract):
+    def make_rights_store(self) -> IRightsStore:
+        self.repositories: dict[RepositoryName, RepositoryRecord] = {}
+        self.accounts: dict[str, float] = {}
+        return MemoryRightsStore(self.repositories.get, self.accounts.get)
+
+    def make_account(self, name: str, now: float) -> None:
+        self.accounts[name] = now
+
+    def make_repository(self, name: RepositoryName, owner: str | None, now: float) -> None:
+        self.repositories[name] = RepositoryRecord(name, owner, False, "", now)
+
+
+class SQLRightsStoreTests(contracts_rights.RightsStoreContract):
+    def make_rights_store(self) -> IRightsStore:
+        self.metadata = open_store(self)
+        return self.metadata.rights
+
+    def make_account(self, name: str, now: float) -> None:
+        self.now(self.metadata.accounts.create(name, "x", "", admin=False, now=now))
+
+    def make_repository(self, name: RepositoryName, owner: str | None, now: float) -> None:
+        self.now(self.metadata.repositories.create(name, owner, now))

@@ -16,15 +16,19 @@ from sqlalchemy import Engine, event
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from dockreg.model.access import Action
 from dockreg.model.blobs import NOTHING_RECEIVED
 from dockreg.model.descriptors import Descriptor
 from dockreg.model.digest import Digest
 from dockreg.model.mediatypes import OCI_MANIFEST
 from dockreg.model.names import RepositoryName, Tag
+from dockreg.model.patterns import RepositoryPattern
 from dockreg.model.repositories import Sparse
+from dockreg.model.rights import ANYBODY, AUTHENTICATED, Subject
 from dockreg.model.uploads import UploadSession
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.providers.metadata.tables import blobs, manifests, repositories, repository_blobs, tags
+from dockreg.providers.metadata.tables_access import account_group_members, grants, namespace_members, namespaces
 from dockreg.testing.contracts_metadata import some_blob
 from dockreg.testing.contracts_repositories import some_manifest
 from tests.unit.providers.blobs.threads import at_once
@@ -37,8 +41,8 @@ LARGE = RepositoryName("r/large")
 _IGNORED = ("BEGIN", "PRAGMA", "INSERT")
 
 
-class PlanTests(SynchronousTestCase):
-    """The plans of a database with many tags in one repository, and many repositories."""
+class PlanCase(SynchronousTestCase):
+    """A large database, made once, and the plans of what is asked of it."""
 
     _database: ClassVar[Path | None] = None
 
@@ -57,29 +61,8 @@ class PlanTests(SynchronousTestCase):
         return self.successResultOf(Deferred.fromCoroutine(work))
 
     def fill(self, path: Path) -> None:
-        """One repository through the store; the others, and its tags, are copies of its rows."""
-        for content in (b"layer", b"config"):
-            self.result(self.store.blobs.record_in(LARGE, some_blob(content), None, None, 1.0, 2.0))
-        for tag in ("latest", "other"):
-            self.result(self.store.manifests.put(LARGE, MANIFEST, [Tag(tag)], None, 1.0, Sparse.NONE, True))
-        referrer = evolve(
-            some_manifest([]), subject=Descriptor(OCI_MANIFEST, SUBJECT, 7), artifact_type="application/x"
-        )
-        self.result(self.store.manifests.put(LARGE, referrer, (), None, 1.0, Sparse.NONE, True))
-        for number in range(20):
-            session = UploadSession(f"session-{number:010}", LARGE, None, "sha256", NOTHING_RECEIVED, 1.0)
-            self.result(self.store.uploads.start(session, 10.0 * number))
-        database = sqlite3.connect(path)
-        with database:
-            _copy(database, repositories.name, MANY_REPOSITORIES, "1", key="NULL", name="'r/' || printf('%06d', n)")
-            for table in (repository_blobs, manifests):
-                _copy_for_all(database, table.name, [column.name for column in table.columns])
-            _copy(database, tags.name, MANY_TAGS, "name = 'latest'", name="printf('v%06d', n)")
-            # What is there without anybody to ask for it.
-            generation, digest = "printf('generation-%06d', n)", "printf('sha256:%064d', n)"
-            _copy(database, blobs.name, 2000, f"digest = '{LAYER}'", digest=digest, generation=generation)
-            _copy(database, manifests.name, 2000, f"digest = '{MANIFEST.digest}'", key="NULL", digest=digest)
-        database.close()
+        """Put much into a database that is open."""
+        raise NotImplementedError
 
     @contextmanager
     def statements(self) -> Iterator[list[tuple[str, Any]]]:
@@ -120,6 +103,37 @@ class PlanTests(SynchronousTestCase):
         searches = "\n".join(plans[-1])
         for part in expected:
             self.assertIn(part, searches)
+
+
+class PlanTests(PlanCase):
+    """The plans of a database with many tags in one repository, and many repositories."""
+
+    _database: ClassVar[Path | None] = None
+
+    def fill(self, path: Path) -> None:
+        """One repository through the store; the others, and its tags, are copies of its rows."""
+        for content in (b"layer", b"config"):
+            self.result(self.store.blobs.record_in(LARGE, some_blob(content), None, None, 1.0, 2.0))
+        for tag in ("latest", "other"):
+            self.result(self.store.manifests.put(LARGE, MANIFEST, [Tag(tag)], None, 1.0, Sparse.NONE, True))
+        referrer = evolve(
+            some_manifest([]), subject=Descriptor(OCI_MANIFEST, SUBJECT, 7), artifact_type="application/x"
+        )
+        self.result(self.store.manifests.put(LARGE, referrer, (), None, 1.0, Sparse.NONE, True))
+        for number in range(20):
+            session = UploadSession(f"session-{number:010}", LARGE, None, "sha256", NOTHING_RECEIVED, 1.0)
+            self.result(self.store.uploads.start(session, 10.0 * number))
+        database = sqlite3.connect(path)
+        with database:
+            _copy(database, repositories.name, MANY_REPOSITORIES, "1", key="NULL", name="'r/' || printf('%06d', n)")
+            for table in (repository_blobs, manifests):
+                _copy_for_all(database, table.name, [column.name for column in table.columns])
+            _copy(database, tags.name, MANY_TAGS, "name = 'latest'", name="printf('v%06d', n)")
+            # What is there without anybody to ask for it.
+            generation, digest = "printf('generation-%06d', n)", "printf('sha256:%064d', n)"
+            _copy(database, blobs.name, 2000, f"digest = '{LAYER}'", digest=digest, generation=generation)
+            _copy(database, manifests.name, 2000, f"digest = '{MANIFEST.digest}'", key="NULL", digest=digest)
+        database.close()
 
     def test_filled(self) -> None:
         """There is as much as the tests say."""
@@ -203,6 +217,49 @@ class PlanTests(SynchronousTestCase):
         (held,) = [plan for plan in plans if "manifest_blobs" in str(plan)]
         self.assertNotIn("ix_manifest_blobs_digest ", str(held), "finds all that refer to the blob, held or not")
         self.assertNotIn("LIST SUBQUERY", str(held), "lists all manifests of the repository")
+
+
+class StandingPlanTests(PlanCase):
+    """The plans of what is asked about rights, where many have many."""
+
+    ANNA: ClassVar = Subject.account("anna")
+    _database: ClassVar[Path | None] = None
+
+    def fill(self, path: Path) -> None:
+        rights = self.store.rights
+        for name in ("dev", "ops"):
+            self.result(rights.create_group(name, 1.0))
+            self.result(rights.add_to_group(name, "anna"))
+        self.result(rights.create_namespace("r", [self.ANNA, Subject.group("dev")], False, 1.0))
+        for subject, pattern in ((self.ANNA, "r/large"), (Subject.group("dev"), "r/**"), (ANYBODY, "r/large")):
+            self.result(rights.grant(subject, RepositoryPattern(pattern), {Action.PULL}, 1.0))
+        database = sqlite3.connect(path)
+        with database:
+            of_anna, of_many = "subject = 'anna'", "printf('u%06d', n)"
+            _copy(database, grants.name, 5000, of_anna, pattern="printf('r/%06d', n)")
+            _copy(database, grants.name, 5000, "wild", subject=of_many)
+            _copy(database, namespaces.name, 1000, "name = 'r'", name="printf('n%06d', n)")
+            _copy(database, namespace_members.name, 5000, of_anna, subject=of_many)
+            _copy(database, account_group_members.name, 5000, "group_name = 'dev'", account=of_many)
+        database.close()
+
+    def test_standing(self) -> None:
+        """What concerns somebody and a few repositories is found by both, in one statement."""
+        subjects = {self.ANNA, AUTHENTICATED, ANYBODY}
+        rights = self.store.rights
+        names = [LARGE, RepositoryName("r/000007"), RepositoryName("busybox")]
+        for work in (rights.find(subjects, LARGE), rights.find_each(subjects, names)):
+            (plan,) = self.plans(work)
+            self.assertNotIn("SCAN", str(plan))
+            self.assertIn("SEARCH grants USING INDEX sqlite_autoindex_grants_1 (subject=? AND pattern=?)", plan)
+            self.assertIn("SEARCH grants USING INDEX ix_grants_subject_wild (subject=? AND wild=?)", plan)
+            self.assertIn("(account=?)", str(plan))
+            self.assertIn("(namespace=? AND subject=?)", str(plan))
+
+    def test_everywhere(self) -> None:
+        """So is all that concerns somebody."""
+        (plan,) = self.plans(self.store.rights.find_all({self.ANNA, ANYBODY}))
+        self.assertNotIn("SCAN", str(plan))
 
 
 def _copy(database: sqlite3.Connection, table: str, count: int, where: str, **changed: str) -> None:
