@@ -8,6 +8,7 @@ The statements are those that the store sends. A plan is what ``EXPLAIN QUERY PL
 import sqlite3
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,6 +39,8 @@ LAYER, CONFIG = Digest.sha256(b"layer"), Digest.sha256(b"config")
 SUBJECT = Digest.sha256(b"subject")
 MANIFEST = some_manifest([LAYER])
 LARGE = RepositoryName("r/large")
+#: The database outlives a test, which may be run again.
+_numbers = count()
 _IGNORED = ("BEGIN", "PRAGMA", "INSERT")
 
 
@@ -211,7 +214,7 @@ class PlanTests(PlanCase):
 
     def test_link(self) -> None:
         """To make a blob part of a repository takes no look at the manifests of others that refer to it."""
-        name = RepositoryName("r/new")
+        name = RepositoryName(f"r/new-{next(_numbers)}")
         plans = self.plans(self.store.blobs.mount(name, LARGE, LAYER, None, 1.0, 2.0))
         self.assertNotIn("SCAN", str(plans))
         (held,) = [plan for plan in plans if "manifest_blobs" in str(plan)]
