@@ -1,16 +1,17 @@
 """Transactions in worker threads, and what a database says in the words of the registry."""
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from threading import Lock
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from dockreg.callables import InThread
 from dockreg.errors import RegistryError, StorageFull, StoreUnavailable
+from dockreg.providers.metadata.batches import Batches, Outcomes, Wanted
 from dockreg.providers.metadata.near import NearReads, NotNow
 
 P = ParamSpec("P")
@@ -20,6 +21,9 @@ _ATTEMPTS = 5
 #: How long SQLite waits for a writer in another process, and PostgreSQL may take to accept a connection.
 _WAIT_SECONDS = 15
 _WRITING = "dockreg_writing"
+_SYNCHRONOUS = "dockreg_synchronous"
+#: The disk has it some time later: with the next commit that waits for the disk, at the latest.
+_SOON = {_WRITING: True, _SYNCHRONOUS: "NORMAL"}
 
 _SQLITE_ERROR = 1
 _SQLITE_FULL = 13
@@ -45,8 +49,8 @@ class Database:
         self._engines: tuple[Engine, Engine] | None = None
         # For point reads in the thread of the reactor; SQLite only, whose reads wait for no network.
         self._near: NearReads | None = None
-        # SQLite lets a second writer poll for its turn; those of one process wait here instead.
-        self._turn: AbstractContextManager[Any] = Lock() if self.is_sqlite else nullcontext()
+        # SQLite lets a second writer poll for its turn; those of one process wait here instead, and share commits.
+        self._batches: Batches | None = Batches(in_thread, self._commit) if self.is_sqlite else None
 
     @property
     def is_sqlite(self) -> bool:
@@ -94,14 +98,26 @@ class Database:
 
         ``change`` may run more than once, each time on what the last attempt did not change.
         """
-        return await self._job(self._repeat, True, lambda connection: change(connection, *args, **kwargs))
+        return cast("T", await self._change(Wanted(lambda connection: change(connection, *args, **kwargs))))
+
+    async def note(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        The result of ``change``, which is committed, so that every process sees it.
+
+        Unlike that of :meth:`write` it may be undone by a failure of power, as long as nothing was written after it.
+        """
+        wanted = Wanted(lambda connection: change(connection, *args, **kwargs), durable=False)
+        return cast("T", await self._change(wanted))
+
+    async def _change(self, wanted: Wanted) -> Any:
+        if self._batches is None:
+            return await self._job(self._repeat, True, wanted.change)
+        with _reported():
+            return await self._batches.write(wanted)
 
     async def _job(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
+        with _reported():
             return await self._in_thread(job, *args, **kwargs)
-        except (StorageFull, StoreUnavailable) as problem:
-            log.warn("metadata store: {reason}: {cause}", reason=str(problem), cause=_cause(problem))
-            raise
 
     def _make_engine(self, prepare: Callable[[Engine], None]) -> Engine:
         engine = _engine(self.url.render_as_string(hide_password=False), is_sqlite=self.is_sqlite)
@@ -120,22 +136,81 @@ class Database:
         url = self.url.update_query_dict({"timeout": "0"})
         return NearReads(_engine(url.render_as_string(hide_password=False), is_sqlite=True))
 
-    def _repeat(self, writing: bool, job: Callable[[Connection], T]) -> T:
+    def _repeat(self, writing: bool, job: Callable[[Connection], T], *, durable: bool = True) -> T:
         engines = self._engines
         if engines is None:
             raise StoreUnavailable("the metadata store is not open")
         attempt = 1
         while True:
-            transaction = _Transaction(engines[writing], writing)
+            engine = engines[writing] if durable else engines[writing].execution_options(**_SOON)
+            transaction = _Transaction(engine, writing)
             try:
-                with self._turn if writing else nullcontext():
-                    return transaction.run(job)
+                return transaction.run(job)
             except exc.DBAPIError as problem:
                 if attempt == _ATTEMPTS or not transaction.may_be_repeated(problem):
                     raise _translated(problem) from problem
             except exc.TimeoutError as problem:
                 raise StoreUnavailable("the metadata store is busy") from problem
             attempt += 1
+
+    def _commit(self, batch: Sequence[Wanted]) -> Outcomes:
+        """Make all changes in one transaction; each by itself when the database fails at one of them."""
+        engines = self._engines
+        if engines is None:
+            raise StoreUnavailable("the metadata store is not open")
+        if len(batch) > 1:
+            engine = engines[True] if any(each.durable for each in batch) else engines[True].execution_options(**_SOON)
+            with suppress(_NotTogether):
+                return _Together(engine).run([each.change for each in batch])
+        outcomes: list[Any] = []
+        for each in batch:
+            try:
+                outcomes.append(self._repeat(True, each.change, durable=each.durable))
+            except Exception:  # noqa: BLE001 - it is told to who wanted this change
+                outcomes.append(Failure())
+        return outcomes
+
+
+class _NotTogether(Exception):
+    """The database failed at one of several changes; none was made."""
+
+
+class _Together:
+    """One transaction for several changes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, changes: Sequence[Callable[[Connection], Any]]) -> Outcomes:
+        """
+        What became of each.
+
+        :raises _NotTogether: see there.
+        """
+        try:
+            with self._engine.connect() as connection:
+                outcomes = [self._in_savepoint(connection, change) for change in changes]
+                try:
+                    connection.commit()
+                except exc.DBAPIError as problem:
+                    # Whether it took place is not known, so nothing is tried again.
+                    raise _translated(problem) from problem
+                return outcomes
+        except (exc.DBAPIError, exc.TimeoutError):
+            raise _NotTogether from None
+
+    def _in_savepoint(self, connection: Connection, change: Callable[[Connection], Any]) -> Any:
+        savepoint = connection.begin_nested()
+        try:
+            result = change(connection)
+        except exc.DBAPIError:
+            # SQLite may have rolled back all of it.
+            raise
+        except Exception:  # noqa: BLE001 - it is told to who wanted this change
+            savepoint.rollback()
+            return Failure()
+        savepoint.commit()
+        return result
 
 
 class _Transaction:
@@ -181,10 +256,23 @@ def _engine(url: str, *, is_sqlite: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # A transaction that reads first and writes later fails when another one wrote in between.
-        writing = connection.get_execution_options().get(_WRITING, False)
+        options = connection.get_execution_options()
+        writing = options.get(_WRITING, False)
+        if writing:
+            connection.exec_driver_sql(f"PRAGMA synchronous={options.get(_SYNCHRONOUS, 'FULL')}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Tell the operator what the client is not told."""
+    try:
+        yield
+    except (StorageFull, StoreUnavailable) as problem:
+        log.warn("metadata store: {reason}: {cause}", reason=str(problem), cause=_cause(problem))
+        raise
 
 
 def _translated(problem: exc.DBAPIError) -> Exception:

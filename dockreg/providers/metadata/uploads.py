@@ -35,7 +35,7 @@ class SQLUploadStore:
 
     async def start(self, session: UploadSession, leased_until: float) -> None:
         """See :class:`~dockreg.interfaces.IUploadStore`."""
-        await self._database.write(_start, session, leased_until)
+        await self._database.note(_start, session, leased_until)
 
     async def get(self, name: RepositoryName, upload_id: str) -> UploadSession:
         """See :class:`~dockreg.interfaces.IUploadStore`."""
@@ -43,7 +43,7 @@ class SQLUploadStore:
 
     async def record(self, upload_id: str, received: Received, now: float, leased_until: float) -> None:
         """See :class:`~dockreg.interfaces.IUploadStore`."""
-        await self._database.write(_record, upload_id, received, now, leased_until)
+        await self._database.note(_record, upload_id, received, now, leased_until)
 
     async def end(self, upload_id: str) -> None:
         """See :class:`~dockreg.interfaces.IUploadStore`."""

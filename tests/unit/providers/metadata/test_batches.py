@@ -1,0 +1,165 @@
+"""Writes that are committed together."""
+
+from typing import Any
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import OperationalError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from dockreg.errors import NameUnknown, StoreUnavailable
+from dockreg.model.names import RepositoryName
+from dockreg.providers.metadata import transactions
+from dockreg.providers.metadata.sql import SQLMetadataStore
+from tests.unit.providers.blobs.threads import Threads
+
+
+class BatchCase(SynchronousTestCase):
+    """A database whose thread runs when the test says so."""
+
+    def setUp(self) -> None:
+        self.threads = Threads()
+        self.store = SQLMetadataStore(f"sqlite:///{self.mktemp()}/dockreg.sqlite?timeout=0", self.threads.in_thread)
+        self.now(self.store.open())
+        self.addCleanup(lambda: self.now(self.store.close()))
+        self.commits: list[Connection] = []
+        engines = self.store._database._engines
+        assert engines is not None
+        event.listen(engines[0], "commit", self.commits.append)
+
+    def now(self, work: Any) -> Any:
+        """The result of a coroutine."""
+        done = Deferred.fromCoroutine(work)
+        self.threads.run_all()
+        return self.successResultOf(done)
+
+    def begin(self, change: Any, *, durable: bool = True) -> "Deferred[Any]":
+        """Start a write."""
+        database = self.store._database
+        return Deferred.fromCoroutine(database.write(change) if durable else database.note(change))
+
+    def create(self, name: str) -> "Deferred[Any]":
+        """Start to create a repository."""
+        return Deferred.fromCoroutine(self.store.repositories.create(RepositoryName(name), None, 1.0))
+
+    def names(self) -> list[str]:
+        """The repositories that are there."""
+
+        def query(connection: Connection) -> list[str]:
+            return [row.name for row in connection.execute(text("SELECT name FROM repositories ORDER BY name"))]
+
+        found: list[str] = self.now(self.store._database.read(query))
+        return found
+
+
+class TogetherTests(BatchCase):
+    """What waits together is committed together."""
+
+    def test_one_commit(self) -> None:
+        """Those who come while a commit is under way share the next one."""
+        writes = [self.create(name) for name in "abcde"]
+        self.threads.run_all()
+        for each in writes:
+            self.successResultOf(each)
+        self.assertEqual(2, len(self.commits))
+        self.assertEqual(list("abcde"), self.names())
+
+    def test_bound(self) -> None:
+        """A commit has a bounded number of changes."""
+        writes = [self.create(f"r{number:03}") for number in range(130)]
+        self.threads.run_all()
+        for each in writes:
+            self.successResultOf(each)
+        self.assertEqual(1 + 3, len(self.commits))
+
+    def test_one_fails(self) -> None:
+        """A change that is refused is undone, and takes none of the others with it."""
+
+        def refused(connection: Connection) -> None:
+            connection.execute(text("UPDATE repositories SET description = 'lost'"))
+            raise NameUnknown("x")
+
+        writes = [self.create("a"), self.create("b"), self.begin(refused), self.create("c")]
+        self.threads.run_all()
+        self.failureResultOf(writes[2], NameUnknown)
+        for each in (writes[0], writes[1], writes[3]):
+            self.successResultOf(each)
+        self.assertEqual(["a", "b", "c"], self.names())
+        lost = self.now(
+            self.store._database.read(lambda c: c.execute(text("SELECT max(description) FROM repositories")).scalar())
+        )
+        self.assertEqual("", lost)
+
+    def test_database_fails_at_one(self) -> None:
+        """Where the database fails at one change, each is made by itself, and that one alone fails."""
+
+        def broken(connection: Connection) -> None:
+            connection.execute(text("SELECT no_such_function()"))
+
+        writes = [self.create("a"), self.create("b"), self.begin(broken), self.create("c")]
+        self.threads.run_all()
+        self.failureResultOf(writes[2], OperationalError)
+        for each in (writes[0], writes[1], writes[3]):
+            self.successResultOf(each)
+        self.assertEqual(["a", "b", "c"], self.names())
+
+    def test_commit_fails(self) -> None:
+        """When the commit itself fails, nobody is told that his change was made."""
+        writes = [self.create(name) for name in "abc"]
+
+        class Broken(transactions._Together):
+            """Commits nothing."""
+
+            def run(self, changes: Any) -> Any:
+                engine = self._engine
+
+                def fail(connection: Connection) -> None:
+                    raise OperationalError("COMMIT", None, Exception("disk I/O error"))
+
+                event.listen(engine, "commit", fail, once=True)
+                return super().run(changes)
+
+        self.patch(transactions, "_Together", Broken)
+        self.threads.run_all()
+        self.successResultOf(writes[0])
+        for each in writes[1:]:
+            self.failureResultOf(each)
+
+    def test_cancelled(self) -> None:
+        """Who goes away while others wait with him has his change made all the same."""
+        writes = [self.create(name) for name in "abc"]
+        writes[1].cancel()
+        self.failureResultOf(writes[1], CancelledError)
+        self.threads.run_all()
+        self.assertEqual(["a", "b", "c"], self.names())
+        self.successResultOf(writes[2])
+
+
+class DurabilityTests(BatchCase):
+    """What is flushed before it is reported."""
+
+    def levels(self, *durable: bool) -> list[int]:
+        """How each of these writes, begun together, is flushed: 1 soon, 2 before it is reported (PRAGMA synchronous)."""
+
+        def level(connection: Connection) -> int:
+            found: int = connection.execute(text("PRAGMA synchronous")).scalar_one()
+            return found
+
+        writes = [self.begin(level, durable=each) for each in durable]
+        self.threads.run_all()
+        return [self.successResultOf(each) for each in writes]
+
+    def test_note(self) -> None:
+        """A note does not wait for the disk; a write does, and so does a note that is committed with one."""
+        self.assertEqual([1], self.levels(False))
+        self.assertEqual([2], self.levels(True))
+        self.assertEqual([2, 1, 1], self.levels(True, False, False))
+        self.assertEqual([1, 2, 2, 2], self.levels(False, True, False, True))
+
+    def test_closed(self) -> None:
+        """After the store was closed nothing is written."""
+        self.now(self.store.close())
+        failing = self.create("a")
+        self.threads.run_all()
+        self.failureResultOf(failing, StoreUnavailable)
+        self.now(self.store.open())
