@@ -1,7 +1,8 @@
 # Everything needs Python 3.11 or later and make; the rest is fetched into .venv (to run and test) and .tools (to check).
 
 PYTHON ?= python3
-# Further options for "make run": --config FILE, --data-dir FOLDER, --listen ENDPOINT.
+# Further options for "make run": --config FILE, --data-dir FOLDER, --listen ENDPOINT. For "make bench": --short, names of
+# workloads, and more that --help tells.
 OPTIONS ?=
 # What "make test" runs, and in how many processes. "tests.system" takes minutes.
 TESTS ?= tests.unit tests.integration
@@ -10,16 +11,22 @@ JOBS ?= 2
 PIP = .venv/bin/python -m pip --quiet --disable-pip-version-check
 SOURCES := $(shell find dockreg twisted/plugins -name '*.py') setup.py pyproject.toml README.rst
 
-.PHONY: run test lint types docs clean
+.PHONY: run test bench lint types docs clean
 
 run: .venv/installed
 	.venv/bin/twistd --nodaemon --pidfile= dockreg $(OPTIONS)
 
-# Only "tests" can be imported from the checkout: what is tested is dockreg as it was installed.
+# Only "tests" and "benchmarks" can be imported from the checkout: what is tested is dockreg as it was installed.
 test: .venv/installed
 	mkdir -p .venv/importable
-	ln -sfn $(CURDIR)/tests .venv/importable/tests
+	ln -sfn $(CURDIR)/tests $(CURDIR)/benchmarks .venv/importable
 	PYTHONPATH=$(CURDIR)/.venv/importable .venv/bin/trial -j$(JOBS) $(TESTS)
+
+# Side by side with other registries that are installed here; .ci/clients registry builds the one that counts.
+bench: .venv/installed .venv/benchmarks
+	mkdir -p .venv/importable
+	ln -sfn $(CURDIR)/benchmarks .venv/importable
+	PYTHONPATH=$(CURDIR)/.venv/importable .venv/bin/python -P -m benchmarks $(OPTIONS)
 
 lint: .tools/installed
 	.tools/bin/ruff check .
@@ -47,6 +54,10 @@ clean:
 .venv/installed: .venv/dependencies $(SOURCES)
 	rm -rf build/lib dockreg.egg-info
 	$(PIP) install --no-deps --force-reinstall .
+	touch $@
+
+.venv/benchmarks: .venv/dependencies benchmarks/requirements.txt
+	$(PIP) install --requirement benchmarks/requirements.txt
 	touch $@
 
 # The tools look at the checkout, and at the dependencies that it imports.
