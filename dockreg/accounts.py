@@ -15,9 +15,11 @@ from enum import Enum
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
+from dockreg.attempts import Attempts
 from dockreg.errors import AccountExists, AccountInvalid, AccountUnknown
 from dockreg.interfaces_access import IAccountStore, IPasswordHasher
 from dockreg.model.accounts import NO_HASH, ROBOT_MARK, Account
+from dockreg.model.networks import NO_ADDRESS
 
 _NAME = re.compile(r"[a-z0-9_]{4,30}", re.ASCII)
 _ROBOT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,29}", re.ASCII)
@@ -41,20 +43,25 @@ class Accounts:
     _hasher: IPasswordHasher
     _clock: IReactorTime
     _registration: Registration = field(default=Registration.OPEN, converter=Registration)
+    _attempts: Attempts | None = None
 
-    async def register(self, name: str, password: str, email: str) -> Account:
+    async def register(self, name: str, password: str, email: str, address: str = NO_ADDRESS) -> Account:
         """
         Make an account for a stranger.
 
         While registration is closed nothing is looked at: names that are taken and names that are free give the same
         answer in the same time, which leads engines on to the check of the password (all engines, ``docker login``).
 
+        :param address: where the stranger is.
+        :raises TooManyAttempts: there were too many from there lately.
         :raises AccountInvalid: the name, the password or the e-mail address is outside the rules.
         :raises AccountExists: the name or the e-mail address is taken, or registration is closed.
         :raises Busy: too many passwords are being hashed already.
         """
         if self._registration is Registration.CLOSED:
             raise AccountExists(name)
+        if self._attempts is not None:
+            self._attempts.register(name, address)
         return await self._create(name, password, email, admin=False, again=False)
 
     async def create(self, name: str, password: str | None, email: str = "", *, admin: bool = False) -> Account:

@@ -15,7 +15,7 @@ import attrs
 from attrs import field, frozen
 
 from dockreg import configvalues as valid
-from dockreg.configpeople import CertificateSettings
+from dockreg.configpeople import AttemptSettings, CertificateSettings
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -131,6 +131,7 @@ class AuthSettings:
     remember_seconds: float = field(default=60.0, validator=valid.seconds(0, MAX_REMEMBER_SECONDS))
     hash_workers: int = field(default=2, validator=valid.number(1, 64))
     hash_queue: int = field(default=32, validator=valid.number(0, 10_000))
+    attempts: AttemptSettings = field(factory=AttemptSettings)
     certificates: CertificateSettings = field(factory=CertificateSettings)
 
 
@@ -204,6 +205,7 @@ TABLES: Mapping[str, type] = {
     "v2": V2Settings,
     "index": IndexSettings,
     "auth": AuthSettings,
+    "auth.attempts": AttemptSettings,
     "auth.certificates": CertificateSettings,
     "metadata": MetadataSettings,
     "blobs": BlobSettings,

@@ -1,4 +1,4 @@
-"""The tables below ``[auth]`` about people from elsewhere."""
+"""The tables below ``[auth]``."""
 
 import re
 
@@ -6,6 +6,8 @@ from attrs import field, frozen
 from cryptography.x509 import Name
 
 from dockreg import configvalues as valid
+
+_DAY = 86400.0
 
 
 def pattern(_: object, attribute: object, value: str) -> None:
@@ -35,3 +37,17 @@ class CertificateSettings:
     pattern: str = field(default="", validator=pattern)
     issuers: tuple[str, ...] = field(default=(), validator=distinguished_names)
     groups: str = field(default="none", validator=valid.one_of("none", "ou", "o"))
+
+
+@frozen
+class AttemptSettings:
+    """``[auth.attempts]``: failed attempts to log in. The meaning of each is that of ``dockreg.attempts``."""
+
+    per_client: int = field(default=5, validator=valid.number(0))
+    per_account: int = field(default=50, validator=valid.number(0))
+    per_address: int = field(default=50, validator=valid.number(0))
+    registrations: int = field(default=20, validator=valid.number(0))
+    first_seconds: float = field(default=1.0, validator=valid.seconds(0.1, 3600))
+    most_seconds: float = field(default=300.0, validator=valid.seconds(1, _DAY))
+    forget_seconds: float = field(default=3600.0, validator=valid.seconds(1))
+    trust_seconds: float = field(default=30 * _DAY, validator=valid.seconds(0))

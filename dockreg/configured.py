@@ -2,6 +2,7 @@
 
 import attrs
 
+from dockreg.attempts import AttemptLimits
 from dockreg.config import Config
 from dockreg.model.platforms import Platform
 from dockreg.uploads import UploadLimits
@@ -20,6 +21,11 @@ def connection_limits(config: Config) -> Limits:
     settings["exempt_addresses"] = frozenset(config.http.exempt_addresses)
     del settings["trusted_proxies"]
     return Limits(**settings)
+
+
+def attempt_limits(config: Config) -> AttemptLimits:
+    """``[auth.attempts]``."""
+    return AttemptLimits(**attrs.asdict(config.auth.attempts))
 
 
 def image_limits(config: Config) -> ImageLimits:

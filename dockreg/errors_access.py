@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from dockreg.errors import RegistryError
+from dockreg.errors import Busy, RegistryError
 
 
 @frozen
@@ -13,3 +13,8 @@ class AccessTokenUnknown(RegistryError):
 
     def __str__(self) -> str:
         return f"there is no access token {self.token_id}"
+
+
+@frozen
+class TooManyAttempts(Busy):
+    """There were too many attempts that failed; the next one may be made after ``retry_after`` seconds."""

@@ -10,16 +10,20 @@ from twisted.internet.interfaces import IReactorTime
 
 from dockreg.accesstokens import AccessTokens
 from dockreg.accounts import Accounts
+from dockreg.attempts import Attempts
 from dockreg.callables import InThread
 from dockreg.checkers import Means, make_checkers
 from dockreg.config import Config
+from dockreg.configured import attempt_limits
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IAuthenticator, IAuthorizer
 from dockreg.interfaces_v1 import IImageList
+from dockreg.model.networks import Networks
 from dockreg.providers.auth.accesstokens import AccessTokenAuthenticator
 from dockreg.providers.auth.cred import CredAuthenticator
 from dockreg.providers.auth.hashing import PasswordHasher
 from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS, Rules
+from dockreg.providers.auth.throttled import ThrottledAuthenticator
 from dockreg.providers.auth.tokens import TokenSigner
 from dockreg.providers.auth.turns import Turns
 from dockreg.providers.listening import Judge, allow_all, require_local
@@ -33,11 +37,21 @@ def make_hasher(config: Config, in_thread: InThread) -> PasswordHasher:
 
 
 def make_accounts(
-    config: Config, metadata: IMetadataStore, hasher: PasswordHasher, clock: IReactorTime, authenticator: object = None
+    config: Config,
+    metadata: IMetadataStore,
+    hasher: PasswordHasher,
+    clock: IReactorTime,
+    authenticator: object = None,
+    attempts: Attempts | None = None,
 ) -> Accounts:
-    """The rules of accounts."""
+    """The rules of accounts. :param attempts: what holds strangers up."""
     registration = "open" if _takes_strangers(config, authenticator) else "closed"
-    return Accounts(metadata.accounts, hasher, clock, registration)
+    return Accounts(metadata.accounts, hasher, clock, registration, attempts)
+
+
+def make_attempts(config: Config, clock: IReactorTime) -> Attempts:
+    """What counts failed attempts, of this process."""
+    return Attempts(attempt_limits(config), clock, Networks.parse(config.http.exempt_addresses))
 
 
 def make_access_tokens(metadata: IMetadataStore, clock: IReactorTime) -> AccessTokens:
@@ -68,6 +82,7 @@ def make_identity(
     means: Means,
     reactor: IRegistryReactor,
     authenticator: IAuthenticator | ICredentialsChecker | None,
+    attempts: Attempts,
 ) -> Identity:
     """
     What the configuration says, unless an application knows the people itself.
@@ -93,7 +108,8 @@ def make_identity(
     elif ICredentialsChecker.providedBy(authenticator):
         known = CredAuthenticator([authenticator], metadata.accounts, tokens)
     if known is not None:
-        authenticator = AccessTokenAuthenticator(make_access_tokens(metadata, reactor), known)
+        checked = AccessTokenAuthenticator(make_access_tokens(metadata, reactor), known)
+        authenticator = ThrottledAuthenticator(attempts, checked)
     everybody = ANONYMOUS_ACTIONS[config.auth.anonymous]
     authorizer: IAuthorizer = Rules(metadata.repositories, everybody, strangers=strangers)
     if config.auth.authorizer:

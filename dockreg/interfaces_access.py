@@ -13,6 +13,7 @@ from zope.interface import Attribute, Interface
 from dockreg.model.access import Access, Action, Challenge, Principal
 from dockreg.model.accounts import Account, SigningKey
 from dockreg.model.names import RepositoryName
+from dockreg.model.networks import NO_ADDRESS
 from dockreg.model.people import Person
 
 
@@ -100,11 +101,13 @@ class IDirectory(Interface):
 class IAuthenticator(Interface):
     """Who is asking? Knows credentials (``twisted.cred``) and token texts, never headers."""
 
-    async def login(credentials: ICredentials) -> Principal:
+    async def login(credentials: ICredentials, address: str = NO_ADDRESS) -> Principal:
         """
         :param credentials: ``IUsernamePassword``, :class:`IClientCertificate`, or what else one of the checkers takes.
         :raises Unauthorized: the name is unknown or the password is wrong; both look and take the same.
+        :param address: where they come from: that of the client, not of a proxy.
         :raises AccountInactive: the credentials are right, the account is disabled.
+        :raises TooManyAttempts: attempts from there, or for this account, failed too often; nothing was looked at.
         :raises Busy: too many passwords are being verified already.
         """
 

@@ -21,7 +21,7 @@ from twisted.web.resource import IResource
 from dockreg.checkers import Means
 from dockreg.config import Config
 from dockreg.configured import connection_limits, door_settings, image_limits, platform_of, upload_limits
-from dockreg.identity import everybody_pushes, judge_for, make_accounts, make_hasher, make_identity
+from dockreg.identity import everybody_pushes, judge_for, make_accounts, make_attempts, make_hasher, make_identity
 from dockreg.interfaces_access import IAuthenticator
 from dockreg.lifecycle import Job, Listener, Plan, RegistryService
 from dockreg.manifests import Manifests
@@ -128,7 +128,8 @@ def open_registry(
     blobs = make_blob_store(config, threads.bytes.in_thread, full)
     hasher = make_hasher(config, threads.hashing.in_thread)
     means = Means(metadata.accounts, hasher, threads.work.in_thread, full, secrets.token_bytes)
-    access = make_identity(config, metadata, means, full, authenticator)
+    attempts = make_attempts(config, full)
+    access = make_identity(config, metadata, means, full, authenticator, attempts)
     registry = Registry(metadata, blobs, access.authorizer, full, threads.work.in_thread, config.v1.lease_seconds)
     views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
     core = Core(
@@ -136,7 +137,7 @@ def open_registry(
         images=V1Images(registry, access.image_list, views, image_limits(config)),
         manifests=Manifests(registry, views, Sparse(config.v2.sparse)),
         uploads=Uploads(registry, new_id, upload_limits(config)),
-        accounts=make_accounts(config, metadata, hasher, full, authenticator),
+        accounts=make_accounts(config, metadata, hasher, full, authenticator, attempts),
         authenticator=access.authenticator,
         image_list=access.image_list,
         tokens=access.tokens,

@@ -82,7 +82,7 @@ class AuthenticatorContract(ContractCase):
         """Names and passwords that nobody could have are refused like others."""
         authenticator = self.make_authenticator()
         for name in (b"", b"\x00", b"\xff\xfe", b"a" * 10_000, b"stranger\n", b"' or 1=1 --"):
-            self.fails(Unauthorized, authenticator.login(UsernamePassword(name, b"\x00\xff")))
+            self.fails(Unauthorized, authenticator.login(UsernamePassword(name, b"\x00\xff"), "192.0.2.1"))
 
     def test_foreign_tokens(self) -> None:
         """A text that is no token of ours is refused, whatever it looks like."""

@@ -31,6 +31,7 @@ from dockreg.model.v1 import ImageID
 from dockreg.registry import Registry
 from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.headers import HINT_COOKIE
+from dockreg.web.proxies import client_address
 from dockreg.web.routes import Route
 
 _READING = (b"GET", b"HEAD")
@@ -80,7 +81,7 @@ class Gate:
         scheme, _, value = (header[-1] if header else b"").strip().partition(b" ")
         value = value.strip()
         if scheme.lower() == b"basic":
-            return await self._login(value)
+            return await self._basic(request, value)
         if scheme.lower() == b"token":
             return await self.authenticator.redeem(value.decode("ascii", "replace")) if value else ANONYMOUS
         if scheme.lower() == b"bearer" and self.bearers is not None:
@@ -90,7 +91,15 @@ class Gate:
             raise Unauthorized(f"the registry speaks the authorization schemes {known}")
         return ANONYMOUS
 
-    async def _login(self, value: bytes) -> Principal:
+    async def login(self, request: Request, name: bytes, password: bytes) -> Principal:
+        """
+        Who has this name and password.
+
+        :raises RegistryError: as :meth:`.IAuthenticator.login`.
+        """
+        return await self.authenticator.login(UsernamePassword(name, password), client_address(request))
+
+    async def _basic(self, request: Request, value: bytes) -> Principal:
         try:
             name, colon, password = base64.b64decode(value, validate=True).partition(b":")
         except binascii.Error:
@@ -99,7 +108,7 @@ class Gate:
             raise Unauthorized("the Basic credentials are not of the form base64(user:password)")
         if not name and not password:
             return ANONYMOUS  # What engines up to 1.6 send when nobody is logged in.
-        return await self.authenticator.login(UsernamePassword(name, password))
+        return await self.login(request, name, password)
 
     async def _repository(
         self, request: Request, principal: Principal, parsed: Mapping[str, Any]

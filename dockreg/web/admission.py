@@ -4,43 +4,15 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from http import HTTPStatus
-from ipaddress import IPv6Address
 
-from twisted.internet.interfaces import IAddress
-
+from dockreg.model.networks import NO_ADDRESS, neighbourhood
 from dockreg.web.limits import Limits
-
-#: The address of clients that have none, such as those of a unix socket.
-NO_ADDRESS = "-"
 
 _REASONS: Mapping[int, str] = {
     400: "the request is not valid HTTP, or its first line and headers are too long",
     408: "the request took too long to arrive",
     503: "too many requests are arriving at once; try again in a second",
 }
-
-
-def host_of(peer: IAddress | None) -> str:
-    """The address of a peer as text, :data:`NO_ADDRESS` for one on this machine without any."""
-    host = getattr(peer, "host", None)
-    return host if isinstance(host, str) else NO_ADDRESS
-
-
-def neighbourhood(host: str) -> str:
-    """
-    What counts as one address: an IPv4 address, or the /64 that an IPv6 host can choose its addresses from.
-
-    An IPv4 address that is written as an IPv6 one (RFC 4291 2.5.5.2) is the IPv4 address.
-    """
-    if ":" not in host:
-        return host
-    try:
-        address = IPv6Address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return f"{int(address) >> 64:x}::/64"
 
 
 def flat_error(sentence: str) -> bytes:

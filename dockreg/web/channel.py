@@ -17,7 +17,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, _MalformedChunkedDataError
 from twisted.web.http_headers import Headers
 
-from dockreg.web.admission import body_size, host_of, neighbourhood, refusal
+from dockreg.model.networks import host_of, neighbourhood
+from dockreg.web.admission import body_size, refusal
 from dockreg.web.bodies import CutReason, StreamedBody
 from dockreg.web.requests import Request
 from dockreg.web.sockets import unacknowledged_bytes, unsent_bytes

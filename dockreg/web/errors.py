@@ -54,6 +54,7 @@ V1_STATUS: Mapping[type[errors.RegistryError], HTTPStatus] = {
     errors.AccountExists: HTTPStatus.BAD_REQUEST,
     errors.AccountInvalid: HTTPStatus.BAD_REQUEST,
     errors_access.AccessTokenUnknown: HTTPStatus.NOT_FOUND,
+    errors_access.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
     errors_rights.RightsInvalid: HTTPStatus.BAD_REQUEST,
     errors_rights.GroupUnknown: HTTPStatus.NOT_FOUND,
     errors_rights.GroupExists: HTTPStatus.CONFLICT,

@@ -14,7 +14,8 @@ from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 from twisted.web import server
 
-from dockreg.web.admission import flat_error, host_of
+from dockreg.model.networks import host_of
+from dockreg.web.admission import flat_error
 from dockreg.web.bodies import EMPTY_BODY, BodyCut, IRequestBody, StreamedBody
 from dockreg.web.records import RequestRecord
 

@@ -50,8 +50,9 @@ def basic(name: str, password: str) -> dict[str, str]:
 class RefusalTests(SynchronousTestCase):
     """What the gate says."""
 
-    def start(self, anonymous: str) -> Daemon:
-        daemon = Daemon(Path(self.mktemp()).absolute(), config=f'[auth]\nanonymous = "{anonymous}"\n')
+    def start(self, anonymous: str, further: str = "") -> Daemon:
+        config = f'[auth]\nanonymous = "{anonymous}"\n{further}'
+        daemon = Daemon(Path(self.mktemp()).absolute(), config=config)
         daemon.start()
         self.addCleanup(daemon.kill)
         for name in ("joe_1", "jane"):
@@ -98,7 +99,7 @@ class RefusalTests(SynchronousTestCase):
 
     def test_wrong_credentials(self) -> None:
         """Wrong credentials are refused everywhere but on public routes, on an open registry too."""
-        daemon = self.start("push")
+        daemon = self.start("push", "[auth.attempts]\nper_client = 0\nper_account = 0\nper_address = 0\n")
         wrong = (
             basic("jane", "wrong"), basic("nobody", "secret"), {"Authorization": "Basic !"}, {"Authorization": "Basic YQ=="},
             {"Authorization": "Token nonsense"}, {"Authorization": "Bearer x"},

@@ -98,7 +98,14 @@ class Parts:
     @property
     def known(self) -> Any:
         """What is asked when it is no access token."""
-        return self.core.authenticator._others
+        return self.core.authenticator._checked._others
+
+    @property
+    def attempts(self) -> Any:
+        """What counts failures, for logins and registrations alike."""
+        counting = self.core.authenticator._attempts
+        assert counting is self.core.accounts._attempts
+        return counting._limits
 
     @property
     def places(self) -> object:
@@ -255,6 +262,19 @@ ROWS: Mapping[str, Row] = {
         '["CN=ca"]', lambda parts: parts.checker._issuers, [Name.from_rfc4514_string("CN=ca")], _CERTIFICATES
     ),
     "auth.certificates.groups": Row('"ou"', lambda parts: parts.checker._groups, "ou", _CERTIFICATES),
+    **{
+        f"auth.attempts.{name}": Row(str(value), lambda parts, name=name: getattr(parts.attempts, name), value)  # type: ignore[misc]  # a default is no argument
+        for name, value in {
+            "per_client": 2,
+            "per_account": 3,
+            "per_address": 4,
+            "registrations": 6,
+            "first_seconds": 7,
+            "most_seconds": 8,
+            "forget_seconds": 9,
+            "trust_seconds": 10,
+        }.items()
+    },
     "metadata.provider": Row(
         f"'{__name__}.OtherMetadata'", lambda parts: type(parts.plan.metadata).__name__, "OtherMetadata"
     ),

@@ -9,6 +9,7 @@ from dockreg.errors import Unauthorized
 from dockreg.interfaces_access import IAuthenticator
 from dockreg.model.access import Access, Challenge, Principal
 from dockreg.model.accounts import ROBOT_MARK
+from dockreg.model.networks import NO_ADDRESS
 from dockreg.providers.auth.verified import presented
 
 
@@ -25,12 +26,12 @@ class AccessTokenAuthenticator:
     _tokens: AccessTokens
     _others: IAuthenticator
 
-    async def login(self, credentials: ICredentials) -> Principal:
+    async def login(self, credentials: ICredentials, address: str = NO_ADDRESS) -> Principal:
         """See :meth:`.IAuthenticator.login`."""
         bearer = await self._bearer(credentials)
         if bearer is not None:
             return bearer
-        principal = await self._others.login(credentials)
+        principal = await self._others.login(credentials, address)
         if principal.name is not None and ROBOT_MARK in principal.name:
             # Whoever else has such a name, it is not the robot.
             raise Unauthorized("a robot logs in with an access token only")

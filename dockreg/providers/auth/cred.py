@@ -16,6 +16,7 @@ from dockreg.errors import AccountInactive, AccountUnknown, RegistryError, Store
 from dockreg.interfaces_access import IAccountStore, IAuthenticator, IClientCertificate, IDirectory
 from dockreg.model.access import ANONYMOUS, Access, Challenge, Principal
 from dockreg.model.accounts import ROBOT_MARK
+from dockreg.model.networks import NO_ADDRESS
 from dockreg.model.people import Person
 from dockreg.providers.auth.tokens import TokenSigner
 
@@ -50,7 +51,7 @@ class CredAuthenticator:
     _tokens: TokenSigner
     _realm: str = "dockreg"
 
-    async def login(self, credentials: ICredentials) -> Principal:
+    async def login(self, credentials: ICredentials, address: str = NO_ADDRESS) -> Principal:
         """
         See :meth:`.IAuthenticator.login`.
 

@@ -28,6 +28,7 @@ from dockreg.interfaces_v1 import IImageList
 from dockreg.model.access import NOTHING, Access, Action, Ceiling, Challenge, Principal
 from dockreg.model.documents import parse_json
 from dockreg.model.names import RepositoryName
+from dockreg.model.networks import NO_ADDRESS
 from dockreg.model.v1 import ImageID
 from dockreg.providers.auth.remembered import Remembered
 from dockreg.providers.auth.tokentext import ACCESS, TokenText
@@ -74,7 +75,9 @@ class RemoteIndex:
     def __attrs_post_init__(self) -> None:
         self._lists = Remembered(self._clock, self._cache_seconds, _MAX_REMEMBERED_IDS, lambda ids: len(ids) + 1)
 
-    async def login(self, credentials: ICredentials) -> Principal:  # no password is right here
+    async def login(
+        self, credentials: ICredentials, address: str = NO_ADDRESS
+    ) -> Principal:  # no password is right here
         """:raises Unauthorized: always; passwords are for the index."""
         raise Unauthorized(f"this registry takes tokens only; log in to its index at {self._url}")
 

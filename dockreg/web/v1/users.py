@@ -8,6 +8,7 @@ from dockreg.accounts import Accounts
 from dockreg.errors import AccountInvalid, RequestInvalid
 from dockreg.web.exchange import Exchange
 from dockreg.web.headers import set_nocache
+from dockreg.web.proxies import client_address
 
 _USER_BODY_BYTES = 16 * 1024
 
@@ -25,7 +26,8 @@ class UsersDoor:
         201 makes engines save the credentials; the 400 for a name that is taken makes them go on to the login.
         """
         fields = await _fields(exchange, required=("username", "password"), optional=("email",))
-        await self.accounts.register(fields["username"], fields["password"], fields.get("email", ""))
+        address = client_address(exchange.request)
+        await self.accounts.register(fields["username"], fields["password"], fields.get("email", ""), address)
         set_nocache(exchange.request)
         exchange.respond(201)
         return json.dumps("User Created").encode()

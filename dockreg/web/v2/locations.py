@@ -13,7 +13,7 @@ from attrs import define
 from twisted.web.server import Request
 
 from dockreg.model.names import is_host_port
-from dockreg.web.admission import host_of
+from dockreg.model.networks import host_of
 from dockreg.web.exchange import Exchange
 
 _NEEDS_ABSOLUTE = re.compile(r"docker/1\.[67](?![0-9])", re.ASCII)

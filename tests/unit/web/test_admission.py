@@ -3,7 +3,8 @@
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from dockreg.web.admission import NO_ADDRESS, HalfRead, flat_error, host_of, neighbourhood, refusal
+from dockreg.model.networks import NO_ADDRESS, host_of, neighbourhood
+from dockreg.web.admission import HalfRead, flat_error, refusal
 from dockreg.web.limits import Limits
 
 
