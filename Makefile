@@ -8,6 +8,11 @@ OPTIONS ?=
 TESTS ?= tests.unit tests.integration
 JOBS ?= 2
 
+# python-ldap is built against headers of the system: what needs it is tested where they are.
+INCLUDE = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
+LDAP = $(shell cc -E -x c -I$(INCLUDE) -include Python.h -include ldap.h -include sasl/sasl.h /dev/null > /dev/null 2>&1 && echo ,ldap)
+EXTRAS = postgresql,test$(LDAP)
+
 PIP = .venv/bin/python -m pip --quiet --disable-pip-version-check
 SOURCES := $(shell find dockreg twisted/plugins -name '*.py') setup.py pyproject.toml README.rst
 
@@ -48,7 +53,7 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(PIP) install --upgrade pip
 	rm -rf build/lib dockreg.egg-info
-	$(PIP) install '.[postgresql,test]'
+	$(PIP) install '.[$(EXTRAS)]'
 	touch $@
 
 .venv/installed: .venv/dependencies $(SOURCES)

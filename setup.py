@@ -60,6 +60,8 @@ setup(
     ],
     extras_require={
         "postgresql": ["psycopg[binary]>=3.2"],
+        # Built against libldap of the system: Debian's libldap-dev and libsasl2-dev.
+        "ldap": ["python-ldap>=3.4.5"],
         "test": ["hypothesis>=6.100", "docker-registry-client>=0.5.2"],
     },
     entry_points={"console_scripts": ["dockreg = dockreg.cli.command:main"]},

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import Factory, frozen
 from cryptography.x509 import Name
@@ -19,8 +19,12 @@ from dockreg.config import Config, ConfigError
 from dockreg.interfaces_access import IAccountStore
 from dockreg.providers.auth.accounts import AccountsChecker
 from dockreg.providers.auth.hashing import PasswordHasher
+from dockreg.providers.auth.turns import Turns
 from dockreg.providers.auth.verified import Verified
 from dockreg.providing import made
+
+if TYPE_CHECKING:
+    from dockreg.providers.auth.ldapdirectory import LDAPDirectory
 
 _KEY = "auth.checkers"
 
@@ -32,6 +36,7 @@ class Means:
     accounts: IAccountStore
     hasher: PasswordHasher
     in_thread: InThread
+    asking: InThread  # what waits for a directory somewhere else
     clock: IReactorTime
     random_bytes: Callable[[int], bytes]
 
@@ -53,6 +58,8 @@ def make_checkers(config: Config, means: Means) -> Checkers:
             every.checkers.append(AccountsChecker(means.accounts, means.hasher, _verified(config, means)))
         elif kind == "certificates":
             every.checkers.append(_certificates(config, means))
+        elif kind == "ldap":
+            _add_ldap(every, config, means)
         elif kind == "htpasswd":
             _add_htpasswd(every, config, means, Path(argument))
         else:
@@ -60,7 +67,7 @@ def make_checkers(config: Config, means: Means) -> Checkers:
     return every
 
 
-def _verified(config: Config, means: Means) -> Verified[bool]:
+def _verified(config: Config, means: Means) -> Verified[Any]:
     return Verified(means.clock, means.random_bytes, config.auth.remember_seconds)
 
 
@@ -78,6 +85,41 @@ def _add_htpasswd(every: Checkers, config: Config, means: Means, path: Path) -> 
 
     file = HtpasswdFile(path, means.in_thread, means.clock)
     checker = HtpasswdChecker(file, means.hasher.turns, _verified(config, means))
+    every.checkers.append(checker)
+    every.openers.append(checker.open)
+
+
+def make_directory(config: Config, clock: IReactorTime) -> "LDAPDirectory":
+    """The directory of ``[auth.ldap]``. :raises ConfigError: what speaks LDAP is not installed."""
+    try:
+        from dockreg.providers.auth.ldapdirectory import Groups, LDAPDirectory, People, Reader
+    except ImportError as error:
+        reason = f"'ldap' needs python-ldap ({error}): install dockreg[ldap]"
+        raise ConfigError("", _KEY, reason) from error
+    from dockreg.providers.auth.ldapwire import Dialling
+
+    settings = config.auth.ldap
+    return LDAPDirectory(
+        Dialling(settings.servers, settings.start_tls, settings.ca_file),
+        Reader(settings.bind_dn, settings.bind_password, settings.bind_password_file),
+        People(settings.user_dn, settings.user_base, settings.user_filter, settings.user_attribute),
+        Groups(settings.group_base, settings.group_filter, settings.group_attribute),
+        settings.timeout_seconds,
+        clock.seconds,
+    )
+
+
+def _add_ldap(every: Checkers, config: Config, means: Means) -> None:
+    from dockreg.providers.auth.ldapchecker import LDAPChecker, SearchingLDAPChecker
+
+    settings, remember = config.auth.ldap, config.auth.remember_seconds
+    directory = make_directory(config, means.clock)
+    turns = Turns(means.asking, settings.connections, settings.queue)
+    arguments = (directory, turns, _verified(config, means), means.clock, settings.timeout_seconds)
+    if directory.can_search:
+        checker: LDAPChecker = SearchingLDAPChecker(*arguments, remember_seconds=remember)
+    else:
+        checker = LDAPChecker(*arguments)
     every.checkers.append(checker)
     every.openers.append(checker.open)
 

@@ -15,7 +15,7 @@ import attrs
 from attrs import field, frozen
 
 from dockreg import configvalues as valid
-from dockreg.configpeople import AttemptSettings, CertificateSettings
+from dockreg.configpeople import AttemptSettings, CertificateSettings, LDAPSettings
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -132,6 +132,7 @@ class AuthSettings:
     hash_workers: int = field(default=2, validator=valid.number(1, 64))
     hash_queue: int = field(default=32, validator=valid.number(0, 10_000))
     attempts: AttemptSettings = field(factory=AttemptSettings)
+    ldap: LDAPSettings = field(factory=LDAPSettings)
     certificates: CertificateSettings = field(factory=CertificateSettings)
 
 
@@ -206,6 +207,7 @@ TABLES: Mapping[str, type] = {
     "index": IndexSettings,
     "auth": AuthSettings,
     "auth.attempts": AttemptSettings,
+    "auth.ldap": LDAPSettings,
     "auth.certificates": CertificateSettings,
     "metadata": MetadataSettings,
     "blobs": BlobSettings,
@@ -318,11 +320,7 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
         yield "beside auth.authorizer, which decides", ["auth.anonymous"]
     if config.role == "registry" or auth.authorizer or auth.anonymous != "push":
         yield "unless everybody may push by the rules of dockreg", ["allow_unauthenticated"]
-    if not any(each == "accounts" or each.startswith("htpasswd:") for each in auth.checkers):
-        yield "unless auth.checkers has one that is remembered", ["auth.remember_seconds"]
-    if "certificates" not in auth.checkers:
-        keys = [f"auth.certificates.{name}" for name in attrs.fields_dict(CertificateSettings)]
-        yield "unless auth.checkers has 'certificates'", keys
+    yield from _idle_checkers(auth)
     for table, own, place in (("metadata", "sql", "url"), ("blobs", "files", "folder")):
         if getattr(config, table).provider == own:
             yield f"with provider {own}: options are for other providers", [f"{table}.options"]
@@ -332,6 +330,15 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
         yield "while http.minimum_rate is 0", ["http.rate_window_seconds"]
 
 
+def _idle_checkers(auth: AuthSettings) -> Iterator[tuple[str, Sequence[str]]]:
+    if not any(each in ("accounts", "ldap") or each.startswith("htpasswd:") for each in auth.checkers):
+        yield "unless auth.checkers has one that is remembered", ["auth.remember_seconds"]
+    for checker, kind in (("ldap", LDAPSettings), ("certificates", CertificateSettings)):
+        if checker not in auth.checkers:
+            keys = [f"auth.{checker}.{name}" for name in attrs.fields_dict(kind)]
+            yield f"unless auth.checkers has {checker!r}", keys
+
+
 def _check_together(config: Config, file: str) -> None:
     if not config.listen and not config.v1.listen and not config.v2.listen:
         raise ConfigError(file, "listen", "must name at least one endpoint, such as 'tcp:5000:interface=127.0.0.1'")
@@ -339,6 +346,9 @@ def _check_together(config: Config, file: str) -> None:
         raise ConfigError(file, "index.url", "must name the index when role is registry")
     if config.role == "index" and not config.auth.checkers:
         raise ConfigError(file, "auth.checkers", "must not be empty when role is index")
+    if "ldap" in config.auth.checkers:
+        for key, reason in config.auth.ldap.problems():
+            raise ConfigError(file, f"auth.ldap.{key}", reason)
     # Only what differs from its default is refused, so that a file may show every key.
     for reason, keys in _idle_settings(config):
         for key in keys:

@@ -1,11 +1,13 @@
 """The tables below ``[auth]``."""
 
 import re
+from collections.abc import Callable, Iterator
 
 from attrs import field, frozen
 from cryptography.x509 import Name
 
 from dockreg import configvalues as valid
+from dockreg.model.ldapserver import LDAPServer
 
 _DAY = 86400.0
 
@@ -27,6 +29,88 @@ def distinguished_names(_: object, attribute: object, value: tuple[str, ...]) ->
             Name.from_rfc4514_string(each)
         except ValueError:
             raise ValueError(f"{each!r} is no name such as 'CN=Our CA,O=Example' (RFC 4514)") from None
+
+
+def file(_: object, attribute: object, value: str) -> None:
+    """The absolute path of a file, or nothing."""
+    valid.text(_, attribute, value)
+    if value and not value.startswith("/"):
+        raise ValueError("must be an absolute path")
+
+
+def servers(_: object, attribute: object, value: str) -> None:
+    """URLs of directories with blanks between them, or nothing."""
+    valid.text(_, attribute, value)
+    for each in value.split():
+        try:
+            LDAPServer.parse(each)
+        except ValueError as error:
+            raise ValueError(f"{each!r} {error}") from None
+
+
+def template(*places: str, is_filter: bool) -> Callable[[object, object, object], None]:
+    """Text with one of ``places`` in it; a filter has parentheses around it. Nothing is all right."""
+
+    def check(_: object, attribute: object, value: object) -> None:
+        valid.text(_, attribute, value)
+        written = str(value)
+        if written and not any(place in written for place in places):
+            raise ValueError(f"must have {' or '.join(places)} in it")
+        if is_filter and not (written.startswith("(") and written.endswith(")")):
+            raise ValueError("must be a filter in parentheses (RFC 4515)")
+
+    return check
+
+
+@frozen
+class LDAPSettings:
+    """``[auth.ldap]``: a directory, and how to find people in it."""
+
+    url: str = field(default="", validator=servers)
+    start_tls: bool = field(default=False, validator=valid.flag)
+    ca_file: str = field(default="", validator=file)
+    allow_plaintext: bool = field(default=False, validator=valid.flag)
+    bind_dn: str = field(default="", validator=valid.text)
+    bind_password: str = field(default="", validator=valid.text, repr=False)
+    bind_password_file: str = field(default="", validator=file)
+    user_dn: str = field(default="", validator=template("{name}", is_filter=False))
+    user_base: str = field(default="", validator=valid.text)
+    user_filter: str = field(default="(uid={name})", validator=template("{name}", is_filter=True))
+    user_attribute: str = field(default="uid", validator=valid.text)
+    group_base: str = field(default="", validator=valid.text)
+    group_filter: str = field(default="(member={dn})", validator=template("{dn}", "{name}", is_filter=True))
+    group_attribute: str = field(default="cn", validator=valid.text)
+    timeout_seconds: float = field(default=5.0, validator=valid.seconds(0.1, 60))
+    connections: int = field(default=4, validator=valid.number(1, 64))
+    queue: int = field(default=32, validator=valid.number(0, 10_000))
+
+    @property
+    def servers(self) -> list[LDAPServer]:
+        """Those of :attr:`url`, in order."""
+        return [LDAPServer.parse(each) for each in self.url.split()]
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Keys that do not fit to the others, each with what is to be changed."""
+        if not self.url:
+            yield "url", "must name the directory when auth.checkers has 'ldap'"
+        if bool(self.user_dn) is bool(self.user_base):
+            yield "user_base", "must be set, or else user_dn, and not both"
+        if self.bind_password and self.bind_password_file:
+            yield "bind_password", "must not be set beside bind_password_file"
+        has_password = bool(self.bind_password or self.bind_password_file)
+        if has_password is not bool(self.bind_dn):
+            yield "bind_dn", "must have a password, and only it: set both or none (a name alone would be nobody)"
+        yield from self._connection_problems()
+
+    def _connection_problems(self) -> Iterator[tuple[str, str]]:
+        schemes = {each.scheme for each in self.servers}
+        if self.start_tls and schemes - {"ldap"}:
+            yield "start_tls", "is for ldap:// only"
+        if self.ca_file and not self.start_tls and "ldaps" not in schemes:
+            yield "ca_file", "has no effect without TLS: set start_tls, or write ldaps://"
+        in_clear = [each for each in self.servers if each.scheme == "ldap" and not each.is_here]
+        if in_clear and not self.start_tls and not self.allow_plaintext:
+            yield "url", f"would send passwords to {in_clear[0]} in plain text: set start_tls, or write ldaps://"
 
 
 @frozen

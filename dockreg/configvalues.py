@@ -81,7 +81,7 @@ def provider(*names: str) -> Callable[[object, object, object], None]:
 
 
 #: The checkers of dockreg that take no argument.
-_CHECKERS = frozenset({"accounts", "certificates"})
+_CHECKERS = frozenset({"accounts", "certificates", "ldap"})
 
 
 def checkers(_: object, attribute: object, value: tuple[str, ...]) -> None:
@@ -97,7 +97,7 @@ def checkers(_: object, attribute: object, value: tuple[str, ...]) -> None:
             raise ValueError("'htpasswd' takes an absolute path, such as 'htpasswd:/etc/dockreg/htpasswd'")
         elif not kind.isidentifier():
             raise ValueError(
-                "must be 'accounts', 'certificates', 'htpasswd:FILE', a checker of twistd or a dotted path"
+                "must be 'accounts', 'ldap', 'certificates', 'htpasswd:FILE', a checker of twistd or a dotted path"
             )
     if len(set(value)) < len(value):
         raise ValueError("must not name one twice")

@@ -64,6 +64,7 @@ class Threads:
     database: Workers
     hashing: Workers
     sending: Workers
+    asking: Workers
     logs: Workers
 
     @classmethod
@@ -75,12 +76,13 @@ class Threads:
             database=Workers("database", _DATABASE_THREADS, reactor),
             hashing=Workers("hashing", config.auth.hash_workers, reactor),
             sending=Workers("sending", _SENDING_THREADS, reactor),
+            asking=Workers("asking", config.auth.ldap.connections, reactor),
             logs=Workers("logs", 1, reactor),
         )
 
     def all(self) -> Sequence[Workers]:
         """Each of them."""
-        return (self.bytes, self.work, self.database, self.hashing, self.sending, self.logs)
+        return (self.bytes, self.work, self.database, self.hashing, self.sending, self.asking, self.logs)
 
 
 @frozen
@@ -127,7 +129,9 @@ def open_registry(
     metadata = make_metadata_store(config, threads.database.in_thread, full)
     blobs = make_blob_store(config, threads.bytes.in_thread, full)
     hasher = make_hasher(config, threads.hashing.in_thread)
-    means = Means(metadata.accounts, hasher, threads.work.in_thread, full, secrets.token_bytes)
+    means = Means(
+        metadata.accounts, hasher, threads.work.in_thread, threads.asking.in_thread, full, secrets.token_bytes
+    )
     attempts = make_attempts(config, full)
     access = make_identity(config, metadata, means, full, authenticator, attempts)
     registry = Registry(metadata, blobs, access.authorizer, full, threads.work.in_thread, config.v1.lease_seconds)

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from importlib import import_module
+from types import ModuleType
 from unittest import SkipTest
 
 
@@ -16,6 +18,21 @@ def require_program(*names: str) -> str:
         if found:
             return found
     sentence = f"needs {' or '.join(names)}, which is not installed here"
+    if os.environ.get("CI"):
+        raise AssertionError(sentence)
+    raise SkipTest(sentence)
+
+
+def require_module(name: str) -> ModuleType:
+    """
+    The module, which an optional part of dockreg needs.
+
+    It is skipped, or not, as for :func:`require_program`.
+    """
+    try:
+        return import_module(name)
+    except ImportError:
+        sentence = f"needs {name}, which is not installed here"
     if os.environ.get("CI"):
         raise AssertionError(sentence)
     raise SkipTest(sentence)

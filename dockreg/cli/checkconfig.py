@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
@@ -15,11 +16,13 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory
 
+from dockreg.checkers import make_directory
 from dockreg.cli.running import run
 from dockreg.cli.settings import config_options, configured
 from dockreg.config import Config, ConfigError, shown_checkers
 from dockreg.identity import judge_for
 from dockreg.providers.auth.htpasswd import read_htpasswd
+from dockreg.providers.auth.ldapwire import DirectoryTrouble
 from dockreg.providers.listening import Judge, ListenFailed
 from dockreg.service import open_registry
 
@@ -32,8 +35,9 @@ _QUERY = re.compile(r"\?.*", re.DOTALL)
 
 @click.command("check-config")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@click.option("--connect", is_flag=True, help="Ask the directory of [auth.ldap] as well.")
 @config_options
-def check_config(as_json: bool, config_file: str | None, data_dir: str | None) -> None:
+def check_config(as_json: bool, connect: bool, config_file: str | None, data_dir: str | None) -> None:
     """
     Check the configuration, and show every setting that would be used.
 
@@ -45,7 +49,7 @@ def check_config(as_json: bool, config_file: str | None, data_dir: str | None) -
     async def work(reactor: Any) -> None:
         try:
             config = configured(config_file, data_dir)
-            notes = check(config, reactor)
+            notes = check(config, reactor, connect=connect)
         except ConfigError as error:
             file = error.file or config_file or ""
             if not as_json:
@@ -66,12 +70,13 @@ def check_config(as_json: bool, config_file: str | None, data_dir: str | None) -
     run(work)
 
 
-def check(config: Config, reactor: Any) -> Sequence[str]:
+def check(config: Config, reactor: Any, *, connect: bool = False) -> Sequence[str]:
     """
     Look at what the configuration names; return what an operator should know although it does not prevent a start.
 
-    :raises ConfigError: a provider can not be imported or made, an endpoint is none or may not be served, or a folder
-        can not be used.
+    :param connect: whether to ask servers that it names.
+    :raises ConfigError: a provider can not be imported or made, an endpoint is none or may not be served, a folder or
+        file can not be used, or a server does not answer.
     """
     open_registry(config, reactor)
     listeners = {"listen": config.listen, "v1.listen": config.v1.listen, "v2.listen": config.v2.listen}
@@ -84,18 +89,37 @@ def check(config: Config, reactor: Any) -> Sequence[str]:
     _check_folder("data_dir", config.data_dir)
     if config.blobs.provider == "files":
         _check_folder("blobs.folder", config.blob_folder)
-    return [note for each in config.auth.checkers for note in _check_checker(each)]
+    return list(_check_checkers(config, reactor, connect))
 
 
-def _check_checker(entry: str) -> Iterator[str]:
-    kind, _, argument = entry.partition(":")
-    if kind != "htpasswd":
-        return
-    _stamp, outcome = read_htpasswd(Path(argument))
+def _check_checkers(config: Config, reactor: Any, connect: bool) -> Iterator[str]:
+    for entry in config.auth.checkers:
+        kind, _, argument = entry.partition(":")
+        if kind == "htpasswd":
+            yield from _check_htpasswd(argument)
+        elif kind == "ldap":
+            yield from _check_directory(config, reactor, connect)
+
+
+def _check_htpasswd(path: str) -> Iterator[str]:
+    _stamp, outcome = read_htpasswd(Path(path))
     if isinstance(outcome, str):
-        raise ConfigError("", "auth.checkers", f"{argument} {outcome}")
+        raise ConfigError("", "auth.checkers", f"{path} {outcome}")
     for number, reason in outcome.refused:
-        yield f"line {number} of {argument} is not used: {reason}"
+        yield f"line {number} of {path} is not used: {reason}"
+
+
+def _check_directory(config: Config, reactor: Any, connect: bool) -> Iterator[str]:
+    directory = make_directory(config, reactor)
+    try:
+        directory.check_files()
+        if connect:
+            directory.probe()
+    except DirectoryTrouble as trouble:
+        raise ConfigError("", "auth.ldap", str(trouble)) from trouble
+    secret = config.auth.ldap.bind_password_file
+    if secret and Path(secret).stat().st_mode & stat.S_IROTH:
+        yield f"{secret} can be read by everybody"
 
 
 def _check_endpoint(key: str, description: str, reactor: Any) -> None:
@@ -155,6 +179,8 @@ def shown_settings(config: Config) -> Mapping[str, Any]:
     """Every setting by its key in the file, secrets left out."""
     members = attrs.asdict(config, value_serializer=_plain)
     members["auth"]["checkers"] = shown_checkers(config.auth.checkers)
+    if config.auth.ldap.bind_password:
+        members["auth"]["ldap"]["bind_password"] = _HIDDEN
     members["metadata"]["url"] = _without_password(config.metadata_url)
     members["blobs"]["folder"] = str(config.blob_folder)
     for table in ("metadata", "blobs"):

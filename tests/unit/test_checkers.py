@@ -1,7 +1,9 @@
 """Tests of :mod:`dockreg.checkers`."""
 
+import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from twisted.cred.checkers import FilePasswordDB, ICredentialsChecker
 from twisted.cred.credentials import UsernamePassword
@@ -9,7 +11,7 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 
-from dockreg.checkers import Checkers, Means, make_checkers
+from dockreg.checkers import Checkers, Means, make_checkers, make_directory
 from dockreg.config import ConfigError, read_config
 from dockreg.providers.auth.accounts import AccountsChecker
 from dockreg.providers.auth.htpasswd import HtpasswdChecker
@@ -24,7 +26,7 @@ class MakeCheckersTests(ContractCase):
     def make(self, *entries: str) -> Checkers:
         listed = ", ".join(f'"{each}"' for each in entries)
         config = read_config(f'auth.registration = "closed"\nauth.checkers = [{listed}]')
-        means = Means(MemoryAccountStore(), cheap_hasher(), maybeDeferred, Clock(), counted_bytes())
+        means = Means(MemoryAccountStore(), cheap_hasher(), maybeDeferred, maybeDeferred, Clock(), counted_bytes())
         return make_checkers(config, means)
 
     def refused(self, entry: str) -> str:
@@ -89,6 +91,13 @@ class MakeCheckersTests(ContractCase):
     def test_never_asked(self) -> None:
         """A checker of twistd that takes no names and passwords is refused: nobody would ask it."""
         self.assertIn("never be asked", self.refused("anonymous"))
+
+    def test_ldap_missing(self) -> None:
+        """Where nothing that speaks LDAP is installed, it is said what to install."""
+        lines = "auth.checkers = ['ldap']\n[auth.ldap]\nurl = 'ldaps://a'\nuser_base = 'dc=a'"
+        with mock.patch.dict(sys.modules, {"dockreg.providers.auth.ldapdirectory": None}):
+            error = self.assertRaises(ConfigError, make_directory, read_config(lines), Clock())
+        self.assertIn("install dockreg[ldap]", str(error))
 
     def test_opened(self) -> None:
         """What is opened at the start are the htpasswd files."""

@@ -16,6 +16,30 @@ from dockreg.web.limits import Limits
 
 _ROOT = Path(__file__).resolve().parents[2]
 
+_LDAP = "auth.checkers = ['ldap']\n[auth.ldap]\n"
+_SERVER, _BASE = "url = 'ldaps://ldap.example.com'\n", "user_base = 'dc=example'\n"
+
+#: The same for a directory: the lines of its table, and its key.
+BAD_LDAP = [
+    ("url = 'http://ldap.example.com'", "url", "'http://ldap.example.com' is not of the form"),
+    ("url = 'ldaps://a ldap'", "url", "'ldap' has more in it"),
+    (f"{_BASE}url = 'ldap://ldap.example.com'", "url", "passwords to ldap.example.com:389 in plain text"),
+    (f"{_BASE}url = 'ldap://127.0.0.1 ldap://192.0.2.1'", "url", "passwords to 192.0.2.1:389 in plain text"),
+    (f"{_SERVER}{_BASE}start_tls = true", "start_tls", "ldap:// only"),
+    (f"url = 'ldap://127.0.0.1'\n{_BASE}ca_file = '/ca.pem'", "ca_file", "no effect without TLS"),
+    ("ca_file = 'ca.pem'", "ca_file", "absolute path"),
+    (_SERVER, "user_base", "or else user_dn"),
+    (f"{_SERVER}{_BASE}user_dn = 'uid={{name}}'", "user_base", "not both"),
+    ("user_dn = 'uid=name'", "user_dn", "must have {name} in it"),
+    ("user_filter = '(uid=name)'", "user_filter", "must have {name} in it"),
+    ("user_filter = 'uid={name}'", "user_filter", "in parentheses"),
+    ("group_filter = '(member=dn)'", "group_filter", "must have {dn} or {name} in it"),
+    (f"{_SERVER}{_BASE}bind_dn = 'cn=x'", "bind_dn", "must have a password"),
+    (f"{_SERVER}{_BASE}bind_password = 'x'", "bind_dn", "only it"),
+    (f"{_SERVER}{_BASE}bind_password = 'x'\nbind_password_file = '/x'", "bind_password", "beside bind_password_file"),
+    ("timeout_seconds = 0", "timeout_seconds", "0.1 or more"),
+]
+
 #: What is wrong, the key that the message names, and a part of what it says.
 BAD = [
     ("listen = 5000", "listen", "list of texts"),
@@ -58,6 +82,9 @@ BAD = [
     ('[auth]\ncheckers = ["htpasswd:people"]', "auth.checkers", "absolute path"),
     ('[auth]\ncheckers = ["accounts", "accounts"]', "auth.checkers", "twice"),
     ('[auth]\ncheckers = ["accounts", "htpasswd:/a"]', "auth.registration", "strangers take names"),
+    *((f"{_LDAP}{line}", f"auth.ldap.{key}", part) for line, key, part in BAD_LDAP),
+    ("auth.checkers = ['ldap']", "auth.ldap.url", "must name the directory"),
+    ("[auth.ldap]\nconnections = 5", "auth.ldap.connections", "unless auth.checkers has 'ldap'"),
     ('[auth.certificates]\nname = "serial"', "auth.certificates.name", "cn, email, uri, dns"),
     ('[auth.certificates]\npattern = "("', "auth.certificates.pattern", "regular expression"),
     ('[auth.certificates]\nissuers = ["our CA"]', "auth.certificates.issuers", "'our CA'"),
@@ -221,6 +248,19 @@ class ReadConfigTests(SynchronousTestCase):
         self.assertNotIn("sesame", repr(config))
         shown = ["memory:(not shown)", "htpasswd:/etc/people", "a.b:c", "unix"]
         self.assertEqual(shown, shown_checkers(config.auth.checkers))
+
+    def test_directories(self) -> None:
+        """A directory may be reached in each of these ways, and people found in each of these."""
+        for url in ("ldaps://a ldaps://b", "ldap://127.0.0.1", "ldapi://%2Frun%2Fldapi ldap://localhost"):
+            config = read_config(f"{_LDAP}url = '{url}'\n{_BASE}")
+            self.assertEqual(len(url.split()), len(config.auth.ldap.servers))
+        for lines in ("start_tls = true\nca_file = '/ca.pem'", "allow_plaintext = true"):
+            read_config(f"{_LDAP}url = 'ldap://ldap.example.com'\nuser_dn = 'uid={{name}}'\n{lines}")
+
+    def test_secret_of_a_directory(self) -> None:
+        """The representation of a configuration shows no password for a directory."""
+        config = read_config(f"{_LDAP}{_SERVER}{_BASE}bind_dn = 'cn=x'\nbind_password = 'sesame'")
+        self.assertNotIn("sesame", repr(config))
 
     def test_third_party(self) -> None:
         """A provider named by a dotted path may have options."""

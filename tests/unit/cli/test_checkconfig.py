@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.cli.checkconfig import check, shown_settings
 from dockreg.config import Config, ConfigError, read_config
+from tests.support import require_module
 
 
 class CheckTests(SynchronousTestCase):
@@ -81,6 +82,23 @@ class CheckTests(SynchronousTestCase):
             with self.subTest(entry=entry):
                 self.assertEqual("auth.checkers", self.refused(self.config(f'[auth]\ncheckers = ["{entry}"]')).key)
         check(self.config('[auth]\ncheckers = ["memory:anna:secret", "unix"]'), MemoryReactorClock())
+
+    def test_directory(self) -> None:
+        """Files that a directory needs are looked at, and it is not asked; who else may read a password is told."""
+        require_module("ldap")
+        secret = Path(self.mktemp()).absolute()
+        lines = f'url = "ldaps://127.0.0.1:1"\nuser_base = "dc=x"\nbind_dn = "cn=x"\nbind_password_file = "{secret}"'
+        config = self.config(f'[auth]\ncheckers = ["ldap"]\n[auth.ldap]\n{lines}')
+        error = self.refused(config)
+        self.assertEqual("auth.ldap", error.key)
+        self.assertIn(str(secret), error.reason)
+        secret.write_text("sesame")
+        secret.chmod(0o600)
+        self.assertEqual([], check(config, MemoryReactorClock()))
+        secret.chmod(0o644)
+        self.assertEqual([f"{secret} can be read by everybody"], check(config, MemoryReactorClock()))
+        error = self.assertRaises(ConfigError, check, config, MemoryReactorClock(), connect=True)
+        self.assertIn("127.0.0.1:1: Connection refused", error.reason)
 
     def test_endpoints(self) -> None:
         """An endpoint that is none is refused; sockets of systemd are not looked for."""
@@ -168,6 +186,9 @@ class ShownSettingsTests(SynchronousTestCase):
                 self.assertIn("registry", text)
         checkers = read_config(f'[auth]\ncheckers = ["memory:joe:{secret}"]')
         self.assertEqual(["memory:(not shown)"], shown_settings(checkers)["auth"]["checkers"])
+        reader = f'url = "ldaps://a"\nuser_base = "dc=x"\nbind_dn = "cn=x"\nbind_password = "{secret}"'
+        directory = read_config(f'auth.checkers = ["ldap"]\n[auth.ldap]\n{reader}')
+        self.assertEqual("(not shown)", shown_settings(directory)["auth"]["ldap"]["bind_password"])
         text = f'[blobs]\nprovider = "a.b"\n[blobs.options]\nkey = "{secret}"'
         shown = shown_settings(read_config(text))["blobs"]["options"]
         self.assertEqual(["key"], list(shown))
