@@ -12,6 +12,7 @@ from twisted.web.server import Request
 
 from dockreg.errors import (
     AccountInactive,
+    BlobUnknown,
     Denied,
     ImageUnknown,
     ManifestUnknown,
@@ -73,8 +74,12 @@ class Gate:
         principal = await self._identify(request)
         parsed = _parse(parts, request.method)
         caller = Caller(principal, await self._repository(request, principal, parsed))
-        await self._require(route.needs, caller, parsed)
+        await self._require(route, route.needs, caller, parsed)
         return Exchange(request, caller, self.room), parsed
+
+    def keep_out(self, request: Request, parts: Mapping[str, str]) -> tuple[Exchange, dict[str, Any]]:
+        """What :meth:`admit` would return, for somebody who may nothing."""
+        return Exchange(request, Caller(ANONYMOUS), self.room), _parse(parts, request.method)
 
     async def _identify(self, request: Request) -> Principal:
         header = request.requestHeaders.getRawHeaders(b"authorization")
@@ -126,10 +131,12 @@ class Gate:
             return None
         return hinted.ceiling.repository if hinted.ceiling and hinted.name == principal.name else None
 
-    async def _require(self, needs: Right, caller: Caller, parsed: Mapping[str, Any]) -> None:
+    async def _require(self, route: Route, needs: Right, caller: Caller, parsed: Mapping[str, Any]) -> None:
         registry, principal = self.registry, caller.principal
         if needs.on is On.REPOSITORY:
-            await registry.require(principal, needs.action, parsed["repository"])
+            # Without a repository it is the blob that is said to be unknown.
+            unknown = BlobUnknown(str(parsed["digest"])) if route.rule.endswith("/blobs/<digest>") else None
+            await registry.require(principal, needs.action, parsed["repository"], absent=unknown)
         elif needs.on is On.IMAGE:
             absent = ImageUnknown(str(parsed["image_id"]))
             await registry.require(principal, needs.action, caller.repository, absent=absent)

@@ -17,15 +17,15 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter
 from zope.interface import implementer
 
-from dockreg.errors import RequestInvalid, Unauthorized
+from dockreg.errors import NameUnknown, RequestInvalid, Unauthorized
 from dockreg.model.names import is_host_port
 from dockreg.web.access import Gate, challenged
 from dockreg.web.dispatch import Dispatcher
 from dockreg.web.doors import Doors
 from dockreg.web.errors import ErrorResponses
-from dockreg.web.exchange import API
+from dockreg.web.exchange import API, Exchange
 from dockreg.web.requests import Request as StreamedRequest
-from dockreg.web.routes import Route, routes
+from dockreg.web.routes import Handler, Route, routes
 from dockreg.web.v2.base import hides_v2_from, is_v2, set_api_version
 
 log = Logger()
@@ -60,13 +60,23 @@ class _Endpoint:
     async def run(self, request: Request, **parts: str) -> bytes | None:
         _set_version(request, self.version)
         try:
-            exchange, parsed = await self.gate.admit(request, self.route, parts)
+            exchange, parsed, to = await self._admitted(request, parts)
             if isinstance(request, StreamedRequest):
                 request.principal = exchange.principal.name
-            body = await self.route.to(exchange, **parsed)
+            body = await to(exchange, **parsed)
         except Unauthorized as problem:
             raise challenged(problem, request, self.route, parts) from None
         return None if body is None else _finish(request, body)
+
+    async def _admitted(
+        self, request: Request, parts: Mapping[str, str]
+    ) -> tuple[Exchange, Mapping[str, Any], Handler]:
+        try:
+            return (*await self.gate.admit(request, self.route, parts), self.route.to)
+        except NameUnknown:
+            if self.route.hidden is None:
+                raise
+            return (*self.gate.keep_out(request, parts), self.route.hidden)
 
 
 @define(eq=False)

@@ -16,7 +16,8 @@ class Route:
     One URL and method. HEAD comes with GET.
 
     ``to`` is called with the exchange and the parsed parts of the path. It returns the body, or None when it has
-    written the response itself.
+    written the response itself. Where it has an answer for repositories that are not there, ``hidden`` gives the same to
+    a known caller who may not know that there is one; elsewhere he gets the 404 of an absent repository.
     """
 
     endpoint: str
@@ -24,6 +25,7 @@ class Route:
     rule: str
     needs: Right | Public
     to: Handler
+    hidden: Handler | None = None
 
 
 _PULL = Right(Action.PULL, On.REPOSITORY)
@@ -85,8 +87,8 @@ def _tag_routes(doors: Doors) -> Iterator[Route]:
     yield Route("v1-get-tag", "GET", one, _PULL, tags.get_tag)
     yield Route("v1-put-tag", "PUT", one, _PUSH, tags.put_tag)
     yield Route("v1-delete-tag", "DELETE", one, _DELETE, tags.delete_tag)
-    yield Route("v1-tag-json", "GET", f"{one}/json", _PULL, tags.get_tag_json)
-    yield Route("v1-latest-json", "GET", f"{_REPOSITORY}/json", _PULL, tags.get_latest_json)
+    yield Route("v1-tag-json", "GET", f"{one}/json", _PULL, tags.get_tag_json, tags.get_default_json)
+    yield Route("v1-latest-json", "GET", f"{_REPOSITORY}/json", _PULL, tags.get_latest_json, tags.get_default_json)
     yield Route("v1-delete-tags", "DELETE", f"{_REPOSITORY}/tags", _DELETE, doors.repositories.delete)
 
 
@@ -103,7 +105,7 @@ def _repository_routes(doors: Doors) -> Iterator[Route]:
     yield Route("v1-delete-images", "DELETE", f"{_REPOSITORY}/images", _DELETE, repositories.delete_images)
     yield Route("v1-auth", "PUT", f"{_REPOSITORY}/auth", _PULL, repositories.check_token)
     access = f"{_REPOSITORY}/layer/<image_id>/access"
-    yield Route("v1-layer-access", "GET", access, _PULL, repositories.layer_access)
+    yield Route("v1-layer-access", "GET", access, _PULL, repositories.layer_access, repositories.no_access)
 
 
 def _v2_routes(v2: V2Doors) -> Iterator[Route]:
@@ -122,7 +124,7 @@ def _v2_routes(v2: V2Doors) -> Iterator[Route]:
     yield Route("end-8", "GET", f"{_NAME}/tags/list", _PULL, lists.list_tags)
     yield Route("end-9", "DELETE", manifest, _DELETE, v2.manifests.delete)
     yield Route("end-10", "DELETE", blob, _DELETE, v2.blobs.delete)
-    yield Route("end-12", "GET", f"{_NAME}/referrers/<digest>", _PULL, lists.referrers)
+    yield Route("end-12", "GET", f"{_NAME}/referrers/<digest>", _PULL, lists.referrers, lists.no_referrers)
     yield Route("end-13", "GET", session, _PUSH, uploads.status)
     yield Route("end-14", "DELETE", session, _PUSH, uploads.cancel)
     yield Route("catalog", "GET", "/v2/_catalog", Right(Action.PULL, On.REGISTRY), lists.catalog)

@@ -94,6 +94,11 @@ class RepositoriesDoor:
         set_nocache(exchange.request)
         return json.dumps({"access": access}).encode()
 
+    async def no_access(self, exchange: Exchange, repository: RepositoryName, image_id: ImageID) -> bytes:
+        """What :meth:`layer_access` says where there is nothing."""
+        set_nocache(exchange.request)
+        return json.dumps({"access": False}).encode()
+
     async def get_properties(self, exchange: Exchange, repository: RepositoryName) -> bytes:
         """``GET …/properties``."""
         record = await self.registry.get_repository(repository)

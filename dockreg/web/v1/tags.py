@@ -74,6 +74,11 @@ class TagsDoor:
         """``GET /v1/repositories/(repo)/json``: that of the tag ``latest``."""
         return await self.get_tag_json(exchange, repository, _LATEST)
 
+    async def get_default_json(self, exchange: Exchange, repository: RepositoryName, tag: Tag = _LATEST) -> bytes:
+        """What :meth:`get_tag_json` says where there is nothing."""
+        set_nocache(exchange.request)
+        return json.dumps(_properties(TagClient())).encode()
+
 
 def _client(user_agent: str, now: int) -> TagClient:
     said = dict(_USER_AGENT_PAIR.findall(user_agent.lower()))

@@ -47,22 +47,34 @@ class ListsDoor:
 
     async def referrers(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> bytes:
         """``GET /v2/(name)/referrers/(digest)`` (end-12a, 12b): always a list, empty when there are none."""
-        limit = max(1, _limit(exchange, self.max_referrers))
-        wanted = _text(exchange, "artifactType") or None
+        limit, wanted = self._page(exchange)
         after = _text(exchange, "last")
         found = await self.manifests.referrers(repository, digest, wanted, after, limit + 1)
-        if wanted is not None:
-            exchange.respond(200, OCI_Filters_Applied="artifactType")
-        kept = {} if wanted is None else {"artifactType": wanted}
-        _link(exchange, [str(each.digest) for each in found], limit, kept)
-        index = {
-            "schemaVersion": 2,
-            "mediaType": OCI_INDEX,
-            "manifests": [_descriptor(each) for each in found[:limit]],
-        }
-        body = send_json(exchange, index)
-        exchange.request.setHeader(b"content-type", OCI_INDEX.encode("ascii"))
-        return body
+        return _send_referrers(exchange, found, limit, wanted)
+
+    async def no_referrers(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> bytes:
+        """What :meth:`referrers` says where there is nothing."""
+        limit, wanted = self._page(exchange)
+        _text(exchange, "last")
+        return _send_referrers(exchange, (), limit, wanted)
+
+    def _page(self, exchange: Exchange) -> tuple[int, str | None]:
+        return max(1, _limit(exchange, self.max_referrers)), _text(exchange, "artifactType") or None
+
+
+def _send_referrers(exchange: Exchange, found: Sequence[Referrer], limit: int, wanted: str | None) -> bytes:
+    if wanted is not None:
+        exchange.respond(200, OCI_Filters_Applied="artifactType")
+    kept = {} if wanted is None else {"artifactType": wanted}
+    _link(exchange, [str(each.digest) for each in found], limit, kept)
+    index = {
+        "schemaVersion": 2,
+        "mediaType": OCI_INDEX,
+        "manifests": [_descriptor(each) for each in found[:limit]],
+    }
+    body = send_json(exchange, index)
+    exchange.request.setHeader(b"content-type", OCI_INDEX.encode("ascii"))
+    return body
 
 
 def _text(exchange: Exchange, name: str) -> str:
