@@ -73,9 +73,10 @@ class HTTPSettings:
     linger_idle_seconds: float = field(default=5.0, validator=valid.seconds(0.1))
     connections_per_address: int = field(default=256, validator=valid.number(1))
     half_read_total: int = field(default=2048, validator=valid.number(1))
-    exempt_addresses: tuple[str, ...] = field(default=(), validator=valid.addresses)
+    exempt_addresses: tuple[str, ...] = field(default=(), validator=valid.networks)
     sweep_seconds: float = field(default=1.0, validator=valid.seconds(0.05, 60))
-    trusted_proxies: tuple[str, ...] = field(default=(), validator=valid.addresses)
+    trusted_proxies: tuple[str, ...] = field(default=(), validator=valid.networks)
+    proxy_headers: str = field(default="auto", validator=valid.one_of("auto", "forwarded", "x-forwarded"))
 
 
 @frozen
@@ -326,6 +327,8 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
             yield f"with provider {own}: options are for other providers", [f"{table}.options"]
         else:
             yield f"beside another provider than {own}", [f"{table}.{place}"]
+    if not config.http.trusted_proxies:
+        yield "unless http.trusted_proxies names somebody", ["http.proxy_headers"]
     if not config.http.minimum_rate:
         yield "while http.minimum_rate is 0", ["http.rate_window_seconds"]
 

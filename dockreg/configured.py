@@ -1,15 +1,19 @@
 """From the configuration to what the layers call these settings."""
 
 import attrs
+from twisted.internet.interfaces import IReactorTime
 
 from dockreg.attempts import AttemptLimits
 from dockreg.config import Config
+from dockreg.model.networks import Networks
 from dockreg.model.platforms import Platform
+from dockreg.providers.listening import Proxying
 from dockreg.uploads import UploadLimits
 from dockreg.v1images import ImageLimits
 from dockreg.web.assembly import DoorSettings
 from dockreg.web.exchange import Role
 from dockreg.web.limits import Limits
+from dockreg.web.proxies import Proxies
 
 #: The lists of files that tools ask for are made in memory.
 _MAX_LISTED_FILES = 200_000
@@ -18,14 +22,25 @@ _MAX_LISTED_FILES = 200_000
 def connection_limits(config: Config) -> Limits:
     """``[http]``."""
     settings = attrs.asdict(config.http)
-    settings["exempt_addresses"] = frozenset(config.http.exempt_addresses)
-    del settings["trusted_proxies"]
+    settings["exempt_addresses"] = Networks.parse(config.http.exempt_addresses)
+    for name in ("trusted_proxies", "proxy_headers"):
+        del settings[name]
     return Limits(**settings)
 
 
 def attempt_limits(config: Config) -> AttemptLimits:
     """``[auth.attempts]``."""
     return AttemptLimits(**attrs.asdict(config.auth.attempts))
+
+
+def trusted_proxies(config: Config) -> Proxies:
+    """Who is believed when it speaks for others."""
+    return Proxies(Networks.parse(config.http.trusted_proxies), config.http.proxy_headers)
+
+
+def proxying(config: Config, clock: IReactorTime) -> Proxying:
+    """Who may connect to endpoints of the PROXY protocol."""
+    return Proxying(Networks.parse(config.http.trusted_proxies), config.http.header_seconds, clock)
 
 
 def image_limits(config: Config) -> ImageLimits:
@@ -69,5 +84,5 @@ def door_settings(config: Config) -> DoorSettings:
         max_list_page=config.v2.max_list_entries,
         max_referrers_page=config.v2.max_referrers,
         base_url=config.v2.base_url.rstrip("/"),
-        trusted_proxies=frozenset(config.http.trusted_proxies),
+        proxies=trusted_proxies(config),
     )

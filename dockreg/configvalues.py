@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from ipaddress import ip_address
 from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from dockreg.model.names import is_host_port
+from dockreg.model.networks import Networks
 
 # Each is a validator of attrs that raises ValueError with the rest of a sentence. Values of the
 # wrong type get the same error as other bad ones: for who wrote the file there is no difference.
@@ -111,14 +111,10 @@ def endpoints(_: object, attribute: object, value: tuple[str, ...]) -> None:
             raise ValueError(f"{each!r} is not host or host:port")
 
 
-def addresses(_: object, attribute: object, value: tuple[str, ...]) -> None:
-    """A list of IP addresses."""
+def networks(_: object, attribute: object, value: tuple[str, ...]) -> None:
+    """A list of IP addresses and networks, and ``unix`` for the peers of unix sockets."""
     texts(_, attribute, value)
-    for each in value:
-        try:
-            ip_address(each)
-        except ValueError:
-            raise ValueError(f"{each!r} is no IP address; names and networks are not looked up") from None
+    Networks.parse(value)
 
 
 def platform(_: object, attribute: object, value: str) -> None:

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from dockreg.errors import RegistryError, explained
 from dockreg.interfaces import IBlobStore, IMetadataStore
-from dockreg.providers.listening import Judge, ListenFailed, open_port, place_of
+from dockreg.providers.listening import Judge, ListenFailed, Proxying, open_port, place_of
 from dockreg.providers.threads import Workers
 
 log = Logger()
@@ -56,6 +56,7 @@ class Listener:
     description: str
     factory: IProtocolFactory
     judge: Judge
+    proxying: Proxying
 
 
 @frozen
@@ -193,7 +194,9 @@ class RegistryService(MultiService):
             self._timers.append(timer)
         plan.set_closed(None)
         for listener in plan.listeners:
-            port = await open_port(listener.description, listener.factory, self._reactor, listener.judge)
+            port = await open_port(
+                listener.description, listener.factory, self._reactor, listener.judge, listener.proxying
+            )
             self._ports.append(port)
             log.info("dockreg listens on {address}", address=place_of(port.getHost()), listener=listener.description)
         self._is_open = True

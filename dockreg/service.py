@@ -20,18 +20,18 @@ from twisted.web.resource import IResource
 
 from dockreg.checkers import Means
 from dockreg.config import Config
-from dockreg.configured import connection_limits, door_settings, image_limits, platform_of, upload_limits
+from dockreg.configured import door_settings, image_limits, platform_of, upload_limits
 from dockreg.identity import everybody_pushes, judge_for, make_accounts, make_attempts, make_hasher, make_identity
 from dockreg.interfaces_access import IAuthenticator
-from dockreg.lifecycle import Job, Listener, Plan, RegistryService
+from dockreg.lifecycle import Job, Plan, RegistryService
 from dockreg.manifests import Manifests
 from dockreg.model.repositories import Sparse
-from dockreg.providers.listening import allow_all
 from dockreg.providers.logs import JSONLog, LineLog, LogFile
 from dockreg.providers.systemd import SystemdNotifier
 from dockreg.providers.threads import Workers
 from dockreg.providing import IRegistryReactor, make_blob_store, make_metadata_store, new_id
 from dockreg.registry import Registry
+from dockreg.sites import Sites
 from dockreg.uploads import Uploads
 from dockreg.v1images import V1Images
 from dockreg.v1views import V1Views
@@ -40,10 +40,9 @@ from dockreg.web.app import RegistryResource
 from dockreg.web.assembly import Core, make_resource
 from dockreg.web.exchange import API
 from dockreg.web.kernel import KernelSender
-from dockreg.web.monitoring import Metrics, Monitoring, MonitoringResource
+from dockreg.web.monitoring import Metrics, Monitoring
 from dockreg.web.mounting import MountedResource
 from dockreg.web.records import RequestRecord
-from dockreg.web.site import Site
 
 #: Threads at most for the bytes of layers and for the database, however many requests there are.
 _BYTES_THREADS = 16
@@ -162,8 +161,8 @@ def make_registry_service(
     """
     opened = open_registry(config, reactor)
     clock = opened.reactor
-    monitoring, figures = opened.core.monitoring, opened.core.monitoring.figures
-    records: list[Callable[[RequestRecord], object]] = [figures.observe]
+    monitoring = opened.core.monitoring
+    records: list[Callable[[RequestRecord], object]] = [monitoring.figures.observe]
     logs = _make_logs(config, opened.threads, clock)
     if config.log.access:
         records.append(AccessLog(logs[-1].lines.write, clock))
@@ -172,30 +171,17 @@ def make_registry_service(
         for each in records:
             each(done)
 
-    limits = connection_limits(config)
-    resources = {
-        config.listen: opened.resource,
-        config.v1.listen: opened.resource.limited_to({API.V1}),
-        config.v2.listen: opened.resource.limited_to({API.V2}),
-    }
-    sites = [(Site(resource, clock, limits, record), listen) for listen, resource in resources.items() if listen]
-    watchers = Site(MonitoringResource(monitoring), clock, limits)
-    serving = [site for site, _ in sites]
-
-    def set_closed(reason: str | None) -> None:
-        monitoring.closed = reason
-        for site in (*serving, watchers):
-            site.draining = reason is not None
-
-    _watch(serving, figures)
+    sites = Sites.make(config, opened.resource, monitoring, clock, record)
     notifiers = [SystemdNotifier(environ, clock)] if environ is not None else []
-    listeners = [Listener(each, site, judge_for(config)) for site, listen in sites for each in listen]
-    listeners += [Listener(each, watchers, allow_all) for each in config.metrics.listen]
-    for site in (*serving, watchers):
-        site.noisy = False
-        site.kernel = _kernel_sender(opened)
-    drains = [*serving, watchers]
-    plan = opened.plan(set_closed=set_closed, listeners=listeners, drains=drains, announcers=notifiers)
+    kernel = _kernel_sender(opened)
+    for site in sites.all:
+        site.kernel = kernel
+    plan = opened.plan(
+        set_closed=sites.set_closed,
+        listeners=sites.listeners(config, judge_for(config), clock),
+        drains=sites.all,
+        announcers=notifiers,
+    )
     return _service(plan, [*opened.threads.all(), *logs, *notifiers], clock)
 
 
@@ -206,14 +192,6 @@ def _kernel_sender(opened: OpenRegistry) -> KernelSender | None:
     return KernelSender(
         cast("IReactorFDSet", opened.reactor), threads.in_thread, lambda: threads.busy >= _SENDING_THREADS
     )
-
-
-def _watch(sites: Sequence[Site], figures: Metrics) -> None:
-    half_read = "Requests whose body is on its way: uploads, mostly."
-    figures.watch("open_connections", "Connections of clients.", lambda: sum(each.open_connections for each in sites))
-    in_flight = "Requests that are being handled."
-    figures.watch("requests_in_flight", in_flight, lambda: sum(each.requests_in_flight for each in sites))
-    figures.watch("half_read_requests", half_read, lambda: sum(each.half_read.total for each in sites))
 
 
 def registry_resource(

@@ -23,7 +23,7 @@ from dockreg.config import Config, ConfigError, shown_checkers
 from dockreg.identity import judge_for
 from dockreg.providers.auth.htpasswd import read_htpasswd
 from dockreg.providers.auth.ldapwire import DirectoryTrouble
-from dockreg.providers.listening import Judge, ListenFailed
+from dockreg.providers.listening import Judge, ListenFailed, read_endpoint, without_proxy
 from dockreg.service import open_registry
 
 #: The endpoints of Twisted that say in their text where they listen.
@@ -82,7 +82,7 @@ def check(config: Config, reactor: Any, *, connect: bool = False) -> Sequence[st
     listeners = {"listen": config.listen, "v1.listen": config.v1.listen, "v2.listen": config.v2.listen}
     for key, descriptions in {**listeners, "metrics.listen": config.metrics.listen}.items():
         for description in descriptions:
-            _check_endpoint(key, description, reactor)
+            _check_endpoint(config, key, description, reactor)
     for key, descriptions in listeners.items():
         for description in descriptions:
             _check_reach(key, description, judge_for(config))
@@ -122,15 +122,17 @@ def _check_directory(config: Config, reactor: Any, connect: bool) -> Iterator[st
         yield f"{secret} can be read by everybody"
 
 
-def _check_endpoint(key: str, description: str, reactor: Any) -> None:
-    if description.removeprefix("haproxy:").startswith("systemd:"):
+def _check_endpoint(config: Config, key: str, description: str, reactor: Any) -> None:
+    place, proxied = without_proxy(description)
+    if proxied and not config.http.trusted_proxies and not place.startswith(("unix:", "systemd:")):
+        raise ConfigError("", "http.trusted_proxies", f"must name the proxies that may connect to {description}")
+    if place.startswith("systemd:"):
         # The sockets are there only when systemd starts the daemon.
         return
     try:
-        serverFromString(reactor, description)
-    except Exception as error:
-        # Plugins raise what they like.
-        raise ConfigError("", key, f"{description!r} is no endpoint: {error}") from error
+        read_endpoint(description, reactor)
+    except ListenFailed as error:
+        raise ConfigError("", key, str(error)) from error
 
 
 class _Binding:
@@ -153,11 +155,12 @@ class _Binding:
 
 
 def _check_reach(key: str, description: str, judge: Judge) -> None:
-    if not description.removeprefix("haproxy:").startswith(_PORTS):
+    place, _ = without_proxy(description)
+    if not place.startswith(_PORTS):
         # What the endpoints of others do when they listen is not known.
         return
     binding: Any = _Binding()
-    _ = serverFromString(binding, description).listen(Factory())
+    _ = serverFromString(binding, place).listen(Factory())
     if binding.address is None:
         return
     try:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol, cast
 
+from attrs import frozen
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.address import IPv6Address as IPv6HostPort
 from twisted.internet.defer import maybeDeferred
@@ -23,11 +24,16 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IProtocolNegotiationFactory,
     IReactorCore,
+    IReactorTime,
+    IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from dockreg.model.networks import Networks
+from dockreg.providers.proxied import ProxiedFactory
 
 log = Logger()
 
@@ -113,21 +119,53 @@ def place_of(address: IAddress) -> str:
     return str(address)
 
 
-async def open_port(description: str, factory: IProtocolFactory, reactor: IReactorCore, judge: Judge) -> IListeningPort:
-    """
-    Listen on the endpoint that ``description`` names, if ``judge`` agrees with the address it is bound to.
+def without_proxy(description: str) -> tuple[str, bool]:
+    """What an endpoint is without the ``haproxy:`` before it, and whether that was there. Case does not count there."""
+    kind, _, place = description.partition(":")
+    return (place, True) if kind.replace("\\", "").lower() == "haproxy" else (description, False)
 
-    No connection is served before that: with the endpoints of Twisted none is even accepted.
 
-    :raises ListenFailed: ``description`` is no endpoint, the port can not be opened, or ``judge`` refuses.
+def read_endpoint(description: str, reactor: object) -> tuple[IStreamServerEndpoint, bool]:
     """
+    The endpoint that ``description`` names, and whether it is to speak the PROXY protocol.
+
+    :raises ListenFailed: it names none.
+    """
+    place, proxied = without_proxy(description)
+    if without_proxy(place)[1]:
+        raise ListenFailed(f"{description!r} is no endpoint: a connection has one header of the PROXY protocol")
     try:
-        endpoint = serverFromString(reactor, description)
+        return cast("IStreamServerEndpoint", serverFromString(reactor, place)), proxied
     except (KeyError, IndexError):
         # twisted.internet.endpoints, "systemd": a look-up in what LISTEN_FDS and LISTEN_FDNAMES tell.
         raise ListenFailed(f"{description}: systemd has passed no such socket; see FileDescriptorName=") from None
     except Exception as error:  # each kind of endpoint has its own ways to fail
         raise ListenFailed(f"{description!r} is no endpoint: {error}") from error
+
+
+@frozen
+class Proxying:
+    """Who may connect to an endpoint of the PROXY protocol, and how long a header may take."""
+
+    trusted: Networks
+    seconds: float
+    clock: IReactorTime
+
+
+async def open_port(
+    description: str, factory: IProtocolFactory, reactor: IReactorCore, judge: Judge, proxying: Proxying
+) -> IListeningPort:
+    """
+    Listen on the endpoint that ``description`` names, if ``judge`` agrees with the address it is bound to.
+
+    No connection is served before that: with the endpoints of Twisted none is even accepted.
+
+    :param proxying: for endpoints that begin with ``haproxy:``, for those of Twisted would believe whoever connects.
+    :raises ListenFailed: ``description`` is no endpoint, the port can not be opened, or ``judge`` refuses.
+    """
+    endpoint, proxied = read_endpoint(description, reactor)
+    if proxied:
+        factory = ProxiedFactory(factory, proxying.trusted, proxying.seconds, proxying.clock)
     gate = _Gate(factory)
     try:
         port = await cast("Awaitable[IListeningPort]", endpoint.listen(gate))
@@ -139,6 +177,8 @@ async def open_port(description: str, factory: IProtocolFactory, reactor: IReact
     try:
         _check_family(description, port)
         judge(description, port.getHost())
+        if proxied:
+            _check_trust(description, port.getHost(), proxying.trusted)
     except ListenFailed:
         # It stops reading at once. That it was closed is told by the reactor, which may not run yet: not waited for.
         _ = maybeDeferred(port.stopListening).addErrback(_not_closed)
@@ -149,6 +189,11 @@ async def open_port(description: str, factory: IProtocolFactory, reactor: IReact
 
 def _not_closed(failure: Failure) -> None:
     log.failure("a port that must not be open was not closed well", failure)
+
+
+def _check_trust(description: str, address: IAddress, trusted: Networks) -> None:
+    if not trusted and not isinstance(address, UNIXAddress):
+        raise ListenFailed(f"{description}: nobody may connect: name the proxies in trusted_proxies under [http]")
 
 
 def _check_family(description: str, port: IListeningPort) -> None:

@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from dockreg.model.networks import NO_ADDRESS, neighbourhood
+from dockreg.model.networks import NO_ADDRESS
 from dockreg.web.limits import Limits
 
 _REASONS: Mapping[int, str] = {
-    400: "the request is not valid HTTP, or its first line and headers are too long",
+    400: "the request is not valid HTTP, or could be read in more than one way",
     408: "the request took too long to arrive",
+    414: "the URL of the request is too long",
+    431: "the headers of the request are too long",
     503: "too many requests are arriving at once; try again in a second",
 }
 
@@ -27,7 +29,7 @@ def body_size(response: bytes) -> int:
 
 def refusal(status: int, *, to_head: bool = False) -> bytes:
     """
-    The whole response to what cannot be understood (400), took too long (408) or is too much (503).
+    The whole response to what cannot be understood (400), took too long (408), is too long (414, 431) or too much (503).
 
     :param to_head: whether the method is known to be HEAD, whose response has no content (RFC 9110 9.3.2).
     """
@@ -43,12 +45,11 @@ def refusal(status: int, *, to_head: bool = False) -> bytes:
 
 
 class HalfRead:
-    """Counts half-read requests, per address and in total."""
+    """Counts half-read requests, per address and in total. Who has no address has no limit of its own."""
 
     def __init__(self, limits: Limits) -> None:
         self._per_address = limits.connections_per_address
         self._most = limits.half_read_total
-        self._exempt = frozenset({NO_ADDRESS, *map(neighbourhood, limits.exempt_addresses)})
         self._counts: Counter[str] = Counter()
         self.total = 0
 
@@ -56,7 +57,7 @@ class HalfRead:
         """Count one more from ``address`` (a :func:`neighbourhood`) and say True, unless that is one too many."""
         if self.total >= self._most:
             return False
-        if self._counts[address] >= self._per_address and address not in self._exempt:
+        if self._counts[address] >= self._per_address and address != NO_ADDRESS:
             return False
         self._counts[address] += 1
         self.total += 1

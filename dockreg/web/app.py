@@ -251,6 +251,8 @@ def _unroutable(request: Request) -> str | None:
     hosts = request.requestHeaders.getRawHeaders(b"host", [])
     if len(hosts) > 1 or not all(is_host_port(host.decode("latin-1").strip()) for host in hosts):
         return "the Host header is not a host name with an optional port"
+    if not hosts and request.clientproto == b"HTTP/1.1":
+        return "a request of HTTP/1.1 has a Host header"
     if not request.method.isascii():
         return "the method is not ASCII"
     return None

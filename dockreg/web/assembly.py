@@ -21,6 +21,7 @@ from dockreg.web.doors import Doors, V2Doors
 from dockreg.web.errors import ErrorResponses
 from dockreg.web.exchange import API, Role
 from dockreg.web.monitoring import Monitoring
+from dockreg.web.proxies import Proxies
 from dockreg.web.v1.images import ImagesDoor
 from dockreg.web.v1.index import IndexHeaders
 from dockreg.web.v1.repositories import RepositoriesDoor
@@ -51,12 +52,12 @@ class DoorSettings:
     max_list_page: int
     max_referrers_page: int
     base_url: str
-    trusted_proxies: frozenset[str]
+    proxies: Proxies
 
     @property
     def locations(self) -> Locations:
         """What makes URLs of the registry."""
-        return Locations(self.base_url, self.trusted_proxies)
+        return Locations(self.base_url, self.proxies)
 
 
 @frozen

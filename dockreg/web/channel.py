@@ -5,7 +5,7 @@ Parsing and framing stay Twisted's. What is added: the body reaches its handler 
 the handler, ``100 Continue`` waits until the body is wanted, and a response that is finished before its body has ended
 never lets the rest be taken for a request (RFC 9112 6 and 9.3).
 
-Only this module and :mod:`dockreg.web.requests` name private things of twisted.web's server side.
+Only this module, :mod:`dockreg.web.framing` and :mod:`dockreg.web.requests` name private things of twisted.web's server side.
 """
 
 from typing import TYPE_CHECKING, Any, cast
@@ -14,12 +14,13 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, _MalformedChunkedDataError
+from twisted.web.http import _MalformedChunkedDataError
 from twisted.web.http_headers import Headers
 
-from dockreg.model.networks import host_of, neighbourhood
+from dockreg.model.networks import NO_ADDRESS, host_of
 from dockreg.web.admission import body_size, refusal
 from dockreg.web.bodies import CutReason, StreamedBody
+from dockreg.web.framing import FramedChannel
 from dockreg.web.requests import Request
 from dockreg.web.sockets import unacknowledged_bytes, unsent_bytes
 from dockreg.web.watch import HALF_READ, Expiry, Phase, Watch
@@ -33,7 +34,7 @@ log = Logger()
 TLS_HANDSHAKE = b"\x16"
 
 
-class Channel(HTTPChannel):
+class Channel(FramedChannel):
     """One connection. Requests on it are answered one after the other."""
 
     # Twisted declares an optional transport, and none that can be cut off or half-closed.
@@ -52,7 +53,9 @@ class Channel(HTTPChannel):
     _drained = 0
     # The address under which this connection is counted as half-read, while it is.
     _counted: str | None = None
-    _address = ""
+    #: The address of who we talk to, and whether it is believed when it speaks for others.
+    peer = NO_ADDRESS
+    trusts_peer = False
     _parsing = False
 
     # Connection
@@ -63,7 +66,8 @@ class Channel(HTTPChannel):
         self.totalHeadersSize = self.MAX_LENGTH = limits.header_bytes
         super().connectionMade()
         self._watch = Watch(limits, self._now())
-        self._address = neighbourhood(host_of(self.transport.getPeer()))
+        self.peer = host_of(self.transport.getPeer())
+        self.trusts_peer = self.peer in self.site.proxies.trusted
         self.site.channel_opened(self)
         self._admit()
 
@@ -113,9 +117,9 @@ class Channel(HTTPChannel):
             self._too_long(expiry)
 
     def _too_long(self, expiry: Expiry) -> None:
-        log.debug("{what} of {peer} took too long", what=expiry.value, peer=self._address)
+        log.debug("{what} of {peer} took too long", what=expiry.value, peer=self.peer)
         if expiry is Expiry.HEADERS and self._watch.phase is Phase.HEADERS:
-            self._refuse(408)
+            self.refuse(408)
         elif expiry in (Expiry.HEADERS, Expiry.KEEP_ALIVE):
             self.loseConnection()
         elif expiry in (Expiry.BODY_IDLE, Expiry.BODY_RATE):
@@ -130,18 +134,25 @@ class Channel(HTTPChannel):
 
     def _enter(self, phase: Phase) -> None:
         self._watch.enter(phase, self._now())
-        if self._counted is not None and phase not in HALF_READ:
+        if phase not in HALF_READ:
+            self._release()
+
+    def _admit(self, request: Request | None = None) -> bool:
+        """Count the request that is arriving, or refuse it. Once it is known, its client counts, not a proxy."""
+        host = self.peer if request is None else request.origin.address
+        address = self.site.counted_as(host)
+        if self._counted != address:
+            self._release()
+            if not self.site.half_read.admit(address):
+                self.refuse(503)
+                return False
+            self._counted = address
+        return True
+
+    def _release(self) -> None:
+        if self._counted is not None:
             self.site.half_read.release(self._counted)
             self._counted = None
-
-    def _admit(self) -> bool:
-        """Count the request that is arriving, or refuse it."""
-        if self._counted is None:
-            if not self.site.half_read.admit(self._address):
-                self._refuse(503)
-                return False
-            self._counted = self._address
-        return True
 
     # Bytes in
 
@@ -158,7 +169,7 @@ class Channel(HTTPChannel):
         if phase is Phase.NEW and data[:1] == TLS_HANDSHAKE and not ISSLTransport.providedBy(self.transport):
             # Engines of 2013 wait for an answer to their TLS hello for minutes before they try plain HTTP. Clients of today
             # want to see that it is HTTP that is spoken here before they try that (Go, tls.RecordHeaderError).
-            self._refuse(400)
+            self.refuse(400)
             return
         if phase in (Phase.NEW, Phase.IDLE):
             self._enter(Phase.HEADERS)
@@ -172,17 +183,6 @@ class Channel(HTTPChannel):
         if self._watch.phase is Phase.HEADERS:
             self._admit()
 
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """A line longer than all headers may be."""
-        self._respondToBadRequestAndDisconnect()
-
-    def checkPersistence(self, request: Request, version: bytes) -> bool:
-        """Whether the connection stays open after this request (RFC 9112 9.3); unlike the parent, reads lists."""
-        if version != b"HTTP/1.1":
-            return False
-        values = cast("list[bytes]", request.requestHeaders.getRawHeaders(b"Connection", []))
-        return not any(option.strip().lower() == b"close" for value in values for option in value.split(b","))
-
     def allHeadersReceived(self) -> None:
         """Start the handler, with the body still to come."""
         self._expects = False
@@ -192,9 +192,9 @@ class Channel(HTTPChannel):
             # Twisted goes on to allContentReceived, which starts the handler.
             self._enter(Phase.HANDLING)
             return
-        if not self._admit():
-            return
         request = self.requests[-1]
+        if not self._admit(request):
+            return
         limits = self.site.limits
         self._body = StreamedBody(self.length, self, limits.window_bytes, limits.unasked_bytes)
         self._reading = None
@@ -234,6 +234,8 @@ class Channel(HTTPChannel):
 
     def _finishRequestBody(self, data: bytes) -> None:
         """The last byte of the body has come; ``data`` is what followed it."""
+        if not self.trailers_are_sound():
+            raise _MalformedChunkedDataError("a line behind the last chunk is no header")
         body, self._body = self._body, None
         if body is None:
             return
@@ -384,15 +386,12 @@ class Channel(HTTPChannel):
             self.transport.loseWriteConnection()
         self._networkProducer.resumeProducing()
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        self._refuse(400)
-
-    def _refuse(self, status: int) -> None:
+    def refuse(self, status: int) -> None:
         """Answer what is arriving, without a handler; nothing is being answered before it."""
         if self._watch.phase in (Phase.LINGERING, Phase.CLOSING):
             return
         # Twisted has the method from the first line of a request to the end of its body.
         answer = refusal(status, to_head=getattr(self, "_command", None) == b"HEAD")
         self.transport.write(answer)
-        self.site.request_refused(host_of(self.transport.getPeer()), status, body_size(answer))
+        self.site.request_refused(self.peer, status, body_size(answer))
         self._linger()

@@ -3,6 +3,8 @@
 from attrs import field, frozen
 from attrs.validators import ge, gt
 
+from dockreg.model.networks import Networks
+
 
 @frozen
 class Limits:
@@ -46,8 +48,8 @@ class Limits:
     connections_per_address: int = field(default=256, validator=gt(0))
     #: The same from everywhere.
     half_read_total: int = field(default=2048, validator=gt(0))
-    #: Addresses of proxies, to which the limit per address does not apply.
-    exempt_addresses: frozenset[str] = frozenset()
+    #: Those to whom the limits per address do not apply.
+    exempt_addresses: Networks = field(factory=Networks)
 
     #: How often connections are held against these limits, and so how exact the times are.
     sweep_seconds: float = field(default=1.0, validator=gt(0))

@@ -14,9 +14,9 @@ from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 from twisted.web import server
 
-from dockreg.model.networks import host_of
 from dockreg.web.admission import flat_error
 from dockreg.web.bodies import EMPTY_BODY, BodyCut, IRequestBody, StreamedBody
+from dockreg.web.proxies import Origin
 from dockreg.web.records import RequestRecord
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Request(server.Request):
     #: Whether the response was cut off; what a handler still writes is dropped.
     aborted = False
 
+    _origin: Origin | None = None
     _streamed: StreamedBody | None = None
     _received = False
     _recorded = False
@@ -54,6 +55,16 @@ class Request(server.Request):
     def __init__(self, channel: "Channel", *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
         self._owner: Site = channel.site
+        self._peer = channel.peer
+        self._trusts_peer = channel.trusts_peer
+
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from, by the word of trusted proxies. To be asked once the headers are complete."""
+        if self._origin is None:
+            told = self._owner.proxies.origin(self._peer, self.requestHeaders) if self._trusts_peer else None
+            self._origin = told or Origin(self._peer)
+        return self._origin
 
     @property
     def body(self) -> IRequestBody:
@@ -161,7 +172,7 @@ class Request(server.Request):
         agent = self.requestHeaders.getRawHeaders(b"User-Agent") or [b""]
         self._owner.request_ended(
             RequestRecord(
-                address=host_of(self.client),
+                address=self.origin.address,
                 method=self.method.decode("ascii", "backslashreplace"),
                 # An absolute URI may name a user and a password.
                 path=self.path.decode("ascii", "backslashreplace") if self.path.startswith(b"/") else "*",

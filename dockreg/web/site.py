@@ -8,10 +8,12 @@ from twisted.logger import Logger
 from twisted.web import server
 from twisted.web.resource import IResource
 
+from dockreg.model.networks import NO_ADDRESS, neighbourhood
 from dockreg.web.admission import HalfRead
 from dockreg.web.channel import Channel
 from dockreg.web.kernel import KernelSender
 from dockreg.web.limits import Limits
+from dockreg.web.proxies import Proxies
 from dockreg.web.records import RequestRecord
 from dockreg.web.requests import Request
 
@@ -28,6 +30,7 @@ class Site(server.Site):
 
     :param clock: measures every limit.
     :param access_log: told of each request once its response has ended.
+    :param proxies: who is believed when it speaks for others.
     """
 
     # The parent wraps each connection in something that only serves to switch to HTTP/2.
@@ -42,10 +45,12 @@ class Site(server.Site):
         clock: IReactorTime,
         limits: Limits | None = None,
         access_log: AccessLog | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         super().__init__(resource, reactor=clock, timeout=None, parsePOSTFormSubmission=False)
         self.clock = clock
         self.limits = Limits() if limits is None else limits
+        self.proxies = Proxies() if proxies is None else proxies
         self.half_read = HalfRead(self.limits)
         #: Whether the site has begun to stop.
         self.draining = False
@@ -63,6 +68,16 @@ class Site(server.Site):
     def open_connections(self) -> int:
         """Connections that have not ended, idle ones included."""
         return len(self._channels)
+
+    def counted_as(self, host: str) -> str:
+        """
+        The address under which a client is held against the limits per address.
+
+        Proxies have none: their clients are counted, once it is known who they are.
+        """
+        if host in self.limits.exempt_addresses or host in self.proxies.trusted:
+            return NO_ADDRESS
+        return neighbourhood(host)
 
     def acceptableProtocols(self) -> list[bytes]:
         """Only HTTP/1.1, by ALPN: HTTP/2 would bypass :class:`~dockreg.web.channel.Channel`."""

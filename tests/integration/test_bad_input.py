@@ -170,19 +170,22 @@ class BadInputTests(SynchronousTestCase):
 
     def test_not_http(self) -> None:
         """What is refused before any route is looked for gets a flat error too."""
-        for request in (
-            b"EHLO example.org\r\n\r\n",
-            b"GET /v1/_ping HTTP/1.1\r\nno header\r\n\r\n",
-            b"GET /v1/_ping HTTP/1.1\r\nX: \x00\r\n\r\n",
-            b"PUT /v1/_ping HTTP/1.1\r\nContent-Length: x\r\n\r\n",
-            b"PUT /v1/_ping HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-            b"GET /v1/_ping HTTP/1.1\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
-            b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\n\r\n",
-            b"PUT /v1/images/%b/json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" % STAGED.encode()
-            + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        for expected, request in (
+            (400, b"EHLO example.org\r\n\r\n"),
+            (400, b"GET /v1/_ping HTTP/1.1\r\nno header\r\n\r\n"),
+            (400, b"GET /v1/_ping HTTP/1.1\r\nX: \x00\r\n\r\n"),
+            (400, b"PUT /v1/_ping HTTP/1.1\r\nContent-Length: x\r\n\r\n"),
+            (400, b"PUT /v1/_ping HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            (431, b"GET /v1/_ping HTTP/1.1\r\nX: " + b"y" * 20_000 + b"\r\n\r\n"),
+            (414, b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\n\r\n"),
+            (
+                400,
+                b"PUT /v1/images/%b/json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" % STAGED.encode()
+                + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+            ),
         ):
             status, head, content = self.send(request)
-            self.assertEqual(400, status, request)
+            self.assertEqual(expected, status, request)
             self.assert_flat(head, content)
 
     def test_hosts(self) -> None:

@@ -4,15 +4,28 @@ import os
 import socket
 from typing import ClassVar, cast
 
+from attrs import evolve
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.interfaces import IAddress, ITransport
+from twisted.internet.interfaces import IAddress, IListeningPort, ITransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from dockreg.providers.listening import ListenFailed, _Gate, allow_all, is_local, open_port, place_of, require_local
+from dockreg.model.networks import Networks
+from dockreg.providers.listening import (
+    Judge,
+    ListenFailed,
+    Proxying,
+    _Gate,
+    allow_all,
+    is_local,
+    place_of,
+    require_local,
+    without_proxy,
+)
+from dockreg.providers.listening import open_port as open_any_port
 
 
 class _Greeter(Protocol):
@@ -50,11 +63,16 @@ class OpenPortTests(TestCase):
         self.reactor = reactor
         self.factory = Factory.forProtocol(_Greeter)
         self.factory.noisy = False
+        self.proxying = Proxying(Networks.parse(["127.0.0.1"]), 10.0, reactor)
+
+    async def open_port(self, description: str, judge: Judge) -> IListeningPort:
+        """Open a port, of the PROXY protocol for those on this machine."""
+        return await open_any_port(description, self.factory, self.reactor, judge, self.proxying)
 
     async def test_local(self) -> None:
         """What only this machine can reach is opened, and serves."""
         for description in [*self.LOCAL, f"unix:/tmp/dockreg-test-{os.getpid()}-{id(self)}"]:
-            port = await open_port(description, self.factory, self.reactor, require_local)
+            port = await self.open_port(description, require_local)
             self.addCleanup(port.stopListening)
 
     async def test_open(self) -> None:
@@ -68,7 +86,7 @@ class OpenPortTests(TestCase):
                 require_local(description, address)
 
             with self.assertRaises(ListenFailed) as caught:
-                await open_port(description, self.factory, self.reactor, judge)
+                await self.open_port(description, judge)
             self.assertIn("allow_unauthenticated = true", str(caught.exception))
             self.assertIn(description, str(caught.exception))
             await self._turn()
@@ -78,7 +96,7 @@ class OpenPortTests(TestCase):
     async def test_allowed(self) -> None:
         """Where everybody may be served, all addresses are all right."""
         for description in self.OPEN:
-            port = await open_port(description, self.factory, self.reactor, allow_all)
+            port = await self.open_port(description, allow_all)
             self.addCleanup(port.stopListening)
 
     async def test_nobody_before(self) -> None:
@@ -91,7 +109,7 @@ class OpenPortTests(TestCase):
             require_local(description, address)
 
         with self.assertRaises(ListenFailed):
-            await open_port("tcp:0", self.factory, self.reactor, judge)
+            await self.open_port("tcp:0", judge)
         await self._turn()
         self.addCleanup(early[0].close)
         with self.assertRaises(ConnectionResetError):
@@ -105,7 +123,7 @@ class OpenPortTests(TestCase):
             assert isinstance(address, IPv4Address)
             early.append(socket.create_connection(("127.0.0.1", address.port), timeout=10))
 
-        port = await open_port("tcp:0:interface=127.0.0.1", self.factory, self.reactor, judge)
+        port = await self.open_port("tcp:0:interface=127.0.0.1", judge)
         self.addCleanup(port.stopListening)
         self.addCleanup(early[0].close)
         received = await deferToThread(early[0].recv, 5)
@@ -113,10 +131,27 @@ class OpenPortTests(TestCase):
 
     async def test_no_endpoint(self) -> None:
         """What is no endpoint is told by what was written."""
-        for description in ("foo:1", "tcp:port", "tcp", "ssl:0:privateKey=/nowhere", "systemd:domain=INET:name=x"):
+        for description in (
+            "foo:1",
+            "tcp:port",
+            "tcp",
+            "ssl:0:privateKey=/nowhere",
+            "systemd:domain=INET:name=x",
+            "haproxy:haproxy:tcp:0",
+        ):
             with self.assertRaises(ListenFailed) as caught:
-                await open_port(description, self.factory, self.reactor, allow_all)
+                await self.open_port(description, allow_all)
             self.assertIn(description, str(caught.exception))
+
+    async def test_no_proxy(self) -> None:
+        """Where nobody may connect, because no proxy is named, no port is opened; unix sockets are local."""
+        self.proxying = evolve(self.proxying, trusted=Networks())
+        with self.assertRaises(ListenFailed) as caught:
+            await self.open_port("haproxy:tcp:0:interface=127.0.0.1", require_local)
+        self.assertIn("trusted_proxies", str(caught.exception))
+        await self._turn()
+        port = await self.open_port(f"haproxy:unix:/tmp/dockreg-test-{os.getpid()}-{id(self)}", require_local)
+        self.addCleanup(port.stopListening)
 
     async def _turn(self) -> None:
         await deferToThread(int)
@@ -143,6 +178,17 @@ class GateTests(SynchronousTestCase):
         """TLS offers what the factory behind it speaks, and nothing for one that does not say."""
         self.assertEqual(list(self.site.acceptableProtocols()), self.gate.acceptableProtocols())
         self.assertEqual([], _Gate(Factory()).acceptableProtocols())
+
+
+class WithoutProxyTests(SynchronousTestCase):
+    """:func:`dockreg.providers.listening.without_proxy`."""
+
+    def test_prefixes(self) -> None:
+        """The PROXY protocol is known in every way in which Twisted would know it, and nowhere else."""
+        for description in ("haproxy:tcp:1", "HAProxy:tcp:1", r"ha\proxy:tcp:1"):
+            self.assertEqual(("tcp:1", True), without_proxy(description))
+        for description in ("tcp:1", "haproxyx:tcp:1", "tcp:interface=haproxy", "haproxy"):
+            self.assertEqual((description, description == "haproxy"), (description, without_proxy(description)[1]))
 
 
 class IsLocalTests(SynchronousTestCase):

@@ -277,7 +277,7 @@ class ConfiguredTests(V2Case):
         """A trusted proxy tells the scheme and the host of absolute locations; what is no host is not repeated."""
         for headers, expected in (
             ({"X_Forwarded_Proto": "https", "X_Forwarded_Host": "r.example:444"}, "https://r.example:444/v2/"),
-            ({"Forwarded": 'for=1.2.3.4;proto=https;host="r.example", for=5.6.7.8;host=no'}, "https://r.example/v2/"),
+            ({"Forwarded": 'for=5.6.7.8;host=no, for=1.2.3.4;proto=https;host="r.example"'}, "https://r.example/v2/"),
             ({"X_Forwarded_Proto": "https"}, f"https://127.0.0.1:{self.daemon.port}/v2/"),
             ({"X_Forwarded_Host": "evil example"}, "/v2/"),
             ({"X_Forwarded_Proto": "javascript"}, "/v2/"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.config import TABLES, Config, ConfigError, HTTPSettings, load_config, read_config, shown_checkers
+from dockreg.model.networks import Networks
 from dockreg.web.limits import Limits
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +68,10 @@ BAD = [
     ('[v1]\nendpoints = ["a b"]', "v1.endpoints", "'a b'"),
     ('[v1]\nendpoints = ["http://a"]', "v1.endpoints", "host:port"),
     ('[http]\nexempt_addresses = ["localhost"]', "http.exempt_addresses", "'localhost' is no IP address"),
-    ('[http]\nexempt_addresses = ["10.0.0.0/8"]', "http.exempt_addresses", "networks"),
+    ('[http]\nexempt_addresses = ["10.0.0.1/8"]', "http.exempt_addresses", "'10.0.0.1/8' has bits behind"),
+    ('[http]\ntrusted_proxies = ["proxy.example"]', "http.trusted_proxies", "names are not looked up"),
+    ('[http]\nproxy_headers = "x-real-ip"', "http.proxy_headers", "auto, forwarded, x-forwarded"),
+    ('[http]\nproxy_headers = "forwarded"', "http.proxy_headers", "unless http.trusted_proxies names somebody"),
     ("[http]\nminimum_rate = 0\nrate_window_seconds = 5", "http.rate_window_seconds", "minimum_rate is 0"),
     ("[v1]\nmax_ancestry = 0", "v1.max_ancestry", "1 or more"),
     ("[v1]\nmax_uncompressed_bytes = 0", "v1.max_uncompressed_bytes", "1 or more"),
@@ -170,10 +174,10 @@ class ReadConfigTests(SynchronousTestCase):
     def test_limits_of_connections(self) -> None:
         """What can be set under ``[http]`` are the limits of the web layer, with the same defaults."""
         settings = attrs.asdict(HTTPSettings())
-        settings["exempt_addresses"] = frozenset(settings["exempt_addresses"])
-        # That one is about what is asked, not about the connection.
-        self.assertEqual((), settings.pop("trusted_proxies"))
-        self.assertEqual(attrs.asdict(Limits()), settings)
+        settings["exempt_addresses"] = Networks.parse(settings["exempt_addresses"])
+        # These are about who is believed, not about the connection.
+        self.assertEqual(((), "auto"), (settings.pop("trusted_proxies"), settings.pop("proxy_headers")))
+        self.assertEqual(attrs.asdict(Limits(), recurse=False), settings)
 
     def test_bad(self) -> None:
         """A mistake is told with its file, its key and what to change."""
@@ -212,8 +216,10 @@ class ReadConfigTests(SynchronousTestCase):
 
     def test_proxies(self) -> None:
         """Addresses of both kinds are addresses of proxies."""
-        config = read_config('http.exempt_addresses = ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"]')
-        self.assertEqual(3, len(config.http.exempt_addresses))
+        config = read_config(
+            'http.exempt_addresses = ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "10.0.0.0/8", "unix"]'
+        )
+        self.assertEqual(5, len(config.http.exempt_addresses))
 
     def test_every_key_is_checked(self) -> None:
         """No key takes a value of any type."""

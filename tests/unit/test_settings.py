@@ -24,6 +24,7 @@ from dockreg.lifecycle import RegistryService
 from dockreg.model.access import Access, Action, Principal
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
+from dockreg.model.networks import Networks
 from dockreg.model.platforms import Platform
 from dockreg.model.repositories import Sparse
 from dockreg.model.v1 import ImageID, ImageJSON, PushScope
@@ -134,6 +135,11 @@ class Parts:
         """Kind and path of each log file."""
         return [(type(each).__name__, each.lines.path) for each in self.service if hasattr(each, "lines")]
 
+    def proxies(self, name: str) -> object:
+        """What each site, and the maker of locations, has of the proxies."""
+        sites = [each.factory.proxies for each in self.plan.listeners]
+        return [getattr(each, name) for each in (*sites, self.doors.v2.uploads.locations.proxies)]
+
     def limit(self, name: str) -> object:
         """What each site has for a limit."""
         return [getattr(each.factory.limits, name) for each in self.plan.listeners]
@@ -156,7 +162,12 @@ class Row:
 
 def _limit(name: str, value: str, expected: object) -> Row:
     # Listeners of both kinds have the limits of connections.
-    return Row(value, lambda parts: parts.limit(name), [expected] * 2, "metrics.listen = ['tcp:5001']\n")
+    def seen(parts: Parts) -> object:
+        waits = [each.proxying.seconds for each in parts.plan.listeners] if name == "header_seconds" else []
+        return [parts.limit(name), waits]
+
+    wanted = [[expected] * 2, [expected] * 2 if name == "header_seconds" else []]
+    return Row(value, seen, wanted, "metrics.listen = ['tcp:5001']\n")
 
 
 _INDEX = 'role = "registry"\n'
@@ -182,7 +193,7 @@ _LIMITS: Mapping[str, tuple[str, object]] = {
     "linger_idle_seconds": ("8.5", 8.5),
     "connections_per_address": ("17", 17),
     "half_read_total": ("19", 19),
-    "exempt_addresses": ('["192.0.2.1"]', frozenset({"192.0.2.1"})),
+    "exempt_addresses": ('["192.0.2.1"]', Networks.parse(["192.0.2.1"])),
     "sweep_seconds": ("9.5", 9.5),
 }
 
@@ -194,7 +205,16 @@ ROWS: Mapping[str, Row] = {
     "grace_seconds": Row("1.5", lambda parts: parts.plan.grace_seconds, 1.5),
     **{f"http.{name}": _limit(name, *values) for name, values in _LIMITS.items()},
     "http.trusted_proxies": Row(
-        '["192.0.2.2"]', lambda parts: parts.doors.v2.uploads.locations.trusted, frozenset({"192.0.2.2"})
+        '["192.0.2.0/24"]',
+        lambda parts: (parts.proxies("trusted"), [each.proxying.trusted for each in parts.plan.listeners]),
+        ([Networks.parse(["192.0.2.0/24"])] * 3, [Networks.parse(["192.0.2.0/24"])] * 2),
+        "metrics.listen = ['tcp:5001']\n",
+    ),
+    "http.proxy_headers": Row(
+        '"forwarded"',
+        lambda parts: parts.proxies("headers"),
+        ["forwarded"] * 3,
+        "metrics.listen = ['tcp:5001']\nhttp.trusted_proxies = ['192.0.2.2']\n",
     ),
     "v1.listen": Row("['tcp:1']", lambda parts: parts.speaking, [(_LOOPBACK, ["v1", "v2"]), ("tcp:1", ["v1"])]),
     "v1.endpoints": Row('["r.example"]', lambda parts: parts.doors.repositories.index.endpoints, ("r.example",)),

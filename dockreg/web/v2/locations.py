@@ -6,21 +6,15 @@ request as it is, and so get an absolute one always.
 """
 
 import re
-from collections.abc import Mapping
 from urllib.parse import quote
 
-from attrs import define
+from attrs import define, field
 from twisted.web.server import Request
 
-from dockreg.model.names import is_host_port
-from dockreg.model.networks import host_of
 from dockreg.web.exchange import Exchange
+from dockreg.web.proxies import Origin, Proxies
 
 _NEEDS_ABSOLUTE = re.compile(r"docker/1\.[67](?![0-9])", re.ASCII)
-_FORWARDED = re.compile(
-    r'(?:^|[;,])[ \t]*(proto|host)[ \t]*=[ \t]*(?:"([^"\\]*)"|([^;,"\s]*))', re.ASCII | re.IGNORECASE
-)
-_SCHEMES = frozenset({"http", "https"})
 
 
 @define(eq=False)
@@ -29,11 +23,11 @@ class Locations:
     Makes the values of ``Location``.
 
     :param base_url: the URL of the registry for all clients, without a slash at its end; empty: find out.
-    :param trusted: addresses of proxies whose word on scheme and host is taken.
+    :param proxies: those whose word on scheme and host is taken.
     """
 
     base_url: str = ""
-    trusted: frozenset[str] = frozenset()
+    proxies: Proxies = field(factory=Proxies)
 
     def of(self, exchange: Exchange, path: str) -> str:
         """
@@ -44,40 +38,17 @@ class Locations:
         quoted = quote(path, safe="/:?&=%~")
         if self.base_url:
             return self.base_url + quoted
-        told = self._told_by_proxy(exchange.request)
-        if told or _NEEDS_ABSOLUTE.match(exchange.header("user-agent") or ""):
+        told = self.proxies.of(exchange.request)
+        if told.scheme or told.host or _NEEDS_ABSOLUTE.match(exchange.header("user-agent") or ""):
             return _origin(exchange.request, told) + quoted
         return quoted
 
     def origin(self, request: Request) -> str:
         """The scheme and host by which the client knows the registry, such as ``https://r.example``."""
-        return self.base_url or _origin(request, self._told_by_proxy(request))
-
-    def _told_by_proxy(self, request: Request) -> Mapping[str, str]:
-        if not self.trusted or host_of(request.getClientAddress()) not in self.trusted:
-            return {}
-        forwarded = _header(request, b"forwarded")
-        if forwarded is not None:
-            # The first element is what the client has connected to (RFC 7239 4).
-            found = _FORWARDED.findall(forwarded.partition(",")[0])
-            told = {name.lower(): quoted or plain for name, quoted, plain in found}
-        else:
-            names = {"proto": b"x-forwarded-proto", "host": b"x-forwarded-host"}
-            values = {name: _header(request, header) for name, header in names.items()}
-            told = {name: value.partition(",")[0].strip() for name, value in values.items() if value}
-        told = {name: value for name, value in told.items() if _is_sound(name, value)}
-        return {name: value.lower() if name == "proto" else value for name, value in told.items()}
+        return self.base_url or _origin(request, self.proxies.of(request))
 
 
-def _origin(request: Request, told: Mapping[str, str]) -> str:
-    scheme = told.get("proto") or ("https" if request.isSecure() else "http")
-    return f"{scheme}://{told.get('host') or _header(request, b'host') or ''}"
-
-
-def _header(request: Request, name: bytes) -> str | None:
-    values = request.requestHeaders.getRawHeaders(name)
-    return values[-1].decode("ascii", "replace").strip() if values else None
-
-
-def _is_sound(name: str, value: str) -> bool:
-    return value.lower() in _SCHEMES if name == "proto" else is_host_port(value)
+def _origin(request: Request, told: Origin) -> str:
+    scheme = told.scheme or ("https" if request.isSecure() else "http")
+    hosts = request.requestHeaders.getRawHeaders(b"host")
+    return f"{scheme}://{told.host or (hosts[-1].decode('ascii', 'replace').strip() if hosts else '')}"

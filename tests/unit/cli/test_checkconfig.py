@@ -118,7 +118,9 @@ class CheckTests(SynchronousTestCase):
             "haproxy:tcp:5000",
         ):
             with self.subTest(endpoint=endpoint):
-                settings = f'listen = ["tcp:5000:interface=127.0.0.1", "{endpoint}"]'
+                settings = (
+                    f'listen = ["tcp:5000:interface=127.0.0.1", "{endpoint}"]\nhttp.trusted_proxies = ["192.0.2.9"]'
+                )
                 error = self.refused(self.config(settings))
                 self.assertEqual("listen", error.key)
                 self.assertIn("everybody may push", error.reason)
@@ -146,8 +148,18 @@ class CheckTests(SynchronousTestCase):
         ):
             with self.subTest(endpoint=endpoint):
                 reactor = MemoryReactorClock()
-                check(self.config(f'listen = ["{endpoint}"]'), reactor)
+                check(self.config(f'listen = ["{endpoint}"]\nhttp.trusted_proxies = ["192.0.2.9"]'), reactor)
                 self.assertEqual(([], [], []), (reactor.tcpServers, reactor.sslServers, reactor.unixServers))
+
+    def test_proxied(self) -> None:
+        """An endpoint to which nobody may connect, for no proxy is named, is refused."""
+        for endpoint in ("haproxy:tcp:5000:interface=127.0.0.1", "HAProxy:tcp:5000:interface=127.0.0.1"):
+            error = self.refused(self.config(f'listen = ["{endpoint}"]'))
+            self.assertEqual("http.trusted_proxies", error.key)
+            self.assertIn(endpoint, error.reason)
+        check(self.config('listen = ["haproxy:unix:/run/dockreg/http.socket"]'), MemoryReactorClock())
+        twice = self.refused(self.config('listen = ["haproxy:haproxy:tcp:5000"]\nhttp.trusted_proxies = ["::1"]'))
+        self.assertEqual("listen", twice.key)
 
     def test_figures_elsewhere(self) -> None:
         """The listener of the figures may be reached by others, for nobody can push there."""

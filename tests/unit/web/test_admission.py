@@ -1,21 +1,14 @@
 """Who counts as one address, and how many half-read requests it may have."""
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from dockreg.model.networks import NO_ADDRESS, host_of, neighbourhood
+from dockreg.model.networks import NO_ADDRESS, neighbourhood
 from dockreg.web.admission import HalfRead, flat_error, refusal
 from dockreg.web.limits import Limits
 
 
 class NeighbourhoodTests(SynchronousTestCase):
     """What counts as one address."""
-
-    def test_hosts(self) -> None:
-        """A peer of TCP has its host, one of a unix socket has none."""
-        self.assertEqual("192.0.2.1", host_of(IPv4Address("TCP", "192.0.2.1", 1)))
-        self.assertEqual("2001:db8::1", host_of(IPv6Address("TCP", "2001:db8::1", 1)))
-        self.assertEqual([NO_ADDRESS, NO_ADDRESS], [host_of(UNIXAddress("/run/x")), host_of(None)])
 
     def test_ipv6_by_network(self) -> None:
         """Hosts of one /64 count as one, hosts of two as two."""
@@ -73,12 +66,11 @@ class HalfReadTests(SynchronousTestCase):
         self.assertEqual(3, half_read.total)
 
     def test_total(self) -> None:
-        """All together may have so many, exempt ones included."""
-        half_read = HalfRead(Limits(half_read_total=2, exempt_addresses=frozenset({"c"})))
-        self.assertEqual([True, True, False], [half_read.admit(address) for address in "abc"])
+        """All together may have so many, those without address included."""
+        half_read = HalfRead(Limits(half_read_total=2))
+        self.assertEqual([True, True, False], [half_read.admit(address) for address in ("a", "b", NO_ADDRESS)])
 
-    def test_exempt(self) -> None:
-        """A proxy, and clients without address, have no limit of their own."""
-        half_read = HalfRead(Limits(connections_per_address=1, exempt_addresses=frozenset({"2001:db8::1"})))
-        proxy = neighbourhood("2001:db8::1")
-        self.assertEqual([True] * 4, [half_read.admit(address) for address in (proxy, proxy, NO_ADDRESS, NO_ADDRESS)])
+    def test_no_address(self) -> None:
+        """Those without address have no limit of their own."""
+        half_read = HalfRead(Limits(connections_per_address=1))
+        self.assertEqual([True] * 3, [half_read.admit(NO_ADDRESS) for _ in range(3)])

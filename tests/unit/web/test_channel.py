@@ -10,6 +10,7 @@ from twisted.web.server import Request as StockRequest
 
 from dockreg.web.bodies import BodyCut, CutReason
 from dockreg.web.channel import Channel
+from dockreg.web.framing import FramedChannel
 from dockreg.web.limits import Limits
 from dockreg.web.requests import Request
 from tests.unit.web.wire import ChannelCase, Server, Transport, head, statuses
@@ -256,17 +257,21 @@ class RefusalTests(ChannelCase):
         self.assertIsInstance(document["error"], str)
 
     def test_malformed(self) -> None:
-        """What is no HTTP, has ambiguous framing or a header too much gets 400."""
-        for request in (
-            b"EHLO example.org\r\n\r\n",
-            head("PUT /200", "Content-Length: 5", "Transfer-Encoding: chunked"),
-            head("GET /200", "no header"),
-            head("GET /200", "X: " + "y" * 20000),
-            head("GET /200", *[f"X-{number}: {'y' * 100}" for number in range(200)]),
+        """What is no HTTP or has ambiguous framing gets 400, and what is longer than it may be, 414 or 431."""
+        for status, request in (
+            (400, b"EHLO example.org\r\n\r\n"),
+            (400, head("PUT /200", "Content-Length: 5", "Transfer-Encoding: chunked")),
+            (400, head("GET /200", "no header")),
+            (400, head("GET /200", *["X: y"] * 501)),
+            (414, head("GET /" + "y" * 20000)),
+            (414, b"GET /" + b"y" * 20000),
+            (431, head("GET /200", "X: " + "y" * 20000)),
+            (431, head("GET /200")[:-2] + b"X: " + b"y" * 20000),
+            (431, head("GET /200", *[f"X-{number}: {'y' * 100}" for number in range(200)])),
         ):
             channel, transport = self.serve(self.ignore)
             channel.dataReceived(request)
-            self.assert_flat(400, transport)
+            self.assert_flat(status, transport)
             body = transport.value().partition(b"\r\n\r\n")[2]
             self.assertEqual(len(body), self.server.records[-1].bytes_sent)
 
@@ -324,13 +329,13 @@ class TwistedTests(SynchronousTestCase):
         # zope.interface puts names of its own, with two underscores, into classes that it has looked at.
         overridden = {
             name
-            for name in vars(Channel)
+            for name in {**vars(Channel), **vars(FramedChannel)}
             if not name.startswith("__") and name in vars(HTTPChannel) and callable(getattr(Channel, name))
         }
         expected = {
-            "_finishRequestBody", "_respondToBadRequestAndDisconnect", "_send100Continue", "allHeadersReceived",
-            "checkPersistence", "connectionLost", "connectionMade", "dataReceived", "loseConnection", "pauseProducing",
-            "rawDataReceived", "requestDone", "resumeProducing", "writeHeaders",
+            "_finishRequestBody", "_maybeChooseTransferDecoder", "_respondToBadRequestAndDisconnect", "_send100Continue",
+            "allHeadersReceived", "checkPersistence", "connectionLost", "connectionMade", "dataReceived", "lineReceived",
+            "loseConnection", "pauseProducing", "rawDataReceived", "requestDone", "resumeProducing", "writeHeaders",
         }  # fmt: skip
         self.assertEqual(expected, overridden)
         for name in ("gotLength", "handleContentChunk", "requestReceived", "connectionLost"):
@@ -349,8 +354,10 @@ class TwistedTests(SynchronousTestCase):
         channel.dataReceived(head("PUT /a", "Transfer-Encoding: chunked"))
         state = vars(HTTPChannel) | vars(channel)
         names = ["_command", "_path", "_version", "_transferDecoder", "_dataBuffer", "_networkProducer"]
-        names += ["_waitingForTransport", "_requestProducer", "persistent", "length"]
+        names += ["_waitingForTransport", "_requestProducer", "persistent", "length", "_receivedHeaderSize"]
+        names += ["_failChooseTransferDecoder"]
         self.assertEqual([], [name for name in names if name not in state])
+        self.assertIn("_trailerHeaders", vars(channel._transferDecoder))
         self.assertIs(channel.requests[0].channel, channel)
         self.assertFalse(channel.requests[0]._disconnected)
         self.assertTrue(issubclass(http._MalformedChunkedDataError, Exception))

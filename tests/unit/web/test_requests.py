@@ -33,15 +33,15 @@ class BadRequestTests(ChannelCase):
         for extra in (["X: " + "y" * 20000], [f"X-{number}: {'y' * 100}" for number in range(200)]):
             channel, transport = self.serve(self.ignore)
             channel.dataReceived(head("GET /200", *extra))
-            self.assertEqual([400], statuses(transport))
+            self.assertEqual([431], statuses(transport))
 
     def test_header_limit(self) -> None:
         """How large the headers may be is configured."""
         self.limits = Limits(header_bytes=200)
-        for line in ("GET /200", "GET /" + "0" * 200):
+        for status, line in ((431, "GET /200"), (414, "GET /" + "0" * 200)):
             channel, transport = self.serve(self.ignore)
             channel.dataReceived(head(line, "X: " + "y" * 190))
-            self.assertEqual([400], statuses(transport))
+            self.assertEqual([status], statuses(transport))
         channel, transport = self.serve(self.ignore)
         channel.dataReceived(head("GET /200", "X: " + "y" * 100))
         self.assertEqual([200], statuses(transport))

@@ -6,8 +6,10 @@ from twisted.internet.defer import Deferred
 from twisted.web import http, server
 from zope.interface.verify import verifyObject
 
+from dockreg.model.networks import Networks
 from dockreg.web.bodies import BufferedBody, IRequestBody, StreamedBody
 from dockreg.web.limits import Limits
+from dockreg.web.proxies import Proxies
 from dockreg.web.records import RequestRecord
 from dockreg.web.requests import Request
 from dockreg.web.site import Site
@@ -17,7 +19,7 @@ from tests.unit.web.wire import ChannelCase, Server, Transport, head, leave, sta
 class CapTests(ChannelCase):
     """Half-read requests are limited, per address and in total."""
 
-    limits = Limits(connections_per_address=2, half_read_total=3, exempt_addresses=frozenset({"198.51.100.1"}))
+    limits = Limits(connections_per_address=2, half_read_total=3, exempt_addresses=Networks.parse(["198.51.100.1"]))
 
     def test_silent_connections(self) -> None:
         """A connection too many from one address gets 503 with Retry-After; another address is served."""
@@ -83,6 +85,52 @@ class CapTests(ChannelCase):
             channel.dataReceived(data or b"\r\n")
             leave(channel)
             self.assertEqual(0, self.server.site.half_read.total, data)
+
+
+class ProxyTests(ChannelCase):
+    """Behind trusted proxies it is their clients that count."""
+
+    limits = Limits(connections_per_address=1)
+    proxies = Proxies(Networks.parse(["10.0.0.0/8", "198.51.100.1"]))
+
+    def upload(self, client: str, proxy: str = "10.0.0.1") -> list[int]:
+        """The status of an upload of ``client`` that stands still, if it is refused."""
+        channel, transport = self.server.connect(proxy)
+        channel.dataReceived(head("PUT /a", "Content-Length: 5", f"X-Forwarded-For: {client}"))
+        return statuses(transport)
+
+    def test_proxies(self) -> None:
+        """A proxy may have many connections whose requests have not come."""
+        self.server = Server(self.ignore, self.limits, self.proxies)
+        self.assertEqual([[]] * 3, [statuses(self.server.connect("10.0.0.1")[1]) for _ in range(3)])
+
+    def test_clients(self) -> None:
+        """A client has its own limit, by whichever proxy it comes; another one has another."""
+        self.server = Server(self.take, self.limits, self.proxies)
+        self.assertEqual([], self.upload("192.0.2.7"))
+        self.assertEqual([503], self.upload("192.0.2.7"))
+        self.assertEqual([503], self.upload("192.0.2.7", "198.51.100.1"))
+        self.assertEqual([], self.upload("192.0.2.8"))
+        self.assertEqual(2, self.server.site.half_read.total)
+
+    def test_release(self) -> None:
+        """A request that has ended counts for nobody, and the next one on its connection for its own client."""
+        channel, transport = self.serve(self.take)
+        channel, transport = self.server.connect("10.0.0.1")
+        for client in ("192.0.2.7", "192.0.2.8"):
+            channel.dataReceived(head("PUT /a", "Content-Length: 1", f"X-Forwarded-For: {client}"))
+            self.assertEqual([503], self.upload(client))
+            channel.dataReceived(b"a")
+            self.assertEqual([], self.upload(client))
+        self.assertEqual([200, 200], statuses(transport))
+
+    def test_record(self) -> None:
+        """The client is on record, not the proxy; who is not trusted is on record itself."""
+        self.server = Server(self.take, self.limits, self.proxies)
+        for proxy in ("10.0.0.1", "192.0.2.66"):
+            channel, _ = self.server.connect(proxy)
+            channel.dataReceived(head("GET /a", "X-Forwarded-For: 192.0.2.7"))
+        self.assertEqual(["192.0.2.7", "192.0.2.66"], [record.address for record in self.server.records])
 
 
 class RecordTests(ChannelCase):

@@ -16,6 +16,7 @@ from twisted.web.server import Request as StockRequest
 from dockreg.web.bodies import BodyCut
 from dockreg.web.channel import Channel
 from dockreg.web.limits import Limits
+from dockreg.web.proxies import Proxies
 from dockreg.web.records import RequestRecord
 from dockreg.web.requests import Request
 from dockreg.web.site import Site
@@ -53,7 +54,7 @@ class Transport(StringTransport):
 class Server:
     """A site whose one handler a test gives."""
 
-    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+    def __init__(self, handler: Handler, limits: Limits | None = None, proxies: Proxies | None = None) -> None:
         self.clock = Clock()
         self.records: list[RequestRecord] = []
         app = Klein()
@@ -63,7 +64,7 @@ class Server:
 
         methods = ["GET", "HEAD", "PUT", "POST"]
         app.route("/", methods=methods, branch=True)(handle)
-        self.site = Site(app.resource(), self.clock, limits, self.records.append)
+        self.site = Site(app.resource(), self.clock, limits, self.records.append, proxies)
 
     def connect(self, host: str = "192.0.2.1") -> tuple[Channel, Transport]:
         """A new connection from ``host``."""
@@ -102,6 +103,7 @@ class ChannelCase(SynchronousTestCase):
     """A server with a handler that a test steers."""
 
     limits = Limits()
+    proxies: Proxies | None = None
 
     def setUp(self) -> None:
         self.requests: list[Request] = []
@@ -112,7 +114,7 @@ class ChannelCase(SynchronousTestCase):
 
     def serve(self, handler: Handler) -> tuple[Channel, Transport]:
         """A connection to a server with this handler."""
-        self.server = Server(handler, self.limits)
+        self.server = Server(handler, self.limits, self.proxies)
         self.channel, self.transport = self.server.connect()
         return self.channel, self.transport
 

@@ -4,6 +4,7 @@ from twisted.internet.defer import Deferred
 
 from dockreg.model.access import ANONYMOUS, Caller, Principal
 from dockreg.web.exchange import DocumentRoom, Exchange
+from dockreg.web.proxies import Proxies
 from dockreg.web.requests import Request
 from tests.unit.web.wire import Server, head
 
@@ -14,6 +15,7 @@ def exchange_of(
     principal: Principal = ANONYMOUS,
     client: str = "192.0.2.1",
     secure: bool = False,
+    proxies: Proxies | None = None,
 ) -> Exchange:
     """A request that nobody has answered yet; it is for ``registry``, unless a header says another host."""
     arrived: list[Request] = []
@@ -22,7 +24,7 @@ def exchange_of(
         arrived.append(request)
         return await Deferred[bytes]()
 
-    channel, _ = Server(wait).connect(client)
+    channel, _ = Server(wait, proxies=proxies).connect(client)
     channel.dataReceived(head(line, *headers))
     (request,) = arrived
     if secure:

@@ -2,11 +2,13 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from dockreg.model.networks import Networks
+from dockreg.web.proxies import Proxies
 from dockreg.web.v2.locations import Locations
 from tests.unit.web.v2.exchanges import exchange_of
 
 PATH = "/v2/a/b/blobs/uploads/x"
-PROXY = frozenset({"192.0.2.1"})
+PROXY = Proxies(Networks.parse(["192.0.2.1"]))
 
 
 class LocationTests(SynchronousTestCase):
@@ -56,7 +58,7 @@ class ProxyTests(SynchronousTestCase):
 
     def told(self, *headers: str, client: str = "192.0.2.1") -> str:
         """What comes before the path."""
-        location = Locations(trusted=PROXY).of(exchange_of("POST /", *headers, client=client), PATH)
+        location = Locations(proxies=PROXY).of(exchange_of("POST /", *headers, client=client), PATH)
         self.assertTrue(location.endswith(PATH))
         return location.removesuffix(PATH)
 
@@ -66,26 +68,33 @@ class ProxyTests(SynchronousTestCase):
             (("X-Forwarded-Proto: https", "X-Forwarded-Host: r.example:444"), "https://r.example:444"),
             (("X-Forwarded-Proto: HTTPS",), "https://registry"),
             (("X-Forwarded-Host: r.example",), "http://r.example"),
-            (("X-Forwarded-Proto: https, http", "X-Forwarded-Host: a.example , b.example"), "https://a.example"),
+            (("X-Forwarded-Proto: http, https", "X-Forwarded-Host: a.example , b.example"), "https://b.example"),
             (("X-Forwarded-Host: [2001:db8::1]:5000",), "http://[2001:db8::1]:5000"),
             (("X-Forwarded-For: 198.51.100.1",), ""),
         ):
             self.assertEqual(expected, self.told(*headers), headers)
 
     def test_forwarded(self) -> None:
-        """The standard header counts before those, and of it the element that the client's own proxy has written."""
+        """Of the standard header that element counts which the trusted proxy has written."""
         for header, expected in (
             ("proto=https;host=r.example", "https://r.example"),
             ("Proto=HTTPS; Host=r.example", "https://r.example"),
             ('for="[2001:db8::1]";host="r.example:444";proto=https', "https://r.example:444"),
-            ("for=198.51.100.1;proto=https, proto=http;host=other", "https://registry"),
-            ("for=198.51.100.1, host=other", ""),
+            ("proto=http;host=other, for=198.51.100.1;proto=https", "https://registry"),
+            ("host=other, for=198.51.100.1", ""),
             ('host="[2001:db8::1]"', "http://[2001:db8::1]"),
             ("by=proto;for=host", ""),
             ("", ""),
         ):
-            headers = (f"Forwarded: {header}", "X-Forwarded-Host: ignored", "X-Forwarded-Proto: https")
-            self.assertEqual(expected, self.told(*headers), header)
+            self.assertEqual(expected, self.told(f"Forwarded: {header}"), header)
+
+    def test_origin(self) -> None:
+        """The scheme and host by which the client knows the registry are told for every request."""
+        locations = Locations(proxies=PROXY)
+        told = exchange_of("GET /", "X-Forwarded-Proto: https", "X-Forwarded-Host: r.example")
+        self.assertEqual("https://r.example", locations.origin(told.request))
+        self.assertEqual("http://registry", locations.origin(exchange_of().request))
+        self.assertEqual("https://x/y", Locations("https://x/y", PROXY).origin(told.request))
 
     def test_unsound(self) -> None:
         """What is no scheme or no host is not repeated."""
