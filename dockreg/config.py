@@ -71,12 +71,28 @@ class HTTPSettings:
     drain_bytes: int = field(default=64 * _KIB, validator=valid.number(0))
     linger_seconds: float = field(default=30.0, validator=valid.seconds(0.1))
     linger_idle_seconds: float = field(default=5.0, validator=valid.seconds(0.1))
+    url_bytes: int = field(default=8 * _KIB, validator=valid.number(512))
+    requests_per_second: float = field(default=500.0, validator=valid.number(0, kind=int | float, what="a number"))
+    request_burst: int = field(default=10_000, validator=valid.number(1))
     connections_per_address: int = field(default=256, validator=valid.number(1))
     half_read_total: int = field(default=2048, validator=valid.number(1))
     exempt_addresses: tuple[str, ...] = field(default=(), validator=valid.networks)
     sweep_seconds: float = field(default=1.0, validator=valid.seconds(0.05, 60))
     trusted_proxies: tuple[str, ...] = field(default=(), validator=valid.networks)
+    cors_origins: tuple[str, ...] = field(default=(), validator=valid.origins)
     proxy_headers: str = field(default="auto", validator=valid.one_of("auto", "forwarded", "x-forwarded"))
+
+
+@frozen
+class TLSSettings:
+    """``[tls]``: listeners that speak TLS, and with which certificate."""
+
+    listen: tuple[str, ...] = field(default=(), validator=valid.texts)
+    certificate: str = field(default="", validator=valid.text)
+    key: str = field(default="", validator=valid.text)
+    client_ca: str = field(default="", validator=valid.text)
+    minimum: str = field(default="1.2", validator=valid.one_of("1.2", "1.3"))
+    hsts_seconds: int = field(default=86400, validator=valid.number(0))
 
 
 @frozen
@@ -180,6 +196,7 @@ class Config:
     allow_unauthenticated: bool = field(default=False, validator=valid.flag)
     grace_seconds: float = field(default=30.0, validator=valid.seconds(0))
     http: HTTPSettings = field(factory=HTTPSettings)
+    tls: TLSSettings = field(factory=TLSSettings)
     v1: V1Settings = field(factory=V1Settings)
     v2: V2Settings = field(factory=V2Settings)
     index: IndexSettings = field(factory=IndexSettings)
@@ -203,6 +220,7 @@ class Config:
 #: The tables of the file and what they become.
 TABLES: Mapping[str, type] = {
     "http": HTTPSettings,
+    "tls": TLSSettings,
     "v1": V1Settings,
     "v2": V2Settings,
     "index": IndexSettings,
@@ -327,8 +345,17 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
             yield f"with provider {own}: options are for other providers", [f"{table}.options"]
         else:
             yield f"beside another provider than {own}", [f"{table}.{place}"]
+    yield from _idle_connection_settings(config)
+
+
+def _idle_connection_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
+    if not config.tls.listen:
+        others = [f"tls.{name}" for name in attrs.fields_dict(TLSSettings) if name != "listen"]
+        yield "unless tls.listen names an endpoint", others
     if not config.http.trusted_proxies:
         yield "unless http.trusted_proxies names somebody", ["http.proxy_headers"]
+    if not config.http.requests_per_second:
+        yield "while http.requests_per_second is 0", ["http.request_burst"]
     if not config.http.minimum_rate:
         yield "while http.minimum_rate is 0", ["http.rate_window_seconds"]
 
@@ -342,9 +369,18 @@ def _idle_checkers(auth: AuthSettings) -> Iterator[tuple[str, Sequence[str]]]:
             yield f"unless auth.checkers has {checker!r}", keys
 
 
+def _check_tls(config: Config, file: str) -> None:
+    if config.tls.listen and not config.tls.certificate:
+        raise ConfigError(file, "tls.certificate", "must name a file in PEM when tls.listen names an endpoint")
+    for each in config.tls.listen:
+        if each.lower().removeprefix("haproxy:").startswith(("ssl:", "tls:")):
+            raise ConfigError(file, "tls.listen", f"{each!r} has TLS of its own: write 'tcp:' and the address")
+
+
 def _check_together(config: Config, file: str) -> None:
-    if not config.listen and not config.v1.listen and not config.v2.listen:
+    if not (config.listen or config.tls.listen or config.v1.listen or config.v2.listen):
         raise ConfigError(file, "listen", "must name at least one endpoint, such as 'tcp:5000:interface=127.0.0.1'")
+    _check_tls(config, file)
     if config.role == "registry" and not config.index.url:
         raise ConfigError(file, "index.url", "must name the index when role is registry")
     if config.role == "index" and not config.auth.checkers:

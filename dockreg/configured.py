@@ -23,7 +23,7 @@ def connection_limits(config: Config) -> Limits:
     """``[http]``."""
     settings = attrs.asdict(config.http)
     settings["exempt_addresses"] = Networks.parse(config.http.exempt_addresses)
-    for name in ("trusted_proxies", "proxy_headers"):
+    for name in ("trusted_proxies", "proxy_headers", "cors_origins"):
         del settings[name]
     return Limits(**settings)
 

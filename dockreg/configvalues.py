@@ -117,6 +117,15 @@ def networks(_: object, attribute: object, value: tuple[str, ...]) -> None:
     Networks.parse(value)
 
 
+def origins(_: object, attribute: object, value: tuple[str, ...]) -> None:
+    """A list of origins as browsers send them: scheme, host, and a port that is not that of the scheme."""
+    texts(_, attribute, value)
+    for each in value:
+        scheme, _colon, host = each.partition("://")
+        if scheme not in ("http", "https") or host != host.lower() or not is_host_port(host):
+            raise ValueError(f"{each!r} is no origin, such as 'https://ui.example.com'")
+
+
 def platform(_: object, attribute: object, value: str) -> None:
     """What an image runs on."""
     text(_, attribute, value)

@@ -1,7 +1,7 @@
 """
 The order in which a registry starts and stops.
 
-Start: threads and log files; the metadata (with its migrations); what a crash left among the blobs; then the ports, and
+Start: threads and log files; certificates; the metadata (with its migrations); what a crash left among the blobs; then the ports, and
 who waits is told. Stop: the ports; requests under way are waited for; then timers, metadata, log files and threads.
 """
 
@@ -49,6 +49,17 @@ class Announcer(Protocol):
         """No new requests are taken from now on."""
 
 
+class Reloadable(Protocol):
+    """Something that is read when the registry starts, and again when it is told to."""
+
+    @property
+    def name(self) -> str:
+        """What it is."""
+
+    async def load(self) -> None:
+        """Read it. :raises ListenFailed: it can not be used; what was read before stays in use."""
+
+
 @frozen
 class Listener:
     """Where to listen, for what, and who says whether that is all right."""
@@ -57,6 +68,18 @@ class Listener:
     factory: IProtocolFactory
     judge: Judge
     proxying: Proxying
+    #: What is put around the factory, such as TLS.
+    around: Callable[[IProtocolFactory], IProtocolFactory] | None = None
+    #: Told where it listens, once it does.
+    opened: Callable[[IAddress], None] | None = None
+
+    async def open(self, reactor: IReactorCore) -> IListeningPort:
+        """Listen. :raises ListenFailed: that can not be, or must not."""
+        factory = self.factory if self.around is None else self.around(self.factory)
+        port = await open_port(self.description, factory, reactor, self.judge, self.proxying)
+        if self.opened is not None:
+            self.opened(port.getHost())
+        return port
 
 
 @frozen
@@ -99,6 +122,7 @@ class Plan:
     #: What else is to be opened before requests may come, and closed.
     openers: Sequence[Callable[[], Awaitable[object]]] = ()
     closers: Sequence[Callable[[], Awaitable[object]]] = ()
+    reloads: Sequence[Reloadable] = ()
 
 
 class RegistryService(MultiService):
@@ -149,6 +173,14 @@ class RegistryService(MultiService):
         if failure is not None and not self._reactor.running:
             raise failure
 
+    def reload(self) -> "Deferred[None]":
+        """
+        Read again what can be read again while connections go on, such as certificates.
+
+        What can not be used is logged, and what was read before stays in use. Without effect unless everything is open.
+        """
+        return Deferred.fromCoroutine(self._reload())
+
     def stopService(self) -> "Deferred[None]":
         """Take no new requests, wait for those under way as long as the grace time, and close everything."""
         return Deferred.fromCoroutine(self._stop())
@@ -181,6 +213,8 @@ class RegistryService(MultiService):
     async def _open(self) -> None:
         plan = self._plan
         await plan.prepare()
+        for each in plan.reloads:
+            await each.load()
         await plan.metadata.open()
         settled = await plan.blobs.recover(plan.metadata.blobs.is_recorded, plan.metadata.uploads.is_known)
         if settled:
@@ -194,14 +228,24 @@ class RegistryService(MultiService):
             self._timers.append(timer)
         plan.set_closed(None)
         for listener in plan.listeners:
-            port = await open_port(
-                listener.description, listener.factory, self._reactor, listener.judge, listener.proxying
-            )
+            port = await listener.open(self._reactor)
             self._ports.append(port)
             log.info("dockreg listens on {address}", address=place_of(port.getHost()), listener=listener.description)
         self._is_open = True
         for announcer in plan.announcers:
             announcer.ready("serving")
+
+    async def _reload(self) -> None:
+        if not self._is_open:
+            return
+        for each in self._plan.reloads:
+            try:
+                await each.load()
+            except (RegistryError, ListenFailed, OSError) as error:
+                log.warn("{what} stays as it was read before: {problem}", what=each.name, problem=explained(error))
+            except Exception:  # noqa: BLE001
+                # Whatever is wrong with one of them, the others are to be read.
+                log.failure("{what} could not be read again", what=each.name)
 
     async def _stop(self) -> None:
         if self._starting is not None:

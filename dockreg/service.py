@@ -171,7 +171,7 @@ def make_registry_service(
         for each in records:
             each(done)
 
-    sites = Sites.make(config, opened.resource, monitoring, clock, record)
+    sites = Sites.make(config, opened.resource, monitoring, clock, record, opened.threads.bytes.in_thread)
     notifiers = [SystemdNotifier(environ, clock)] if environ is not None else []
     kernel = _kernel_sender(opened)
     for site in sites.all:
@@ -181,6 +181,7 @@ def make_registry_service(
         listeners=sites.listeners(config, judge_for(config), clock),
         drains=sites.all,
         announcers=notifiers,
+        reloads=sites.reloads,
     )
     return _service(plan, [*opened.threads.all(), *logs, *notifiers], clock)
 

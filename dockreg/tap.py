@@ -2,17 +2,20 @@
 
 import atexit
 import os
+import signal
 import sys
+from types import FrameType
+from typing import cast
 
 import attrs
 from twisted.application.service import IService, MultiService
-from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
 from dockreg.config import Config, ConfigError, load_config
 from dockreg.lifecycle import RegistryService, StartFailed
+from dockreg.providers.threads import IThreadReactor
 from dockreg.service import make_registry_service
 
 log = Logger()
@@ -52,9 +55,13 @@ class Options(usage.Options):
 
 
 class Daemon(MultiService):
-    """The registry as the main program: one that can not start ends the process, with a sentence and status 1."""
+    """
+    The registry as the main program: one that can not start ends the process, with a sentence and status 1.
 
-    def __init__(self, registry: RegistryService, reactor: IReactorCore) -> None:
+    SIGHUP has it read its certificates again.
+    """
+
+    def __init__(self, registry: RegistryService, reactor: IThreadReactor) -> None:
         super().__init__()
         self._registry = registry
         self._reactor = reactor
@@ -62,6 +69,8 @@ class Daemon(MultiService):
 
     def startService(self) -> None:
         """Start; when that fails at once, twistd reports the last line of the traceback, which is the sentence."""
+        # From the beginning to the end of the process: without a handler the signal would end it.
+        signal.signal(signal.SIGHUP, self._reload)
         try:
             super().startService()
         except StartFailed:
@@ -69,6 +78,10 @@ class Daemon(MultiService):
             raise
         # With the providers of dockreg the outcome is known by now. Others may need a running reactor.
         self._outcome = self._registry.when_started().addErrback(self._failed)
+
+    def _reload(self, _number: int, _frame: FrameType | None) -> None:
+        # A handler runs between any two steps of the program: the reactor has to be asked.
+        self._reactor.callFromThread(self._registry.reload)
 
     def _failed(self, failure: Failure) -> None:
         # twistd has no way to end with another status than 0, once its reactor has run.
@@ -88,8 +101,9 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     try:
-        registry = make_registry_service(options.config, reactor, os.environ)
+        full = cast("IThreadReactor", reactor)
+        registry = make_registry_service(options.config, full, os.environ)
     except ConfigError as error:
         # twistd would show a traceback for any other exception.
         raise SystemExit(f"{sys.argv[0]}: {attrs.evolve(error, file=options['config'] or '')}") from error
-    return Daemon(registry, reactor)
+    return Daemon(registry, full)

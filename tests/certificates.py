@@ -43,7 +43,7 @@ class Authority:
         *extensions: x509.ExtensionType,
         key: ec.EllipticCurvePrivateKey | None = None,
         begin: datetime = _BEGIN,
-        days: int = 30_000,
+        days: float = 30_000,
     ) -> x509.Certificate:
         """A certificate for ``subject``, and for the key of the authority when there is no other."""
         public = (key or self.key).public_key()

@@ -14,6 +14,7 @@ import attrs
 import click
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 
 from dockreg.checkers import make_directory
@@ -25,6 +26,7 @@ from dockreg.providers.auth.htpasswd import read_htpasswd
 from dockreg.providers.auth.ldapwire import DirectoryTrouble
 from dockreg.providers.listening import Judge, ListenFailed, read_endpoint, without_proxy
 from dockreg.service import open_registry
+from dockreg.sites import tls_files
 
 #: The endpoints of Twisted that say in their text where they listen.
 _PORTS = ("tcp:", "tcp6:", "ssl:", "tls:")
@@ -79,7 +81,12 @@ def check(config: Config, reactor: Any, *, connect: bool = False) -> Sequence[st
         file can not be used, or a server does not answer.
     """
     open_registry(config, reactor)
-    listeners = {"listen": config.listen, "v1.listen": config.v1.listen, "v2.listen": config.v2.listen}
+    listeners = {
+        "listen": config.listen,
+        "tls.listen": config.tls.listen,
+        "v1.listen": config.v1.listen,
+        "v2.listen": config.v2.listen,
+    }
     for key, descriptions in {**listeners, "metrics.listen": config.metrics.listen}.items():
         for description in descriptions:
             _check_endpoint(config, key, description, reactor)
@@ -89,7 +96,7 @@ def check(config: Config, reactor: Any, *, connect: bool = False) -> Sequence[st
     _check_folder("data_dir", config.data_dir)
     if config.blobs.provider == "files":
         _check_folder("blobs.folder", config.blob_folder)
-    return list(_check_checkers(config, reactor, connect))
+    return [*_check_checkers(config, reactor, connect), *_check_tls(config, reactor)]
 
 
 def _check_checkers(config: Config, reactor: Any, connect: bool) -> Iterator[str]:
@@ -120,6 +127,19 @@ def _check_directory(config: Config, reactor: Any, connect: bool) -> Iterator[st
     secret = config.auth.ldap.bind_password_file
     if secret and Path(secret).stat().st_mode & stat.S_IROTH:
         yield f"{secret} can be read by everybody"
+
+
+def _check_tls(config: Config, clock: IReactorTime) -> Sequence[str]:
+    if not config.tls.listen:
+        return []
+    from dockreg.providers.tls import TLSInvalid  # noqa: PLC0415  # as at the start
+
+    try:
+        credentials = tls_files(config).read()
+        credentials.context()
+    except TLSInvalid as error:
+        raise ConfigError("", error.key, error.reason) from error
+    return [f"{key}: {doubt}" for key, doubt in credentials.doubts(clock.seconds())]
 
 
 def _check_endpoint(config: Config, key: str, description: str, reactor: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from dockreg.model.networks import NO_ADDRESS
+from dockreg.web.browsers import ALL_LINES
 from dockreg.web.limits import Limits
 
 _REASONS: Mapping[int, str] = {
@@ -41,7 +42,8 @@ def refusal(status: int, *, to_head: bool = False) -> bytes:
         f"Content-Length: {len(body)}",
         "Connection: close",
     ]
-    return "\r\n".join([*lines, "", ""]).encode("ascii") + (b"" if to_head else body)
+    head = "\r\n".join([*lines, ""]).encode("ascii") + ALL_LINES + b"\r\n"
+    return head if to_head else head + body
 
 
 class HalfRead:

@@ -8,7 +8,7 @@ never lets the rest be taken for a request (RFC 9112 6 and 9.3).
 Only this module, :mod:`dockreg.web.framing` and :mod:`dockreg.web.requests` name private things of twisted.web's server side.
 """
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import connectionDone
@@ -25,9 +25,6 @@ from dockreg.web.requests import Request
 from dockreg.web.sockets import unacknowledged_bytes, unsent_bytes
 from dockreg.web.watch import HALF_READ, Expiry, Phase, Watch
 
-if TYPE_CHECKING:
-    from dockreg.web.site import Site
-
 log = Logger()
 
 #: The first byte of a TLS handshake record (RFC 8446 5.1).
@@ -39,9 +36,6 @@ class Channel(FramedChannel):
 
     # Twisted declares an optional transport, and none that can be cut off or half-closed.
     transport: Any
-    site: "Site"
-    requests: list[Request]
-
     _watch: Watch
     # The body that is arriving, if one is; None again as soon as its last byte has come.
     _body: StreamedBody | None = None
@@ -56,6 +50,8 @@ class Channel(FramedChannel):
     #: The address of who we talk to, and whether it is believed when it speaks for others.
     peer = NO_ADDRESS
     trusts_peer = False
+    #: The address under which its requests are counted, unless a proxy brings them.
+    rated_as = NO_ADDRESS
     _parsing = False
 
     # Connection
@@ -68,6 +64,7 @@ class Channel(FramedChannel):
         self._watch = Watch(limits, self._now())
         self.peer = host_of(self.transport.getPeer())
         self.trusts_peer = self.peer in self.site.proxies.trusted
+        self.rated_as = self.site.rated_as(self.peer)
         self.site.channel_opened(self)
         self._admit()
 

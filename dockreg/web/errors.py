@@ -157,7 +157,6 @@ def _begin(request: Request, status: HTTPStatus, body: bytes) -> bytes:
     for name in (b"last-modified", b"vary", b"etag", b"docker-content-digest"):  # Of what would have been answered.
         request.responseHeaders.removeHeader(name)
     set_nocache(request)
-    request.setHeader(b"x-content-type-options", b"nosniff")
     return body
 
 

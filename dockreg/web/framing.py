@@ -8,10 +8,13 @@ in two ways is refused here.
 
 from typing import TYPE_CHECKING, cast
 
+from twisted.internet.interfaces import ITransport
 from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers
 
 if TYPE_CHECKING:
     from dockreg.web.requests import Request
+    from dockreg.web.site import Site
 
 #: The digits of the largest length that anybody means.
 _MAX_LENGTH_DIGITS = 19
@@ -21,6 +24,9 @@ _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 
 class FramedChannel(HTTPChannel):
     """A connection whose requests have one beginning and one end."""
+
+    site: "Site"
+    requests: "list[Request]"
 
     def refuse(self, status: int) -> None:
         """Answer what is arriving with an error, and end the connection."""
@@ -63,6 +69,15 @@ class FramedChannel(HTTPChannel):
             return False
         values = cast("list[bytes]", request.requestHeaders.getRawHeaders(b"Connection", []))
         return not any(option.strip().lower() == b"close" for value in values for option in value.split(b","))
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        """Send the head of a response, with what the site has to say in every one."""
+        lines = [version, b" ", code, b" ", reason, b"\r\n"]
+        for name, values in headers.getAllRawHeaders():
+            for value in values:
+                lines += (name, b": ", value, b"\r\n")
+        lines += (self.site.entrance.header_lines(self.requests[0], headers), b"\r\n")
+        cast("ITransport", self.transport).writeSequence(lines)
 
     def trailers_are_sound(self) -> bool:
         """Whether the lines behind the last chunk are headers, each in one line. Nobody looks at what they say."""

@@ -9,7 +9,7 @@ from dockreg.model.networks import Networks
 @frozen
 class Limits:
     """
-    Every number that bounds a connection. Times are seconds, sizes bytes.
+    Every number that bounds a connection or a client. Times are seconds, sizes bytes.
 
     There is no limit on the whole time of a request: a large layer on a slow line takes as long as it takes.
     """
@@ -48,6 +48,12 @@ class Limits:
     connections_per_address: int = field(default=256, validator=gt(0))
     #: The same from everywhere.
     half_read_total: int = field(default=2048, validator=gt(0))
+    #: The URL of a request, its query included, which has to fit into ``header_bytes`` as well.
+    url_bytes: int = field(default=8 * 1024, validator=gt(0))
+    #: Requests a second that one address may send on end, an IPv6 address being its /64; 0 for no such limit.
+    requests_per_second: float = field(default=500.0, validator=ge(0))
+    #: The same at once.
+    request_burst: int = field(default=10_000, validator=gt(0))
     #: Those to whom the limits per address do not apply.
     exempt_addresses: Networks = field(factory=Networks)
 

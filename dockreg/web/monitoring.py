@@ -17,6 +17,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from dockreg.errors import RegistryError
 from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.model.access import ANONYMOUS, Caller
+from dockreg.web.admission import flat_error
 from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.headers import set_nocache
 from dockreg.web.records import RequestRecord
@@ -208,13 +209,14 @@ class MonitoringResource(Resource):
             b"/metrics": monitoring.metrics,
         }
 
-    def render_GET(self, request: Request) -> int | bytes:
-        """Answer; HEAD comes with it."""
+    def render(self, request: Request) -> int | bytes:
+        """Answer. Of another method Twisted would make a page that repeats it."""
         handler = self._handlers.get(request.path)
         if handler is None:
-            request.setResponseCode(404)
-            set_nocache(request)
-            return b'{"error": "there is nothing at this URL"}'
+            return _refused(request, 404, "there is nothing at this URL")
+        if request.method not in (b"GET", b"HEAD"):
+            request.setHeader(b"allow", b"GET, HEAD")
+            return _refused(request, 405, "this URL does not take that method")
         answering = Deferred.fromCoroutine(self._answer(handler, request))
         _ = request.notifyFinish().addErrback(lambda _: answering.cancel())
         return NOT_DONE_YET
@@ -231,3 +233,9 @@ class MonitoringResource(Resource):
             body = b""
         request.write(body)
         request.finish()
+
+
+def _refused(request: Request, status: int, sentence: str) -> bytes:
+    request.setResponseCode(status)
+    set_nocache(request)
+    return b"" if request.method == b"HEAD" else flat_error(sentence)

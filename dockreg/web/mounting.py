@@ -11,6 +11,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from dockreg.web.admission import flat_error
+from dockreg.web.browsers import set_headers
 from dockreg.web.headers import set_nocache
 
 log = Logger()
@@ -47,6 +48,7 @@ class MountedResource:
 
     def render(self, request: Request) -> Any:
         """Hand the request on."""
+        set_headers(request)
         if self._closed is not None:
             request.setResponseCode(503)
             set_nocache(request)

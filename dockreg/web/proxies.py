@@ -91,6 +91,12 @@ def client_address(request: Request) -> str:
     return origin.address if isinstance(origin, Origin) else host_of(request.getClientAddress())
 
 
+def came_by_tls(request: Request) -> bool:
+    """Whether the client of ``request`` speaks TLS, with us or with a trusted proxy."""
+    origin = getattr(request, "origin", None)
+    return request.isSecure() or (isinstance(origin, Origin) and origin.scheme == "https")
+
+
 def _joined(headers: Headers, name: bytes) -> str:
     # Several lines are one list (RFC 9110 5.3).
     return ",".join(value.decode("latin-1") for value in headers.getRawHeaders(name, []))

@@ -57,6 +57,7 @@ class Request(server.Request):
         self._owner: Site = channel.site
         self._peer = channel.peer
         self._trusts_peer = channel.trusts_peer
+        self._rated_as = channel.rated_as
 
     @property
     def origin(self) -> Origin:
@@ -93,6 +94,11 @@ class Request(server.Request):
         if self.producer is not None:
             self.unregisterProducer()
         self.channel.abort()
+
+    @property
+    def rated_as(self) -> str:
+        """The address under which the requests of its client are counted, as :meth:`Site.rated_as` has it."""
+        return self._owner.rated_as(self.origin.address) if self._trusts_peer else self._rated_as
 
     # What the channel calls
 

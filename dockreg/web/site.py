@@ -1,6 +1,7 @@
 """The site: what all connections share, and how it stops."""
 
 from collections.abc import Callable
+from typing import cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
@@ -8,9 +9,10 @@ from twisted.logger import Logger
 from twisted.web import server
 from twisted.web.resource import IResource
 
-from dockreg.model.networks import NO_ADDRESS, neighbourhood
+from dockreg.model.networks import NO_ADDRESS, is_loopback, neighbourhood
 from dockreg.web.admission import HalfRead
 from dockreg.web.channel import Channel
+from dockreg.web.entrance import Entrance
 from dockreg.web.kernel import KernelSender
 from dockreg.web.limits import Limits
 from dockreg.web.proxies import Proxies
@@ -31,6 +33,7 @@ class Site(server.Site):
     :param clock: measures every limit.
     :param access_log: told of each request once its response has ended.
     :param proxies: who is believed when it speaks for others.
+    :param entrance: what all requests come through.
     """
 
     # The parent wraps each connection in something that only serves to switch to HTTP/2.
@@ -46,11 +49,13 @@ class Site(server.Site):
         limits: Limits | None = None,
         access_log: AccessLog | None = None,
         proxies: Proxies | None = None,
+        entrance: Entrance | None = None,
     ) -> None:
         super().__init__(resource, reactor=clock, timeout=None, parsePOSTFormSubmission=False)
         self.clock = clock
         self.limits = Limits() if limits is None else limits
         self.proxies = Proxies() if proxies is None else proxies
+        self.entrance = Entrance() if entrance is None else entrance
         self.half_read = HalfRead(self.limits)
         #: Whether the site has begun to stop.
         self.draining = False
@@ -78,6 +83,15 @@ class Site(server.Site):
         if host in self.limits.exempt_addresses or host in self.proxies.trusted:
             return NO_ADDRESS
         return neighbourhood(host)
+
+    def rated_as(self, host: str) -> str:
+        """The same for the requests that a client sends; programs on this machine may send what they like."""
+        return NO_ADDRESS if is_loopback(host) else self.counted_as(host)
+
+    def getResourceFor(self, request: server.Request) -> IResource:
+        """What answers a request."""
+        answer = self.entrance.answer(request) if isinstance(request, Request) else None
+        return cast("IResource", super().getResourceFor(request)) if answer is None else answer
 
     def acceptableProtocols(self) -> list[bytes]:
         """Only HTTP/1.1, by ALPN: HTTP/2 would bypass :class:`~dockreg.web.channel.Channel`."""

@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import signal
 import socket
+import ssl
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.processes import DaemonProcess, Process, ask, program
+from tests.integration.processes import ROOT, DaemonProcess, Process, ask, program
+from tests.pairs import authority, issued
 
 _REFUSED = "everybody may push"
 
@@ -87,6 +90,57 @@ class StartTests(SynchronousTestCase):
         self.assertEqual(1, status)
         self.assertIn("StartFailed", output)
         self.assertFalse(Path(pid).exists())
+
+
+class ReloadTests(SynchronousTestCase):
+    """SIGHUP."""
+
+    def setUp(self) -> None:
+        """A folder with a certificate, and a daemon that uses it."""
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        self.authority = authority()
+        self.write("first")
+        config = self.folder / "dockreg.toml"
+        listen = "tcp:0:interface=127.0.0.1"
+        path = self.folder / "server.pem"
+        config.write_text(f"[tls]\nlisten = ['{listen}']\ncertificate = '{path}'\nclient_ca = '{path}'\n")
+        self.daemon = DaemonProcess.start(self, self.folder / "data", f"--config={config}")
+        self.daemon.url()
+        self.port = int(self.daemon.url().rpartition(":")[2])
+
+    def write(self, name: str) -> None:
+        """A new certificate."""
+        issued(self.authority, name).write(self.folder, "server")
+
+    def served(self) -> str:
+        """The name of the certificate that a new connection gets."""
+        context = ssl.create_default_context(cadata=self.authority.pem.decode())
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
+            certificate: Any = secure.getpeercert()
+            return str(certificate["subject"][0][0][1])
+
+    def test_certificate(self) -> None:
+        """The certificate is read again, again and again; one that can not be used changes nothing."""
+        self.assertEqual("first", self.served())
+        for name in ("second", "third"):
+            self.write(name)
+            self.daemon.running.send_signal(signal.SIGHUP)
+            self.daemon.wait_for(re.compile("TLS with .*server.pem"))
+            self.assertEqual(name, self.served())
+        (self.folder / "server.pem").write_bytes(b"")
+        self.daemon.running.send_signal(signal.SIGHUP)
+        self.daemon.wait_for(re.compile("stays as it was read before: tls.certificate: .*server.pem"))
+        self.assertEqual("third", self.served())
+        status, output = self.daemon.terminate()
+        self.assertEqual(-signal.SIGTERM, status)
+        self.assertNotIn("Traceback", output)
+
+    def test_command(self) -> None:
+        """The unit of systemd reloads with the signal."""
+        unit = (ROOT / "etc" / "systemd" / "dockreg.service").read_text()
+        self.assertIn("\nExecReload=/bin/kill -HUP $MAINPID\n", unit)
 
 
 class SystemdTests(SynchronousTestCase):

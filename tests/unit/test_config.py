@@ -69,7 +69,22 @@ BAD = [
     ('[v1]\nendpoints = ["http://a"]', "v1.endpoints", "host:port"),
     ('[http]\nexempt_addresses = ["localhost"]', "http.exempt_addresses", "'localhost' is no IP address"),
     ('[http]\nexempt_addresses = ["10.0.0.1/8"]', "http.exempt_addresses", "'10.0.0.1/8' has bits behind"),
+    ('[tls]\nlisten = ["tcp:1"]', "tls.certificate", "must name a file in PEM"),
+    ('[tls]\ncertificate = "/c"', "tls.certificate", "no effect unless tls.listen names"),
+    ('[tls]\nlisten = ["ssl:1:privateKey=/k"]\ncertificate = "/c"', "tls.listen", "TLS of its own"),
+    ('[tls]\nlisten = ["haproxy:tls:/k"]\ncertificate = "/c"', "tls.listen", "TLS of its own"),
+    ('[tls]\nlisten = ["tcp:1"]\ncertificate = "/c"\nminimum = "1.1"', "tls.minimum", "1.2, 1.3"),
+    ('[tls]\nlisten = ["tcp:1"]\ncertificate = "/c"\nminimum = 1.2', "tls.minimum", "1.2, 1.3"),
+    ('[tls]\nlisten = ["tcp:1"]\ncertificate = "/c"\nhsts_seconds = -1', "tls.hsts_seconds", "0 or more"),
     ('[http]\ntrusted_proxies = ["proxy.example"]', "http.trusted_proxies", "names are not looked up"),
+    ('[http]\ncors_origins = ["*"]', "http.cors_origins", "'*' is no origin"),
+    ('[http]\ncors_origins = ["https://ui.example/"]', "http.cors_origins", "no origin"),
+    ('[http]\ncors_origins = ["https://UI.example"]', "http.cors_origins", "no origin"),
+    ('[http]\ncors_origins = ["ui.example"]', "http.cors_origins", "no origin"),
+    ("[http]\nrequests_per_second = -1", "http.requests_per_second", "0 or more"),
+    ('[http]\nrequests_per_second = "many"', "http.requests_per_second", "a number"),
+    ("[http]\nrequests_per_second = 0\nrequest_burst = 5", "http.request_burst", "requests_per_second is 0"),
+    ("[http]\nurl_bytes = 100", "http.url_bytes", "512 or more"),
     ('[http]\nproxy_headers = "x-real-ip"', "http.proxy_headers", "auto, forwarded, x-forwarded"),
     ('[http]\nproxy_headers = "forwarded"', "http.proxy_headers", "unless http.trusted_proxies names somebody"),
     ("[http]\nminimum_rate = 0\nrate_window_seconds = 5", "http.rate_window_seconds", "minimum_rate is 0"),
@@ -175,8 +190,9 @@ class ReadConfigTests(SynchronousTestCase):
         """What can be set under ``[http]`` are the limits of the web layer, with the same defaults."""
         settings = attrs.asdict(HTTPSettings())
         settings["exempt_addresses"] = Networks.parse(settings["exempt_addresses"])
-        # These are about who is believed, not about the connection.
-        self.assertEqual(((), "auto"), (settings.pop("trusted_proxies"), settings.pop("proxy_headers")))
+        # These are about who is believed, and who may read, not about the connection.
+        others = ("trusted_proxies", "proxy_headers", "cors_origins")
+        self.assertEqual([(), "auto", ()], [settings.pop(name) for name in others])
         self.assertEqual(attrs.asdict(Limits(), recurse=False), settings)
 
     def test_bad(self) -> None:

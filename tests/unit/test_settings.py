@@ -1,7 +1,7 @@
 """Every setting arrives in the part that it is for; jobs and ports of a registry come in their order."""
 
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import attrs
 from attrs import frozen
 from cryptography.x509 import Name
-from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -20,14 +19,12 @@ from dockreg.config import TABLES, Config, read_config
 from dockreg.configured import door_settings
 from dockreg.interfaces import IBlobStore, IMetadataStore, IRepositoryStore
 from dockreg.interfaces_access import IAuthorizer
-from dockreg.lifecycle import RegistryService
 from dockreg.model.access import Access, Action, Principal
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.networks import Networks
 from dockreg.model.platforms import Platform
 from dockreg.model.repositories import Sparse
-from dockreg.model.v1 import ImageID, ImageJSON, PushScope
 from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS
 from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.listening import allow_all
@@ -140,6 +137,16 @@ class Parts:
         sites = [each.factory.proxies for each in self.plan.listeners]
         return [getattr(each, name) for each in (*sites, self.doors.v2.uploads.locations.proxies)]
 
+    def rates(self, name: str) -> object:
+        """What the limit of requests has, which all sites have together."""
+        rates = [each.factory.entrance.rates for each in self.plan.listeners]
+        return [getattr(each, name) for each in rates if each is rates[0]]
+
+    def tls(self, name: str) -> object:
+        """What the TLS side of listeners has."""
+        (tls,) = self.plan.reloads
+        return getattr(tls._files, name)
+
     def limit(self, name: str) -> object:
         """What each site has for a limit."""
         return [getattr(each.factory.limits, name) for each in self.plan.listeners]
@@ -170,6 +177,8 @@ def _limit(name: str, value: str, expected: object) -> Row:
     return Row(value, seen, wanted, "metrics.listen = ['tcp:5001']\n")
 
 
+_TLS = "tls.listen = ['tcp:1']\n"
+_CERTIFIED = f"{_TLS}tls.certificate = '/c'\n"
 _INDEX = 'role = "registry"\n'
 _OTHER_INDEX = f'{_INDEX}index.url = "http://other"\n'
 _LOOPBACK = "tcp:5000:interface=127.0.0.1"
@@ -216,6 +225,38 @@ ROWS: Mapping[str, Row] = {
         ["forwarded"] * 3,
         "metrics.listen = ['tcp:5001']\nhttp.trusted_proxies = ['192.0.2.2']\n",
     ),
+    "http.cors_origins": Row(
+        "['https://ui.example']",
+        lambda parts: [each.factory.entrance.cross_origin.origins for each in parts.plan.listeners],
+        [frozenset({"https://ui.example"})] * 2,
+        "metrics.listen = ['tcp:5001']\n",
+    ),
+    "http.url_bytes": Row(
+        "600",
+        lambda parts: [each.factory.entrance.url_bytes for each in parts.plan.listeners],
+        [600] * 2,
+        "metrics.listen = ['tcp:5001']\n",
+    ),
+    "http.requests_per_second": Row(
+        "2.5", lambda parts: parts.rates("per_second"), [2.5] * 2, "metrics.listen = ['tcp:5001']\n"
+    ),
+    "http.request_burst": Row("7", lambda parts: parts.rates("burst"), [7] * 2, "metrics.listen = ['tcp:5001']\n"),
+    "tls.hsts_seconds": Row(
+        "3", lambda parts: [each.factory.entrance.hsts_seconds for each in parts.plan.listeners], [0, 3], _CERTIFIED
+    ),
+    "tls.listen": Row(
+        "['tcp:1']",
+        lambda parts: (parts.listeners, [each.around is not None for each in parts.plan.listeners]),
+        ([(_LOOPBACK, False), ("tcp:1", False)], [False, True]),
+        "tls.certificate = '/c'\n",
+        "grace_seconds = 30\n",
+    ),
+    "tls.certificate": Row(
+        "'/c'", lambda parts: parts.tls("certificate"), Path("/c"), _TLS, f"{_TLS}tls.certificate = '/d'\n"
+    ),
+    "tls.key": Row("'/k'", lambda parts: parts.tls("key"), Path("/k"), _CERTIFIED),
+    "tls.client_ca": Row("'/ca'", lambda parts: parts.tls("client_ca"), Path("/ca"), _CERTIFIED),
+    "tls.minimum": Row("'1.3'", lambda parts: parts.tls("minimum"), "1.3", _CERTIFIED),
     "v1.listen": Row("['tcp:1']", lambda parts: parts.speaking, [(_LOOPBACK, ["v1", "v2"]), ("tcp:1", ["v1"])]),
     "v1.endpoints": Row('["r.example"]', lambda parts: parts.doors.repositories.index.endpoints, ("r.example",)),
     "v1.max_json_bytes": Row("2001", lambda parts: parts.doors.images.max_json_bytes, 2001),
@@ -340,57 +381,3 @@ class SettingsTests(SynchronousTestCase):
             with self.subTest(key=key):
                 self.assertEqual(row.expected, row.seen(parts(f"{row.beside}{key} = {row.value}\n")))
                 self.assertNotEqual(row.expected, row.seen(parts(row.instead or row.beside)))
-
-
-class LifeTests(SynchronousTestCase):
-    """What a registry that was put together does by itself."""
-
-    def setUp(self) -> None:
-        """A folder, and a reactor of which nothing runs by itself."""
-        self.reactor = MemoryReactorClock()
-        self.top = f"data_dir = '{Path(self.mktemp()).absolute()}'\n"
-
-    def result(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of what waits for nothing: before its reactor runs, a registry works without threads."""
-        return self.successResultOf(Deferred.fromCoroutine(work))
-
-    def start(self, service: RegistryService) -> None:
-        """Start, and stop after the test."""
-        service.startService()
-        self.addCleanup(service.stopService)
-        self.successResultOf(service.when_started())
-
-    def staged(self, opened: Any, image_id: ImageID) -> Sequence[object]:
-        """What is staged of an image that somebody began to push."""
-        found: Sequence[object] = self.result(
-            opened.core.registry.metadata.images.staged(PushScope(None, "anna"), image_id)
-        )
-        return found
-
-    def test_expiry(self) -> None:
-        """An image that was begun and not finished is dropped once its time is over, and one begun later is not."""
-        opened = open_registry(read_config(f"{self.top}v1.staging_seconds = 5000"), self.reactor)
-        service = RegistryService(opened.plan(set_closed=lambda _: None), self.reactor, self.reactor)
-        for child in opened.threads.all():
-            child.setServiceParent(service)
-        self.start(service)
-        early, late = ImageID("a" * 64), ImageID("b" * 64)
-        images = opened.core.registry.metadata.images
-        for image_id, seconds in ((early, 4800), (late, 0)):
-            document = ImageJSON.parse(b'{"id": "%s"}' % str(image_id).encode())
-            self.result(images.stage_json(PushScope(None, "anna"), document, None, self.reactor.seconds()))
-            self.reactor.pump([600.0] * (seconds // 600))
-        self.assertEqual((1, 1), (len(self.staged(opened, early)), len(self.staged(opened, late))))
-        self.reactor.advance(600.0)
-        self.assertEqual((0, 1), (len(self.staged(opened, early)), len(self.staged(opened, late))))
-
-    def test_ports_last(self) -> None:
-        """Ports are opened once the metadata answers and what a crash left among the blobs is settled."""
-        config = read_config(f"{self.top}blobs.provider = '{__name__}.OtherBlobs'\nmetrics.listen = ['tcp:5001']")
-        # The reactor of the test is not that exact about addresses.
-        config = attrs.evolve(config, allow_unauthenticated=True)
-        service = make_registry_service(config, self.reactor)
-        self.start(service)
-        blobs: Any = service._plan.blobs
-        self.assertEqual([{"recorded": False, "ports": 0}], blobs.events)
-        self.assertEqual([5000, 5001], [port for port, *_ in self.reactor.tcpServers])

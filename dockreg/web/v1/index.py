@@ -12,6 +12,7 @@ from dockreg.model.names import RepositoryName, is_host_port
 from dockreg.registry import Registry
 from dockreg.web.exchange import Exchange
 from dockreg.web.headers import HINT_COOKIE
+from dockreg.web.proxies import came_by_tls
 
 READ = frozenset({Action.PULL})
 WRITE = frozenset({Action.PULL, Action.PUSH, Action.OVERWRITE})
@@ -43,10 +44,13 @@ class IndexHeaders:
             200,
             X_Docker_Token=token,
             WWW_Authenticate=f"Token {token}",
+            Cache_Control="no-store",
         )
         exchange.add_headers("x-docker-endpoints", endpoints)
         hint = base64.urlsafe_b64encode(token.encode("ascii")).decode("ascii")
-        exchange.add_headers("set-cookie", [f"{HINT_COOKIE.decode()}={hint}; Path=/v1/; HttpOnly; SameSite=Strict"])
+        secure = "; Secure" if came_by_tls(exchange.request) else ""
+        cookie = f"{HINT_COOKIE.decode()}={hint}; Path=/v1/; HttpOnly; SameSite=Strict{secure}"
+        exchange.add_headers("set-cookie", [cookie])
 
 
 def _own_endpoint(exchange: Exchange) -> str:

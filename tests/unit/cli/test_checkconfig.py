@@ -1,19 +1,14 @@
 """Tests of looking at a configuration."""
 
 import json
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509.oid import NameOID
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.cli.checkconfig import check, shown_settings
 from dockreg.config import Config, ConfigError, read_config
+from tests.pairs import authority, issued
 from tests.support import require_module
 
 
@@ -130,7 +125,8 @@ class CheckTests(SynchronousTestCase):
     def test_reach_over_tls(self) -> None:
         """So is an endpoint with a certificate."""
         both = Path(self.mktemp()).absolute()
-        both.write_bytes(_certificate())
+        server = issued(authority(), "registry")
+        both.write_bytes(server.pem + server.key_pem())
         error = self.refused(self.config(f'listen = ["ssl:5000:privateKey={both}:certKey={both}"]'))
         self.assertIn("everybody may push", error.reason)
         check(self.config(f'listen = ["ssl:5000:privateKey={both}:interface=127.0.0.1"]'), MemoryReactorClock())
@@ -166,13 +162,58 @@ class CheckTests(SynchronousTestCase):
         check(self.config('[metrics]\nlisten = ["tcp:5001"]'), MemoryReactorClock())
 
 
-def _certificate() -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry")])
-    begin = datetime(2020, 1, 1, tzinfo=UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin + timedelta(days=30_000))
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return builder.sign(key, SHA256()).public_bytes(serialization.Encoding.PEM) + key.private_bytes(*form)
+class TLSTests(SynchronousTestCase):
+    """The files of ``[tls]`` are looked at."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        self.authority = authority()
+        self.path = issued(self.authority, "registry").write(self.folder, "server")
+
+    def config(self, text: str = "", listen: str = "tcp:5443:interface=127.0.0.1") -> Config:
+        top = f'data_dir = "{self.folder}"\n[tls]\nlisten = ["{listen}"]\ncertificate = "{self.path}"\n'
+        return read_config(top + text)
+
+    def refused(self, config: Config) -> ConfigError:
+        error = self.assertRaises(ConfigError, check, config, MemoryReactorClock())
+        assert isinstance(error, ConfigError)
+        return error
+
+    def test_good(self) -> None:
+        """A certificate and its key, which are good for long, are all right."""
+        reactor = MemoryReactorClock()
+        reactor.advance(1_700_000_000)
+        self.assertEqual([], check(self.config(), reactor))
+
+    def test_bad(self) -> None:
+        """What is not there, or is not what it should be, is named by its setting."""
+        other = self.folder / "other.pem"
+        other.write_bytes(issued(self.authority, "other").key_pem())
+        for key, path, part in (
+            ("tls.key", self.folder / "absent", "No such file"),
+            ("tls.key", other, "not the key"),
+            ("tls.client_ca", other, "no certificate in PEM"),
+        ):
+            error = self.refused(self.config(f'{key.partition(".")[2]} = "{path}"'))
+            self.assertEqual((key, True), (error.key, part in error.reason))
+        self.path.write_bytes(b"")
+        self.assertEqual("tls.certificate", self.refused(self.config()).key)
+
+    def test_doubts(self) -> None:
+        """What will have to be looked after is told, and is no mistake."""
+        reactor = MemoryReactorClock()
+        reactor.advance(1_700_000_000)
+        issued(self.authority, "registry", end=1_700_086_400).write(self.folder, "server")
+        (note,) = check(self.config(), reactor)
+        self.assertTrue(note.startswith("tls.certificate: the certificate of CN=registry expires on 2023-11-15"), note)
+
+    def test_endpoints(self) -> None:
+        """The endpoints are looked at as those of plain listeners are."""
+        self.assertEqual("tls.listen", self.refused(self.config(listen="nonsense:1")).key)
+        error = self.refused(self.config(listen="tcp:5443"))
+        self.assertEqual("tls.listen", error.key)
+        self.assertIn("everybody may push", error.reason)
 
 
 class ShownSettingsTests(SynchronousTestCase):

@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.model.networks import NO_ADDRESS, neighbourhood
 from dockreg.web.admission import HalfRead, flat_error, refusal
+from dockreg.web.browsers import ALL_LINES
 from dockreg.web.limits import Limits
 
 
@@ -36,7 +37,7 @@ class RefusalTests(SynchronousTestCase):
         body = flat_error("the request took too long to arrive")
         expected = (
             b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+            b"Content-Length: %d\r\nConnection: close\r\n%b\r\n" % (len(body), ALL_LINES)
         )
         self.assertEqual([expected + body, expected], [refusal(408), refusal(408, to_head=True)])
 

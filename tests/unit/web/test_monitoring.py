@@ -144,6 +144,19 @@ class MonitoringTests(SynchronousTestCase):
         ):
             self.assertIn(line + "\n", text)
 
+    def test_other_methods(self) -> None:
+        """Only reading is served, and what is refused is not repeated on a page."""
+        for method, path, status in (("POST", "/readyz", 405), ("BREW", "/metrics", 405), ("PUT", "/<b>", 404)):
+            asked = self.client.request(method, f"http://localhost{path}", data=b"")
+            self.agent.flush()
+            response = self.successResultOf(asked)
+            body = self.successResultOf(response.text())
+            self.assertEqual((status, ["error"]), (response.code, list(json.loads(body))))
+            self.assertEqual(["application/json"], response.headers.getRawHeaders("content-type"))
+            self.assertNotIn("<b>", body)
+        asked = self.client.head("http://localhost/nowhere")
+        self.assertEqual((404, ""), self.answer(asked))
+
     def test_watched(self) -> None:
         """A gauge shows the value of the moment."""
         values = [1.0, 5.0]

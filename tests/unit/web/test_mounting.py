@@ -47,6 +47,24 @@ class MountedResourceTests(SynchronousTestCase):
         self.assertEqual((503, ["5"]), (response.code, response.headers.getRawHeaders("retry-after")))
         self.assertEqual('{"error": "the registry is starting"}', self.successResultOf(response.text()))
 
+    def test_browsers(self) -> None:
+        """What every answer says to browsers is said in a foreign site too."""
+        response = self.successResultOf(self.client.get("http://localhost/v1/_ping"))
+        found = [response.headers.getRawHeaders(name) for name in ("x-content-type-options", "referrer-policy")]
+        self.assertEqual([["nosniff"], ["no-referrer"]], found)
+        self.assertIn("default-src 'none'", response.headers.getRawHeaders("content-security-policy")[0])
+        self.mounted.set_closed(None)
+        cases: list[tuple[dict[bytes | str, bytes | str], object]] = [
+            ({}, None),
+            ({"Authorization": "Basic YTpi"}, ["private"]),
+        ]
+        for headers, expected in cases:
+            asked = self.client.get("http://localhost/", headers=headers)
+            self.slow.requests.pop().finish()
+            self.agent.flush()
+            answer = self.successResultOf(asked)
+            self.assertEqual(expected, answer.headers.getRawHeaders("cache-control"))
+
     def test_nothing_under_way(self) -> None:
         """With no request under way it is drained at once."""
         self.successResultOf(self.mounted.drain(10))

@@ -228,4 +228,4 @@ class FailingHandlerTests(ChannelCase):
         """A response gets no Content-Type that its handler did not choose."""
         channel, transport = self.serve(self.ignore)
         channel.dataReceived(head("GET /404"))
-        self.assertNotIn(b"Content-Type", transport.value())
+        self.assertNotIn(b"\r\nContent-Type: ", transport.value())

@@ -10,8 +10,10 @@ from zope.interface import implementer
 from dockreg.interfaces_access import IAuthorizer, ITokenIssuer
 from dockreg.model.access import Access, Action, Caller, Principal
 from dockreg.model.names import RepositoryName
+from dockreg.model.networks import Networks
 from dockreg.registry import Registry
 from dockreg.web.exchange import DocumentRoom, Exchange
+from dockreg.web.proxies import Proxies
 from dockreg.web.requests import Request
 from dockreg.web.v1.index import WRITE, IndexHeaders
 from tests.unit.web.wire import Server
@@ -38,7 +40,7 @@ class Issuer:
 class IndexHeadersTests(SynchronousTestCase):
     """Tests for IndexHeaders."""
 
-    def answer(self, request: bytes, endpoints: tuple[str, ...] = ()) -> str:
+    def answer(self, request: bytes, endpoints: tuple[str, ...] = (), proxies: Proxies | None = None) -> str:
         """The head of the response to ``request``."""
         nothing: Any = None
         registry = Registry(nothing, nothing, MayPush(), nothing, nothing)
@@ -48,7 +50,7 @@ class IndexHeadersTests(SynchronousTestCase):
             await headers.add(Exchange(request, Caller(Principal("joe")), DocumentRoom()), NAME, WRITE)
             return b""
 
-        channel, transport = Server(handle).connect()
+        channel, transport = Server(handle, proxies=proxies).connect()
         channel.dataReceived(request)
         sent: bytes = transport.value()
         return sent.decode("ascii")
@@ -72,3 +74,16 @@ class IndexHeadersTests(SynchronousTestCase):
         match = re.search(r"Set-Cookie: dockreg-repository=([^;]*); Path=/v1/; HttpOnly; SameSite=Strict", head)
         assert match is not None
         self.assertEqual(b"joe/demo/app/pull+push", base64.urlsafe_b64decode(match.group(1)))
+        self.assertNotIn("Secure", head)
+
+    def test_hint_by_tls(self) -> None:
+        """Who came by TLS, as a trusted proxy says, does not show the cookie without it."""
+        proxies = Proxies(Networks.parse(["192.0.2.1"]))
+        for scheme, secure in (("https", True), ("http", False)):
+            request = f"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: {scheme}\r\n\r\n".encode()
+            self.assertEqual(secure, "SameSite=Strict; Secure\r\n" in self.answer(request, proxies=proxies))
+            self.assertNotIn("Secure\r\n", self.answer(request))
+
+    def test_not_kept(self) -> None:
+        """No cache keeps an answer with a token."""
+        self.assertIn("\r\nCache-Control: no-store\r\n", self.answer(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
