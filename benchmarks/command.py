@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--peer", action="append", help=f"one of {names}; repeatable; '' for none (default: {usual})")
     add("--program", action="append", default=[], metavar="PEER=PATH", help="where the program of a peer is")
     add("--workers", metavar="N", help='the setting "workers" of dockreg: a number or auto (default: not set)')
-    add("--settings", type=Path, metavar="FILE", help="further lines of dockreg's configuration file")
+    add("--settings", type=Path, metavar="FILE", help="a configuration file of dockreg, whose settings are added")
     add(
         "--patience",
         type=float,
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, chosen: Sequence[Entry], wanted: Sequence[Contender]) -> Report:
-    settings = options.settings.read_text(encoding="utf-8") if options.settings else ""
+    settings = tomllib.loads(options.settings.read_text(encoding="utf-8")) if options.settings else {}
     ours = Dockreg(_worker_value(options.workers), settings)
     absent = {each.name: reason for each in (ours, *wanted) if (reason := each.absence()) is not None}
     if ours.name in absent:
@@ -132,9 +133,8 @@ def _rounds(options: argparse.Namespace) -> int:
     return _SHORT_ROUNDS if options.short else _ROUNDS
 
 
-def _worker_value(text: str | None) -> str | None:
-    """As it stands in TOML."""
-    return text if text is None or text.isdigit() else json.dumps(text)
+def _worker_value(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdigit() else text
 
 
 def _programs(pairs: Sequence[str]) -> Mapping[str, str]:

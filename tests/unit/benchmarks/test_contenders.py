@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.contenders.base import Ability, Contender, Place, Situation
 from benchmarks.contenders.distribution import Distribution, DockerRegistry
-from benchmarks.contenders.dockreg import Dockreg
+from benchmarks.contenders.dockreg import Dockreg, toml
 from benchmarks.contenders.nginx import Nginx, NginxCopying
 from benchmarks.contenders.others import Olareg, Zot
 from benchmarks.selection import PEERS, peers
@@ -26,31 +26,41 @@ class DockregTests(SynchronousTestCase):
     """How we are configured."""
 
     def test_plain(self) -> None:
-        """Only what must be said is said: the rest are the defaults, durability included."""
-        config = Dockreg().configuration(place())
-        self.assertEqual({"data_dir": "/work/data", "listen": ["tcp:5123:interface=127.0.0.1"]}, tomllib.loads(config))
-        read_config(config)
+        """The rest are the defaults, durability included; the one address of all clients has no limit."""
+        self.assertEqual(
+            {
+                "data_dir": "/work/data",
+                "listen": ["tcp:5123:interface=127.0.0.1"],
+                "http": {"exempt_addresses": ["127.0.0.1"]},
+            },
+            Dockreg().configuration(place()),
+        )
 
-    def test_tls(self) -> None:
-        """The certificate of the benchmark."""
-        (endpoint,) = tomllib.loads(Dockreg().configuration(place(TLS)))["listen"]
-        self.assertIn("privateKey=/work/k.pem:certKey=/work/c.pem", endpoint)
-        read_config(Dockreg().configuration(place(TLS)))
-
-    def test_accounts(self) -> None:
-        """Nobody without an account may do anything."""
-        config = read_config(Dockreg().configuration(place(ACCOUNTS)))
-        self.assertEqual("none", config.auth.anonymous)
+    def test_is_understood(self) -> None:
+        """dockreg takes the file in each situation, and finds in it what it should."""
+        config = read_config(toml(Dockreg().configuration(place())))
+        self.assertEqual(("tcp:5123:interface=127.0.0.1",), config.listen)
+        tls = read_config(toml(Dockreg().configuration(place(TLS)))).tls
+        self.assertEqual(("/work/c.pem", "/work/k.pem"), (tls.certificate, tls.key))
+        accounts = read_config(toml(Dockreg().configuration(place(ACCOUNTS)))).auth
+        self.assertEqual("none", accounts.anonymous)
 
     def test_workers(self) -> None:
         """The number of workers is passed as it was given, and is not mentioned unless it was."""
-        self.assertEqual(2, tomllib.loads(Dockreg("2").configuration(place()))["workers"])
-        self.assertEqual("auto", tomllib.loads(Dockreg('"auto"').configuration(place()))["workers"])
+        self.assertEqual(2, tomllib.loads(toml(Dockreg(2).configuration(place())))["workers"])
+        self.assertEqual("auto", tomllib.loads(toml(Dockreg("auto").configuration(place())))["workers"])
 
     def test_further_settings(self) -> None:
-        """A file of the user's can try any setting."""
-        settings = "[http]\nwindow_bytes = 65536\n"
-        self.assertEqual(65536, read_config(Dockreg(None, settings).configuration(place())).http.window_bytes)
+        """A file of the user's can try any setting, beside or instead of those of the benchmark."""
+        further = {"grace_seconds": 5, "http": {"window_bytes": 65536}}
+        config = read_config(toml(Dockreg(None, further).configuration(place())))
+        self.assertEqual((5, 65536), (config.grace_seconds, config.http.window_bytes))
+        self.assertEqual(("127.0.0.1",), config.http.exempt_addresses)
+
+    def test_tables_in_tables(self) -> None:
+        """Every table gets its name."""
+        settings = {"metadata": {"provider": "a.b", "options": {"c": True, "d": "e\\f"}}}
+        self.assertEqual(settings, tomllib.loads(toml(settings)))
 
 
 class DistributionTests(SynchronousTestCase):
