@@ -17,13 +17,14 @@ from twisted.internet.interfaces import IReactorTime
 
 from dockreg.attempts import Attempts
 from dockreg.errors import AccountExists, AccountInvalid, AccountUnknown
+from dockreg.errors_access import InvitationInvalid
 from dockreg.interfaces_access import IAccountStore, IPasswordHasher
-from dockreg.model.accounts import NO_HASH, ROBOT_MARK, Account
+from dockreg.interfaces_people import IInvitationStore
+from dockreg.model.accounts import NO_HASH, ROBOT_MARK, Account, check_email, check_name
+from dockreg.model.invitations import InvitationCode
 from dockreg.model.networks import NO_ADDRESS
 
-_NAME = re.compile(r"[a-z0-9_]{4,30}", re.ASCII)
 _ROBOT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,29}", re.ASCII)
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
 _MIN_PASSWORD_CHARACTERS = 5
 _MAX_PASSWORD_BYTES = 1024
 
@@ -32,7 +33,16 @@ class Registration(Enum):
     """Whether strangers may make accounts for themselves."""
 
     OPEN = "open"
+    INVITATION = "invitation"
     CLOSED = "closed"
+
+
+class EmailAddresses(Enum):
+    """Whether accounts have an e-mail address."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+    NONE = "none"
 
 
 @define(eq=False)
@@ -44,25 +54,39 @@ class Accounts:
     _clock: IReactorTime
     _registration: Registration = field(default=Registration.OPEN, converter=Registration)
     _attempts: Attempts | None = None
+    _invitations: IInvitationStore | None = None
+    _email_addresses: EmailAddresses = field(default=EmailAddresses.OPTIONAL, converter=EmailAddresses)
 
-    async def register(self, name: str, password: str, email: str, address: str = NO_ADDRESS) -> Account:
+    async def register(
+        self, name: str, password: str, email: str, invitation: str = "", address: str = NO_ADDRESS
+    ) -> Account:
         """
         Make an account for a stranger.
 
         While registration is closed nothing is looked at: names that are taken and names that are free give the same
-        answer in the same time, which leads engines on to the check of the password (all engines, ``docker login``).
+        answer in the same time, which leads engines on to the check of the password (all engines, ``docker login``). Where
+        an invitation is needed that is so without one.
 
+        :param invitation: a code. Engines have no place to type one but that of the e-mail address, so where it is needed
+            that is looked at, too.
         :param address: where the stranger is.
         :raises TooManyAttempts: there were too many from there lately.
+        :raises InvitationInvalid: the invitation is not good, or not for this name or address.
         :raises AccountInvalid: the name, the password or the e-mail address is outside the rules.
         :raises AccountExists: the name or the e-mail address is taken, or registration is closed.
         :raises Busy: too many passwords are being hashed already.
         """
-        if self._registration is Registration.CLOSED:
+        if self._registration is Registration.INVITATION and not invitation and "@" not in email:
+            invitation, email = email, ""
+        if self._registration is Registration.CLOSED or (
+            self._registration is Registration.INVITATION and not invitation
+        ):
             raise AccountExists(name)
         if self._attempts is not None:
             self._attempts.register(name, address)
-        return await self._create(name, password, email, admin=False, again=False)
+        if invitation:
+            return await self._redeem(invitation, name, password, email)
+        return await self._create(name, password, email, admin=False, by_stranger=True)
 
     async def create(self, name: str, password: str | None, email: str = "", *, admin: bool = False) -> Account:
         """
@@ -74,7 +98,7 @@ class Accounts:
         :raises AccountExists: the name or the e-mail address is taken.
         :raises Busy: too many passwords are being hashed already.
         """
-        return await self._create(name, password, email, admin=admin, again=True)
+        return await self._create(name, password, email, admin=admin, by_stranger=False)
 
     async def create_robot(self, owner: str, name: str) -> Account:
         """
@@ -92,7 +116,7 @@ class Accounts:
 
     async def delete(self, name: str) -> None:
         """
-        Remove an account, its robots, and the access tokens of all of them.
+        Remove an account and its robots, with the access tokens, grants and memberships of all of them.
 
         The repositories of a person stay as they are, owned by a name that nobody has: administrators reach them, and
         who was granted something. No stranger can register the name; who may :meth:`create` accounts can give it again.
@@ -113,7 +137,7 @@ class Accounts:
         """
         secret = None if password is None else _password_bytes(password)
         if email is not None:
-            _check_email(email)
+            self._check_email(email)
         if (await self._store.get(name)).owner is not None:
             raise AccountInvalid("a robot has neither a password nor an e-mail address")
         password_hash = None if secret is None else await self._hasher.hash(secret)
@@ -142,15 +166,52 @@ class Accounts:
         """Every account, robots too, in the order of their names."""
         return await self._store.list_all()
 
-    async def _create(self, name: str, password: str | None, email: str, *, admin: bool, again: bool) -> Account:
-        _check_name(name)
-        if await self._is_taken(name, again=again):
+    async def _create(self, name: str, password: str | None, email: str, *, admin: bool, by_stranger: bool) -> Account:
+        check_name(name)
+        if await self._is_taken(name, again=not by_stranger):
             # Every "docker login" comes by here: a name that is taken must not cost a hash.
             raise AccountExists(name)
         secret = None if password is None else _password_bytes(password)
-        _check_email(email)
+        if by_stranger:
+            email = self._kept(email)
+        self._check_email(email)
         password_hash = NO_HASH if secret is None else await self._hasher.hash(secret)
-        return await self._store.create(name, password_hash, email, admin, self._clock.seconds(), again=again)
+        now = self._clock.seconds()
+        return await self._store.create(name, password_hash, email, admin, now, again=not by_stranger)
+
+    async def _redeem(self, typed: str, name: str, password: str, email: str) -> Account:
+        code = InvitationCode.parse(typed)
+        if code is None or self._invitations is None:
+            raise InvitationInvalid
+        invitation = await self._invitations.get(code.digest)
+        if invitation.used_by == name:
+            # Engines offer what was typed at the last login again.
+            raise AccountExists(name)
+        if not invitation.is_good(self._clock.seconds()):
+            raise InvitationInvalid
+        if invitation.name not in (None, name):
+            raise InvitationInvalid("the invitation is for another user name")
+        if invitation.email and email not in ("", invitation.email):
+            raise InvitationInvalid("the invitation is for another e-mail address")
+        check_name(name)
+        if await self._is_taken(name, again=False):
+            raise AccountExists(name)
+        secret = _password_bytes(password)
+        email = self._kept(email or invitation.email)
+        self._check_email(email)
+        password_hash = await self._hasher.hash(secret)
+        return await self._invitations.redeem(code.digest, name, password_hash, email, self._clock.seconds())
+
+    def _kept(self, email: str) -> str:
+        # Engines ask for an address whether anybody wants it or not.
+        return "" if self._email_addresses is EmailAddresses.NONE else email
+
+    def _check_email(self, email: str) -> None:
+        check_email(email)
+        if self._email_addresses is EmailAddresses.NONE and email:
+            raise AccountInvalid("this registry keeps no e-mail addresses")
+        if self._email_addresses is EmailAddresses.REQUIRED and not email:
+            raise AccountInvalid("an e-mail address is needed")
 
     async def _is_taken(self, name: str, *, again: bool) -> bool:
         try:
@@ -158,11 +219,6 @@ class Accounts:
         except AccountUnknown as unknown:
             return unknown.deleted and not again
         return True
-
-
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise AccountInvalid("a user name is made of 4 to 30 of a-z, 0-9 and '_'")
 
 
 def _password_bytes(password: str) -> bytes:
@@ -175,8 +231,3 @@ def _password_bytes(password: str) -> bytes:
     if len(encoded) > _MAX_PASSWORD_BYTES:
         raise AccountInvalid(f"a password has at most {_MAX_PASSWORD_BYTES} bytes in UTF-8")
     return encoded
-
-
-def _check_email(email: str) -> None:
-    if email and not (email.isprintable() and _EMAIL.fullmatch(email)):
-        raise AccountInvalid("the e-mail address is not one; write name@host, or leave it empty")

@@ -141,7 +141,8 @@ class AuthSettings:
     """``[auth]``: who may do what."""
 
     anonymous: str = field(default="push", validator=valid.one_of("push", "pull", "none"))
-    registration: str = field(default="open", validator=valid.one_of("open", "closed"))
+    registration: str = field(default="open", validator=valid.one_of("open", "invitation", "closed"))
+    email: str = field(default="optional", validator=valid.one_of("optional", "required", "none"))
     checkers: tuple[str, ...] = field(default=("accounts",), validator=valid.checkers, repr=_spelled_checkers)
     authorizer: str = field(default="", validator=valid.provider(""))
     token_seconds: float = field(default=86400.0, validator=valid.seconds(1))
@@ -393,5 +394,5 @@ def _check_together(config: Config, file: str) -> None:
         for key in keys:
             if attrgetter(key)(config) != attrgetter(key)(Config()):
                 raise ConfigError(file, key, f"has no effect {reason}")
-    if "accounts" in config.auth.checkers and len(config.auth.checkers) > 1 and config.auth.registration == "open":
+    if "accounts" in config.auth.checkers and len(config.auth.checkers) > 1 and config.auth.registration != "closed":
         raise ConfigError(file, "auth.registration", "must be closed, or strangers take names that other checkers know")

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 from attrs import frozen
@@ -18,6 +19,7 @@ from dockreg.configured import attempt_limits
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IAuthenticator, IAuthorizer
 from dockreg.interfaces_v1 import IImageList
+from dockreg.invitations import Invitations
 from dockreg.model.networks import Networks
 from dockreg.providers.auth.accesstokens import AccessTokenAuthenticator
 from dockreg.providers.auth.cred import CredAuthenticator
@@ -45,8 +47,10 @@ def make_accounts(
     attempts: Attempts | None = None,
 ) -> Accounts:
     """The rules of accounts. :param attempts: what holds strangers up."""
-    registration = "open" if _takes_strangers(config, authenticator) else "closed"
-    return Accounts(metadata.accounts, hasher, clock, registration, attempts)
+    asked = "accounts" in config.auth.checkers and authenticator is None
+    # An account that nobody asks for is not worth making.
+    registration = config.auth.registration if asked else "closed"
+    return Accounts(metadata.accounts, hasher, clock, registration, attempts, metadata.invitations, config.auth.email)
 
 
 def make_attempts(config: Config, clock: IReactorTime) -> Attempts:
@@ -59,8 +63,12 @@ def make_access_tokens(metadata: IMetadataStore, clock: IReactorTime) -> AccessT
     return AccessTokens(metadata.access_tokens, clock, secrets.token_bytes)
 
 
+def make_invitations(metadata: IMetadataStore, clock: IReactorTime) -> Invitations:
+    """The rules of invitations."""
+    return Invitations(metadata.invitations, clock, secrets.token_bytes, partial(secrets.token_hex, 4))
+
+
 def _takes_strangers(config: Config, authenticator: object = None) -> bool:
-    # An account that nobody asks for is not worth making.
     return config.auth.registration == "open" and "accounts" in config.auth.checkers and authenticator is None
 
 

@@ -13,7 +13,7 @@ from zope.interface import Attribute, Interface
 
 from dockreg.callables import ByteObserver
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.interfaces_people import IAccessTokenStore
+from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.model.blobs import Blob, Received, StoredBlob
@@ -381,6 +381,7 @@ class IMetadataStore(Interface):
     keys: IKeyStore = Attribute("Keys that the registry made.")
     access_tokens: IAccessTokenStore = Attribute("Access tokens of accounts.")
     rights: IRightsStore = Attribute("Groups, namespaces and grants.")
+    invitations: IInvitationStore = Attribute("Invitations to make accounts.")
 
     async def open() -> None:
         """

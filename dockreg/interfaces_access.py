@@ -38,8 +38,8 @@ class IAccountStore(Interface):
 
     async def delete(name: str, now: float) -> None:
         """
-        Remove an account, its robots, and the access tokens of all of them. The name of a person stays taken; what else
-        bears it, such as the repositories that it owns, is left as it is.
+        Remove an account and its robots, with the access tokens, grants and memberships of all of them. The name of a
+        person stays taken; the repositories and the namespace that bear it are left as they are.
 
         :raises AccountUnknown: there is none of this name.
         """

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from zope.interface import Interface
 
 from dockreg.model.accesstokens import AccessToken
+from dockreg.model.accounts import Account
+from dockreg.model.invitations import Invitation
 
 
 class IAccessTokenStore(Interface):
@@ -39,3 +41,31 @@ class IAccessTokenStore(Interface):
 
     async def note_use(token_id: str, now: float) -> None:
         """Remember that the token was used; harmless when there is none."""
+
+
+class IInvitationStore(Interface):
+    """Invitations, without their codes."""
+
+    async def add(invitation: Invitation, digest: bytes) -> None:
+        """
+        Store an invitation. Those that expired a month ago, and were not used, are forgotten.
+
+        :param digest: of the code.
+        """
+
+    async def get(digest: bytes) -> Invitation:
+        """The invitation with this code, used or not. :raises InvitationInvalid: there is none."""
+
+    async def list_all() -> Sequence[Invitation]:
+        """Every invitation, the oldest first."""
+
+    async def revoke(invitation_id: str) -> Invitation:
+        """Forget an invitation, and return it. :raises InvitationUnknown: there is none."""
+
+    async def redeem(digest: bytes, name: str, password_hash: str, email: str, now: float) -> Account:
+        """
+        Use the invitation, and make the account, or neither.
+
+        :raises InvitationInvalid: there is none, it was used, or is over.
+        :raises AccountExists: the name, or the e-mail address if not empty, is taken.
+        """

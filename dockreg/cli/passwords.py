@@ -15,12 +15,17 @@ def read_password(from_stdin: bool, *, confirm: bool) -> str:
     :param confirm: ask for it twice.
     :raises click.UsageError: there is none.
     """
+    return read_secret("Password", from_stdin, confirm=confirm)
+
+
+def read_secret(what: str, from_stdin: bool, *, confirm: bool = False) -> str:
+    """As :func:`read_password`, of another kind: the next line of standard input, or asked for."""
     if from_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-        if not password:
-            raise click.UsageError("there is no password on standard input")
-        return password
-    return str(click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
+        secret = sys.stdin.readline().rstrip("\r\n")
+        if not secret:
+            raise click.UsageError(f"there is no {what.lower()} on standard input")
+        return secret
+    return str(click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True))
 
 
 def read_credentials(user: str | None, from_stdin: bool) -> Credentials | None:

@@ -16,7 +16,8 @@ from dockreg.accounts import Accounts
 from dockreg.cli.failures import CommandFailed
 from dockreg.cli.running import run, threads_of
 from dockreg.config import Config
-from dockreg.identity import make_access_tokens, make_accounts, make_hasher
+from dockreg.identity import make_access_tokens, make_accounts, make_hasher, make_invitations
+from dockreg.invitations import Invitations
 from dockreg.providing import make_metadata_store
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ class People:
 
     accounts: Accounts
     access_tokens: AccessTokens
+    invitations: Invitations
 
 
 async def with_people(
@@ -51,7 +53,8 @@ async def with_people(
     await metadata.open()
     try:
         accounts = make_accounts(config, metadata, make_hasher(config, in_thread), reactor)
-        return await act(People(accounts, make_access_tokens(metadata, reactor)))
+        tokens, invitations = make_access_tokens(metadata, reactor), make_invitations(metadata, reactor)
+        return await act(People(accounts, tokens, invitations))
     finally:
         await metadata.close()
 

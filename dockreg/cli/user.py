@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
+from dockreg.cli.invite import invitations, invite, uninvite
 from dockreg.cli.passwords import read_password
 from dockreg.cli.people import People, change, database_file, date, json_option, show_json, show_rows
+from dockreg.cli.register import register
 from dockreg.cli.settings import config_options, configured
 from dockreg.config import Config
 from dockreg.model.accounts import NO_HASH, Account
@@ -21,6 +23,9 @@ from dockreg.model.accounts import NO_HASH, Account
 def user() -> None:
     """Create, change and list accounts; the daemon may run meanwhile."""
 
+
+for _command in (invite, invitations, uninvite, register):
+    user.add_command(_command)
 
 _stdin_option = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 

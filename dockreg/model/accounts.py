@@ -1,11 +1,18 @@
 """Stored logins and keys."""
 
+import re
+
 from attrs import field, frozen
+
+from dockreg.errors import AccountInvalid
 
 #: Stands between the name of an account and the rest of the name of one of its robots.
 ROBOT_MARK = "+"
 #: The stored hash of an account without a password: no password has it.
 NO_HASH = "!"
+
+_NAME = re.compile(r"[a-z0-9_]{4,30}", re.ASCII)
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
 
 
 @frozen
@@ -41,3 +48,15 @@ class SigningKey:
     key_id: str
     secret: bytes = field(repr=False)
     created_at: float
+
+
+def check_name(name: str) -> None:
+    """:raises AccountInvalid: nobody can have this name."""
+    if not _NAME.fullmatch(name):
+        raise AccountInvalid("a user name is made of 4 to 30 of a-z, 0-9 and '_'")
+
+
+def check_email(email: str) -> None:
+    """:raises AccountInvalid: it is neither an e-mail address nor empty."""
+    if email and not (email.isprintable() and _EMAIL.fullmatch(email)):
+        raise AccountInvalid("the e-mail address is not one; write name@host, or leave it empty")

@@ -6,11 +6,12 @@ from attrs import Factory, define, evolve
 from zope.interface import implementer
 
 from dockreg.errors import AccountExists, AccountInvalid, AccountUnknown
-from dockreg.errors_access import AccessTokenUnknown
+from dockreg.errors_access import AccessTokenUnknown, InvitationInvalid, InvitationUnknown
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.interfaces_people import IAccessTokenStore
+from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
 from dockreg.model.accesstokens import AccessToken
 from dockreg.model.accounts import NO_HASH, Account, SigningKey
+from dockreg.model.invitations import Invitation
 
 
 @implementer(IAccountStore)
@@ -169,3 +170,49 @@ class MemoryAccessTokenStore:
         if token_id in self._tokens:
             token, digest, account = self._tokens[token_id]
             self._tokens[token_id] = (evolve(token, used_at=now), digest, account)
+
+
+@implementer(IInvitationStore)
+@define(eq=False)
+class MemoryInvitationStore:
+    """Invitations to a :class:`MemoryAccountStore`, gone with the process."""
+
+    _accounts: IAccountStore
+    _invitations: dict[bytes, Invitation] = Factory(dict)
+
+    async def add(self, invitation: Invitation, digest: bytes) -> None:
+        """See :meth:`.IInvitationStore.add`."""
+        long_ago = invitation.created_at - 30 * 86400
+        self._invitations = {
+            known: each
+            for known, each in self._invitations.items()
+            if each.used_by is not None or each.expires_at > long_ago
+        }
+        self._invitations[digest] = invitation
+
+    async def get(self, digest: bytes) -> Invitation:
+        """See :meth:`.IInvitationStore.get`."""
+        try:
+            return self._invitations[digest]
+        except KeyError:
+            raise InvitationInvalid from None
+
+    async def list_all(self) -> Sequence[Invitation]:
+        """See :meth:`.IInvitationStore.list_all`."""
+        return sorted(self._invitations.values(), key=lambda each: (each.created_at, each.invitation_id))
+
+    async def revoke(self, invitation_id: str) -> Invitation:
+        """See :meth:`.IInvitationStore.revoke`."""
+        for digest, each in self._invitations.items():
+            if each.invitation_id == invitation_id:
+                return self._invitations.pop(digest)
+        raise InvitationUnknown(invitation_id)
+
+    async def redeem(self, digest: bytes, name: str, password_hash: str, email: str, now: float) -> Account:
+        """See :meth:`.IInvitationStore.redeem`."""
+        invitation = await self.get(digest)
+        if not invitation.is_good(now):
+            raise InvitationInvalid
+        account = await self._accounts.create(name, password_hash, email, admin=False, now=now)
+        self._invitations[digest] = evolve(invitation, used_by=name)
+        return account

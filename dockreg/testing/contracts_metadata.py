@@ -5,10 +5,15 @@ from zope.interface.verify import verifyObject
 from dockreg.errors import StoreUnavailable
 from dockreg.interfaces import IBlobIndex, IMetadataStore, IRepositoryStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
+from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_v1 import IV1ImageStore
+from dockreg.model.access import Action
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
+from dockreg.model.names import RepositoryName
+from dockreg.model.patterns import RepositoryPattern
+from dockreg.model.rights import Subject
 from dockreg.model.v1 import LayerFacts
 from dockreg.testing.contracts import Contract
 
@@ -46,6 +51,8 @@ class MetadataStoreContract(MetadataContract):
         verifyObject(IAccountStore, metadata.accounts)
         verifyObject(IKeyStore, metadata.keys)
         verifyObject(IRightsStore, metadata.rights)
+        verifyObject(IAccessTokenStore, metadata.access_tokens)
+        verifyObject(IInvitationStore, metadata.invitations)
 
     async def test_open_again(self) -> None:
         """What was stored is there when the store was closed and is opened again."""
@@ -54,6 +61,27 @@ class MetadataStoreContract(MetadataContract):
         await metadata.close()
         await metadata.open()
         self.assertEqual(some_blob(), await metadata.blobs.find(some_blob().digest))
+
+    async def test_deleted_account(self) -> None:
+        """Nothing that was given to an account, or to its robots, is left for who has the name later, but repositories."""
+        metadata = await self.opened()
+        accounts, rights, name = metadata.accounts, metadata.rights, RepositoryName("anna/app")
+        for each in ("anna", "berta"):
+            await accounts.create(each, "x", "", admin=False, now=1.0)
+            await accounts.create_robot(f"{each}+ci", each, 2.0)
+        await rights.create_group("dev", 3.0)
+        subjects = [Subject.account(each) for each in ("anna", "anna+ci", "berta", "berta+ci")]
+        await rights.create_namespace("team", subjects, False, 3.0)
+        for subject in subjects:
+            await rights.add_to_group("dev", subject.name)
+            await rights.grant(subject, RepositoryPattern("x/*"), frozenset({Action.PULL}), 3.0)
+        await metadata.repositories.create(name, "anna", 4.0)
+        await accounts.delete("anna", 5.0)
+        kept = ["berta", "berta+ci"]
+        self.assertEqual(kept, list((await rights.get_group("dev")).members))
+        self.assertEqual(kept, [each.subject.name for each in (await rights.get_namespace("team")).members])
+        self.assertEqual(kept, [each.subject.name for each in await rights.list_grants(None)])
+        self.assertEqual("anna", (await metadata.repositories.get(name)).owner)
 
     async def test_close_again(self) -> None:
         """Closing is harmless when the store is not open."""

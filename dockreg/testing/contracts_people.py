@@ -1,5 +1,5 @@
 """
-What every store of access tokens promises.
+What every store of access tokens and of invitations promises.
 
 Subclass a contract and say how to make the store. Import this module, not the classes in it: trial would run an
 imported contract as a test of its own.
@@ -10,11 +10,12 @@ from typing import Any
 from attrs import evolve
 from zope.interface.verify import verifyObject
 
-from dockreg.errors import AccountInvalid, AccountUnknown
-from dockreg.errors_access import AccessTokenUnknown
+from dockreg.errors import AccountExists, AccountInvalid, AccountUnknown
+from dockreg.errors_access import AccessTokenUnknown, InvitationInvalid, InvitationUnknown
 from dockreg.interfaces_access import IAccountStore
-from dockreg.interfaces_people import IAccessTokenStore
+from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
 from dockreg.model.accesstokens import AccessToken, parse_scope
+from dockreg.model.invitations import Invitation
 from dockreg.testing.contracts_auth import ContractCase
 
 _DAY = 86400.0
@@ -124,3 +125,86 @@ class AccessTokenStoreContract(ContractCase):
         for token_id in ("one", "robot"):
             self.fails(AccessTokenUnknown, self.store.get(token_id))
         self.assertEqual(["hers"], self.ids(None))
+
+
+class InvitationStoreContract(ContractCase):
+    """What every IInvitationStore promises."""
+
+    def make_stores(self) -> tuple[IInvitationStore, IAccountStore]:
+        """One without invitations, and the accounts that they are for."""
+        raise NotImplementedError
+
+    def setUp(self) -> None:
+        """Make a store with one invitation, and an account."""
+        self.store, self.accounts = self.make_stores()
+        self.now(self.accounts.create("anna", "hash", "anna@example", admin=False, now=1.0))
+        self.invitation = Invitation("one", "berta", "berta@example", 10.5, 100.25)
+        self.now(self.store.add(self.invitation, b"1" * 32))
+
+    def ids(self) -> list[str]:
+        """The ids of what is listed."""
+        return [each.invitation_id for each in self.now(self.store.list_all())]
+
+    def test_interface(self) -> None:
+        """The provider has all that IInvitationStore declares."""
+        verifyObject(IInvitationStore, self.store)
+
+    def test_add(self) -> None:
+        """An invitation is found by the digest of its code."""
+        self.assertEqual(self.invitation, self.now(self.store.get(b"1" * 32)))
+        anybody = Invitation("two", None, "", 10.0, 100.0)
+        self.now(self.store.add(anybody, b"\x00" * 32))
+        self.assertEqual(anybody, self.now(self.store.get(b"\x00" * 32)))
+        self.assertEqual(["two", "one"], self.ids())
+
+    def test_unknown(self) -> None:
+        """Another digest finds nothing, and another id revokes nothing."""
+        for digest in (b"", b"1" * 31, b"\x00" * 32):
+            self.fails(InvitationInvalid, self.store.get(digest))
+            self.fails(InvitationInvalid, self.store.redeem(digest, "berta", "hash", "", 20.0))
+        for invitation_id in ("two", "", "One", "one\x00", "\ud800"):
+            self.fails(InvitationUnknown, self.store.revoke(invitation_id))
+        self.fails(AccountUnknown, self.accounts.get("berta"))
+
+    def test_redeem(self) -> None:
+        """An invitation makes one account, and says which."""
+        account = self.now(self.store.redeem(b"1" * 32, "berta", "hash-b", "b@example", 20.5))
+        self.assertEqual(account, self.now(self.accounts.get("berta")))
+        expected = ("berta", "hash-b", "b@example", True, False, 20.5)
+        members = (account.name, account.password_hash, account.email, account.active, account.admin)
+        self.assertEqual(expected, (*members, account.created_at))
+        self.assertEqual("berta", self.now(self.store.get(b"1" * 32)).used_by)
+        self.fails(InvitationInvalid, self.store.redeem(b"1" * 32, "carla", "hash", "", 21.0))
+        self.fails(AccountUnknown, self.accounts.get("carla"))
+
+    def test_redeem_too_late(self) -> None:
+        """An invitation that is over makes none."""
+        self.fails(InvitationInvalid, self.store.redeem(b"1" * 32, "berta", "hash", "", 100.25))
+        self.fails(AccountUnknown, self.accounts.get("berta"))
+
+    def test_redeem_taken(self) -> None:
+        """A name or an address that is taken makes none, and the invitation stays good."""
+        for name, email in (("anna", ""), ("berta", "anna@example")):
+            self.fails(AccountExists, self.store.redeem(b"1" * 32, name, "hash", email, 20.0))
+        self.now(self.accounts.delete("anna", 30.0))
+        self.fails(AccountExists, self.store.redeem(b"1" * 32, "anna", "hash", "", 40.0))
+        self.assertEqual(self.invitation, self.now(self.store.get(b"1" * 32)))
+
+    def test_revoke(self) -> None:
+        """An invitation that was revoked is gone; an account that was made with one stays."""
+        self.assertEqual(self.invitation, self.now(self.store.revoke("one")))
+        self.fails(InvitationInvalid, self.store.get(b"1" * 32))
+        self.now(self.store.add(self.invitation, b"2" * 32))
+        self.now(self.store.redeem(b"2" * 32, "berta", "hash", "", 20.0))
+        self.now(self.store.revoke("one"))
+        self.assertEqual(([], "berta"), (self.ids(), self.now(self.accounts.get("berta")).name))
+
+    def test_forgotten(self) -> None:
+        """What expired a month before another one is made is forgotten, unless it was used."""
+        self.now(self.store.add(evolve(self.invitation, invitation_id="used"), b"2" * 32))
+        self.now(self.store.redeem(b"2" * 32, "berta", "hash", "", 20.0))
+        for number, moment in enumerate((100.0, 100.5)):
+            later = Invitation(f"later{number}", None, "", moment + 30 * _DAY, moment + 31 * _DAY)
+            self.now(self.store.add(later, bytes([number]) * 32))
+            left = ["one"] if number == 0 else []
+            self.assertEqual([*left, "used", *(f"later{each}" for each in range(number + 1))], self.ids())

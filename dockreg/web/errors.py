@@ -62,6 +62,8 @@ V1_STATUS: Mapping[type[errors.RegistryError], HTTPStatus] = {
     errors_rights.NamespaceExists: HTTPStatus.CONFLICT,
     errors_rights.MemberUnknown: HTTPStatus.NOT_FOUND,
     errors_rights.GrantUnknown: HTTPStatus.NOT_FOUND,
+    errors_access.InvitationInvalid: HTTPStatus.BAD_REQUEST,  # the only status with which engines show the sentence
+    errors_access.InvitationUnknown: HTTPStatus.NOT_FOUND,
     errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -1,6 +1,7 @@
 """The commands about robots and access tokens beside a daemon that runs."""
 
 import json
+import subprocess
 from typing import Any
 
 from twisted.trial.unittest import TestCase
@@ -14,8 +15,9 @@ class PeopleCommandTests(TestCase):
 
     timeout = 240
 
-    async def start(self) -> None:
-        self.registry: RunningRegistry = await start_registry(self, settings='[auth]\nanonymous = "none"\n')
+    async def start(self, registration: str = "open") -> None:
+        settings = f'[auth]\nanonymous = "none"\nregistration = "{registration}"\n'
+        self.registry: RunningRegistry = await start_registry(self, settings=settings)
         self.where = ("--data-dir", self.registry.config.data_dir)
         await self.done("user", "create", "anna", "--password-stdin", stdin="secret\n")
 
@@ -93,6 +95,37 @@ class PeopleCommandTests(TestCase):
         self.assertEqual({"name", "email", "active", "admin", "created_at"}, set(members))
         self.assertFalse((await self.told("user", "admin", "berta", "--revoke"))["admin"])
 
+    async def register(self, name: str, *options: str, stdin: str = "secret\n") -> "subprocess.CompletedProcess[str]":
+        """Register with the command."""
+        return await dockreg("user", "register", self.registry.url, name, "--password-stdin", *options, stdin=stdin)
+
+    async def test_invitations(self) -> None:
+        """Who has a code registers with it, once, and pushes then; who has none is told so."""
+        await self.start("invitation")
+        made = await self.told("user", "invite", "--name", "berta", "--days", "1")
+        refused = await self.register("berta")
+        self.assertEqual(1, refused.returncode)
+        self.assertRegex(refused.stderr, r"\AError: berta is taken[^\n]*; or an invitation is needed[^\n]*\n\Z")
+        code = made.pop("code")
+        wrong = await self.register("carla", "--invited", stdin=f"secret\n{code}\n")
+        self.assertIn("the invitation is for another user name (HTTP 400)", wrong.stderr)
+        done = await self.register("berta", "--invited", "--json", stdin=f"secret\n{code}\n")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual({"name": "berta", "registry": self.registry.url, "registered": True}, json.loads(done.stdout))
+        self.assertEqual(0, await self.push("berta/app", "berta", "secret"))
+        self.assertEqual([{**made, "used_by": "berta"}], await self.told("user", "invitations"))
+        self.assertIn("revoked", await self.done("user", "uninvite", made["id"]))
+        self.assertEqual("", await self.done("user", "invitations"))
+
+    async def test_register(self) -> None:
+        """Where registration is open anybody registers; a URL that is none, and a registry without accounts, are told."""
+        await self.start()
+        self.assertEqual(0, (await self.register("berta")).returncode)
+        for url in ("registry", f"{self.registry.url}/demo", "ftp://x"):
+            failed = await dockreg("user", "register", url, "carla", "--password-stdin", stdin="secret\n")
+            self.assertIn("names no registry", failed.stderr)
+        self.assertIn("at least 5 characters", (await self.register("carla", stdin="abc\n")).stderr)
+
     async def test_mistakes(self) -> None:
         """What can not be done is told in one sentence, with status 1."""
         await self.start()
@@ -103,6 +136,8 @@ class PeopleCommandTests(TestCase):
             ("robot", "create", "nobody+ci"),
             ("robot", "delete", "anna"),
             ("user", "delete", "nobody"),
+            ("user", "uninvite", "nothing"),
+            ("user", "invite", "--name", "A"),
         ):
             with self.subTest(arguments=arguments):
                 failed = await dockreg(*arguments, *self.where)

@@ -14,11 +14,13 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from dockreg.errors import AccountExists, StoreUnavailable
+from dockreg.errors_access import InvitationInvalid
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.interfaces_people import IAccessTokenStore
+from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.model.accounts import SigningKey
+from dockreg.model.invitations import Invitation
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import PushScope
 from dockreg.providers.metadata.sql import SQLMetadataStore
@@ -163,6 +165,16 @@ class PostgreSQLRightsStoreTests(contracts_rights.RightsStoreContract):
         self.now(self.metadata.repositories.create(name, owner, now))
 
 
+class PostgreSQLInvitationStoreTests(contracts_people.InvitationStoreContract):
+    """The promises about invitations."""
+
+    def make_stores(self) -> tuple[IInvitationStore, IAccountStore]:
+        store = SQLMetadataStore(new_database(), at_once)
+        self.addCleanup(lambda: self.now(store.close()))
+        self.now(store.open())
+        return store.invitations, store.accounts
+
+
 class InterplayTests(TestCase):
     """What transactions of PostgreSQL that run at once make of each other."""
 
@@ -227,6 +239,21 @@ class InterplayTests(TestCase):
         created = await together(*[create(store, str(number)) for number, store in enumerate(stores)])
         self.assertEqual(1, sum(created))
         self.assertEqual(str(created.index(True)), (await stores[0].accounts.get("alice")).password_hash)
+
+    async def test_redeem(self) -> None:
+        """Of several who use an invitation at once one gets an account."""
+        stores = await self.stores(4)
+        await stores[0].invitations.add(Invitation("one", None, "", 1.0, 9.0), b"x" * 32)
+
+        async def redeem(store: SQLMetadataStore, name: str) -> bool:
+            try:
+                await store.invitations.redeem(b"x" * 32, name, "hash", "", 2.0)
+            except InvitationInvalid:
+                return False
+            return True
+
+        made = await together(*[redeem(store, f"user{number}") for number, store in enumerate(stores)])
+        self.assertEqual([f"user{made.index(True)}"], [each.name for each in await stores[0].accounts.list_all()])
 
     async def test_complete(self) -> None:
         """A pusher who completes an image from several scopes at once has one image, and all are given it."""

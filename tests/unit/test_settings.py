@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from dockreg.accounts import Registration
+from dockreg.accounts import EmailAddresses, Registration
 from dockreg.callables import InThread
 from dockreg.config import TABLES, Config, read_config
 from dockreg.configured import door_settings
@@ -292,6 +292,7 @@ ROWS: Mapping[str, Row] = {
     ),
     "auth.anonymous": Row('"pull"', lambda parts: parts.core.registry.authorizer._anonymous, ANONYMOUS_ACTIONS["pull"]),
     "auth.registration": Row('"closed"', lambda parts: parts.core.accounts._registration, Registration.CLOSED),
+    "auth.email": Row('"none"', lambda parts: parts.core.accounts._email_addresses, EmailAddresses.NONE),
     "auth.checkers": Row(
         f"['{_CRED}', 'accounts']",
         lambda parts: [type(each).__name__ for each in parts.known._checkers],

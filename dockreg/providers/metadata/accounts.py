@@ -10,8 +10,10 @@ from zope.interface import implementer
 from dockreg.errors import AccountExists, AccountUnknown
 from dockreg.interfaces_access import IAccountStore
 from dockreg.model.accounts import NO_HASH, Account
+from dockreg.model.rights import Subject
 from dockreg.providers.metadata.rows import AnyRow, storable
 from dockreg.providers.metadata.tables import accounts
+from dockreg.providers.metadata.tables_access import account_group_members, grants, namespace_members
 from dockreg.providers.metadata.tables_people import access_tokens
 from dockreg.providers.metadata.transactions import Database
 
@@ -33,7 +35,7 @@ class SQLAccountStore:
     ) -> Account:
         """See :class:`~dockreg.interfaces_access.IAccountStore`."""
         account = Account(storable(name), password_hash, storable(email), active=True, admin=admin, created_at=now)
-        return await self._database.write(_create, account, again)
+        return await self._database.write(create_account, account, again)
 
     async def create_robot(self, name: str, owner: str, now: float) -> Account:
         """See :class:`~dockreg.interfaces_access.IAccountStore`."""
@@ -109,7 +111,12 @@ def _list_all(connection: Connection) -> Sequence[Account]:
     return [_account(row) for row in connection.execute(query)]
 
 
-def _create(connection: Connection, account: Account, again: bool) -> Account:
+def create_account(connection: Connection, account: Account, again: bool) -> Account:
+    """
+    The account that was made, in a transaction that writes.
+
+    :raises AccountExists: the name, or the e-mail address if not empty, is taken.
+    """
     same_name = accounts.c.name == account.name
     if again and connection.execute(delete(accounts).where(same_name, accounts.c.deleted_at.is_not(None))).rowcount:
         account = evolve(account, renewed_at=account.created_at)
@@ -123,7 +130,7 @@ def _create(connection: Connection, account: Account, again: bool) -> Account:
 def _create_robot(connection: Connection, name: str, owner: str, now: float) -> Account:
     lock_account(connection, owner)
     robot = Account(name, NO_HASH, "", active=True, admin=False, created_at=now, owner=owner)
-    _create(connection, robot, again=False)
+    create_account(connection, robot, again=False)
     return _get(connection, name)
 
 
@@ -142,12 +149,22 @@ def _columns(account: Account) -> dict[str, Any]:
 
 def _delete(connection: Connection, name: str, now: float) -> None:
     lock_account(connection, name)
+    robots = connection.execute(select(accounts.c.name).where(accounts.c.owner == name)).scalars().all()
+    for each in (name, *robots):
+        _forget_rights(connection, each)
     # The tokens of robots go with their rows.
     connection.execute(delete(accounts).where(accounts.c.owner == name))
     connection.execute(delete(access_tokens).where(access_tokens.c.account == name))
     connection.execute(delete(accounts).where(accounts.c.name == name, accounts.c.owner.is_not(None)))
     rest = {"password_hash": NO_HASH, "email": "", "active": False, "admin": False, "deleted_at": now}
     connection.execute(update(accounts).where(accounts.c.name == name), rest)
+
+
+def _forget_rights(connection: Connection, name: str) -> None:
+    subject = str(Subject.account(name))
+    connection.execute(delete(account_group_members).where(account_group_members.c.account == name))
+    connection.execute(delete(namespace_members).where(namespace_members.c.subject == subject))
+    connection.execute(delete(grants).where(grants.c.subject == subject))
 
 
 def _change(connection: Connection, name: str, changes: dict[str, str | bool]) -> Account:

@@ -6,12 +6,13 @@ from zope.interface import implementer
 from dockreg.callables import InThread
 from dockreg.interfaces import IBlobIndex, IManifestStore, IMetadataStore, IRepositoryStore, IUploadStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.interfaces_people import IAccessTokenStore
+from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.providers.metadata.accesstokens import SQLAccessTokenStore
 from dockreg.providers.metadata.accounts import SQLAccountStore
 from dockreg.providers.metadata.blobs import SQLBlobIndex
+from dockreg.providers.metadata.invitations import SQLInvitationStore
 from dockreg.providers.metadata.keys import SQLKeyStore
 from dockreg.providers.metadata.manifests import SQLManifestStore
 from dockreg.providers.metadata.repositories import SQLRepositoryStore
@@ -42,6 +43,7 @@ class SQLMetadataStore:
     keys: IKeyStore
     access_tokens: IAccessTokenStore
     rights: IRightsStore
+    invitations: IInvitationStore
 
     def __init__(self, url: str, in_thread: InThread) -> None:
         self._database = Database(url, in_thread)
@@ -54,6 +56,7 @@ class SQLMetadataStore:
         self.keys = SQLKeyStore(self._database)
         self.access_tokens = SQLAccessTokenStore(self._database)
         self.rights = SQLRightsStore(self._database)
+        self.invitations = SQLInvitationStore(self._database)
 
     async def open(self) -> None:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""

@@ -18,3 +18,16 @@ access_tokens = Table(
     Column("used_at", Double),
     Index(None, "account"),
 )
+
+# An invitation whose account was deleted stays used.
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("invitation_id", TEXT, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("name", TEXT),
+    Column("email", TEXT, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("used_by", TEXT),
+)

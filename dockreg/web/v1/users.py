@@ -25,9 +25,14 @@ class UsersDoor:
 
         201 makes engines save the credentials; the 400 for a name that is taken makes them go on to the login.
         """
-        fields = await _fields(exchange, required=("username", "password"), optional=("email",))
-        address = client_address(exchange.request)
-        await self.accounts.register(fields["username"], fields["password"], fields.get("email", ""), address)
+        fields = await _fields(exchange, required=("username", "password"), optional=("email", "invitation"))
+        await self.accounts.register(
+            fields["username"],
+            fields["password"],
+            fields.get("email", ""),
+            fields.get("invitation", ""),
+            client_address(exchange.request),
+        )
         set_nocache(exchange.request)
         exchange.respond(201)
         return json.dumps("User Created").encode()

@@ -31,7 +31,7 @@ class CommandTests(SynchronousTestCase):
             ("doctor",),
             ("user",),
             *(("user", verb) for verb in ("create", "password", "email", "list", "show", "disable", "enable")),
-            *(("user", verb) for verb in ("admin", "delete")),
+            *(("user", verb) for verb in ("admin", "delete", "invite", "invitations", "uninvite", "register")),
             *(("robot", verb) for verb in ("create", "delete", "list")),
             *(("token", verb) for verb in ("create", "revoke", "list")),
             ("v1",),

@@ -1,13 +1,18 @@
 """The stores that authentication asks: what the tests use in memory keeps the promises of the one in SQL."""
 
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.interfaces_people import IAccessTokenStore
+from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.model.accounts import SigningKey
 from dockreg.model.names import RepositoryName
 from dockreg.model.repositories import RepositoryRecord
 from dockreg.testing import contracts_accounts, contracts_people, contracts_rights
-from dockreg.testing.accountstores import MemoryAccessTokenStore, MemoryAccountStore, MemoryKeyStore
+from dockreg.testing.accountstores import (
+    MemoryAccessTokenStore,
+    MemoryAccountStore,
+    MemoryInvitationStore,
+    MemoryKeyStore,
+)
 from dockreg.testing.rightsstores import MemoryRightsStore
 from tests.unit.providers.auth.support import open_store
 
@@ -77,3 +82,15 @@ class SQLRightsStoreTests(contracts_rights.RightsStoreContract):
 
     def make_repository(self, name: RepositoryName, owner: str | None, now: float) -> None:
         self.now(self.metadata.repositories.create(name, owner, now))
+
+
+class MemoryInvitationStoreTests(contracts_people.InvitationStoreContract):
+    def make_stores(self) -> tuple[IInvitationStore, IAccountStore]:
+        accounts = MemoryAccountStore()
+        return MemoryInvitationStore(accounts), accounts
+
+
+class SQLInvitationStoreTests(contracts_people.InvitationStoreContract):
+    def make_stores(self) -> tuple[IInvitationStore, IAccountStore]:
+        store = open_store(self)
+        return store.invitations, store.accounts
