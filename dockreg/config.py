@@ -15,7 +15,7 @@ import attrs
 from attrs import field, frozen
 
 from dockreg import configvalues as valid
-from dockreg.configpeople import AttemptSettings, CertificateSettings, LDAPSettings
+from dockreg.configpeople import AttemptSettings, CertificateSettings, LDAPSettings, idle_keys
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -340,7 +340,7 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
         yield "beside auth.authorizer, which decides", ["auth.anonymous"]
     if config.role == "registry" or auth.authorizer or auth.anonymous != "push":
         yield "unless everybody may push by the rules of dockreg", ["allow_unauthenticated"]
-    yield from _idle_checkers(auth)
+    yield from idle_keys(auth.checkers)
     for table, own, place in (("metadata", "sql", "url"), ("blobs", "files", "folder")):
         if getattr(config, table).provider == own:
             yield f"with provider {own}: options are for other providers", [f"{table}.options"]
@@ -359,15 +359,6 @@ def _idle_connection_settings(config: Config) -> Iterator[tuple[str, Sequence[st
         yield "while http.requests_per_second is 0", ["http.request_burst"]
     if not config.http.minimum_rate:
         yield "while http.minimum_rate is 0", ["http.rate_window_seconds"]
-
-
-def _idle_checkers(auth: AuthSettings) -> Iterator[tuple[str, Sequence[str]]]:
-    if not any(each in ("accounts", "ldap") or each.startswith("htpasswd:") for each in auth.checkers):
-        yield "unless auth.checkers has one that is remembered", ["auth.remember_seconds"]
-    for checker, kind in (("ldap", LDAPSettings), ("certificates", CertificateSettings)):
-        if checker not in auth.checkers:
-            keys = [f"auth.{checker}.{name}" for name in attrs.fields_dict(kind)]
-            yield f"unless auth.checkers has {checker!r}", keys
 
 
 def _check_tls(config: Config, file: str) -> None:

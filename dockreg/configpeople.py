@@ -1,8 +1,9 @@
 """The tables below ``[auth]``."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+import attrs
 from attrs import field, frozen
 from cryptography.x509 import Name
 
@@ -135,3 +136,13 @@ class AttemptSettings:
     most_seconds: float = field(default=300.0, validator=valid.seconds(1, _DAY))
     forget_seconds: float = field(default=3600.0, validator=valid.seconds(1))
     trust_seconds: float = field(default=30 * _DAY, validator=valid.seconds(0))
+
+
+def idle_keys(checkers: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Keys of ``[auth]`` that have no effect with these checkers, and why."""
+    if not any(each in ("accounts", "ldap") or each.startswith("htpasswd:") for each in checkers):
+        yield "unless auth.checkers has one that is remembered", ["auth.remember_seconds"]
+    for checker, kind in (("ldap", LDAPSettings), ("certificates", CertificateSettings)):
+        if checker not in checkers:
+            keys = [f"auth.{checker}.{name}" for name in attrs.fields_dict(kind)]
+            yield f"unless auth.checkers has {checker!r}", keys

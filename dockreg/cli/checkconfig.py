@@ -106,6 +106,8 @@ def _check_checkers(config: Config, reactor: Any, connect: bool) -> Iterator[str
             yield from _check_htpasswd(argument)
         elif kind == "ldap":
             yield from _check_directory(config, reactor, connect)
+        elif kind == "certificates" and not config.tls.client_ca:
+            yield "no listener asks clients for certificates: set tls.client_ca"
 
 
 def _check_htpasswd(path: str) -> Iterator[str]:

@@ -78,6 +78,11 @@ class CheckTests(SynchronousTestCase):
                 self.assertEqual("auth.checkers", self.refused(self.config(f'[auth]\ncheckers = ["{entry}"]')).key)
         check(self.config('[auth]\ncheckers = ["memory:anna:secret", "unix"]'), MemoryReactorClock())
 
+    def test_certificates(self) -> None:
+        """That nobody will come with a certificate is told."""
+        config = self.config('auth.checkers = ["certificates"]')
+        self.assertIn("tls.client_ca", check(config, MemoryReactorClock())[0])
+
     def test_directory(self) -> None:
         """Files that a directory needs are looked at, and it is not asked; who else may read a password is told."""
         require_module("ldap")
