@@ -194,6 +194,7 @@ class Config:
     data_dir: Path = field(default=Path("dockreg-data"), validator=valid.path)
     listen: tuple[str, ...] = field(default=("tcp:5000:interface=127.0.0.1",), validator=valid.texts)
     role: str = field(default="standalone", validator=valid.one_of("standalone", "index", "registry"))
+    workers: int | str = field(default=1, validator=valid.workers)
     allow_unauthenticated: bool = field(default=False, validator=valid.flag)
     grace_seconds: float = field(default=30.0, validator=valid.seconds(0))
     http: HTTPSettings = field(factory=HTTPSettings)

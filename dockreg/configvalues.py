@@ -14,6 +14,9 @@ from dockreg.model.networks import Networks
 # wrong type get the same error as other bad ones: for who wrote the file there is no difference.
 
 
+_MOST_WORKERS = 64
+
+
 def is_a(kind: type, what: str) -> Callable[[object, object, object], None]:
     """Of one type."""
 
@@ -55,6 +58,12 @@ def number(
 
 text, flag, options = is_a(str, "a text"), is_a(bool, "true or false"), is_a(Mapping, "a table")
 seconds = partial(number, kind=int | float, what="a number of seconds")
+
+
+def workers(_: object, __: object, value: object) -> None:
+    """A number of processes."""
+    if value != "auto" and (type(value) is not int or not 1 <= value <= _MOST_WORKERS):
+        raise ValueError(f"must be 'auto', or a number of processes from 1 to {_MOST_WORKERS}, not {value!r}")
 
 
 def one_of(*choices: str) -> Callable[[object, object, object], None]:

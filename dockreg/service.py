@@ -26,12 +26,14 @@ from dockreg.interfaces_access import IAuthenticator
 from dockreg.lifecycle import Job, Plan, RegistryService
 from dockreg.manifests import Manifests
 from dockreg.model.repositories import Sparse
+from dockreg.providers.descriptors import AdoptingReactor
 from dockreg.providers.logs import JSONLog, LineLog, LogFile
 from dockreg.providers.systemd import SystemdNotifier
 from dockreg.providers.threads import Workers
 from dockreg.providing import IRegistryReactor, make_blob_store, make_metadata_store, new_id
 from dockreg.registry import Registry
 from dockreg.sites import Sites
+from dockreg.supervision import make_supervisor, worker_count
 from dockreg.uploads import Uploads
 from dockreg.v1images import V1Images
 from dockreg.v1views import V1Views
@@ -43,6 +45,7 @@ from dockreg.web.kernel import KernelSender
 from dockreg.web.monitoring import Metrics, Monitoring
 from dockreg.web.mounting import MountedResource
 from dockreg.web.records import RequestRecord
+from dockreg.workers import Order, Supervisor
 
 #: Threads at most for the bytes of layers and for the database, however many requests there are.
 _BYTES_THREADS = 16
@@ -52,6 +55,7 @@ _SENDING_THREADS = 16
 #: For what only computes, so that it does not keep bytes from moving.
 _WORK_THREADS = 4
 _EXPIRY_SECONDS = 600.0
+_FIGURES_SECONDS = 5.0
 
 
 @frozen
@@ -96,8 +100,12 @@ class OpenRegistry:
     openers: Sequence[Callable[[], Any]] = ()
     closers: Sequence[Callable[[], Any]] = ()
 
-    def plan(self, **further: Any) -> Plan:
-        """How to open and close it."""
+    def plan(self, *, periodic: bool = True, **further: Any) -> Plan:
+        """
+        How to open and close it.
+
+        :param periodic: whether it does the work that one of several processes does for all.
+        """
         folder = self.config.data_dir
         return Plan(
             metadata=self.core.registry.metadata,
@@ -105,13 +113,19 @@ class OpenRegistry:
             prepare=partial(self.threads.bytes.in_thread, folder.mkdir, 0o700, parents=True, exist_ok=True),
             grace_seconds=self.config.grace_seconds,
             jobs=[
-                Job("the expiry of unfinished pushes", _EXPIRY_SECONDS, self.core.images.expire),
-                Job("the expiry of upload sessions", _EXPIRY_SECONDS, self.core.uploads.expire),
+                *(self._periodic() if periodic else ()),
+                Job("the exchange of figures", _FIGURES_SECONDS, self.core.monitoring.figures.share),
             ],
             openers=self.openers,
             closers=self.closers,
             **further,
         )
+
+    def _periodic(self) -> Sequence[Job]:
+        return [
+            Job("the expiry of unfinished pushes", _EXPIRY_SECONDS, self.core.images.expire),
+            Job("the expiry of upload sessions", _EXPIRY_SECONDS, self.core.uploads.expire),
+        ]
 
 
 # The whole
@@ -121,6 +135,7 @@ def open_registry(
     config: Config,
     reactor: IReactorCore,
     authenticator: IAuthenticator | ICredentialsChecker | None = None,
+    figures: Metrics | None = None,
 ) -> OpenRegistry:
     """The parts of a registry, put together and not yet opened. :raises ConfigError: as for its stores."""
     full = cast("IRegistryReactor", reactor)
@@ -144,7 +159,7 @@ def open_registry(
         authenticator=access.authenticator,
         image_list=access.image_list,
         tokens=access.tokens,
-        monitoring=Monitoring(metadata, blobs, Metrics(), full, closed="the registry is starting"),
+        monitoring=Monitoring(metadata, blobs, figures or Metrics(), full, closed="the registry is starting"),
     )
     resource = make_resource(core, door_settings(config), full, new_id)
     return OpenRegistry(config, full, threads, core, resource, access.openers, access.closers)
@@ -156,10 +171,56 @@ def make_registry_service(
     """
     All of dockreg as one service, for twistd and for other Twisted applications.
 
+    It is this process that serves, whatever ``workers`` says: see :func:`make_daemon_service`.
+
     :param environ: where systemd left its wishes (sd_notify(3)); only the main program of a unit answers them.
     :raises ConfigError: a provider of others can not be imported or made.
     """
-    opened = open_registry(config, reactor)
+    return _serving(open_registry(config, reactor), reactor, _notifiers(reactor, environ))
+
+
+def make_daemon_service(
+    config: Config, reactor: IReactorCore, environ: Mapping[str, str] | None = None
+) -> RegistryService | Supervisor:
+    """
+    The same with as many processes as ``workers`` says, all of them started by this one where there are several.
+
+    :raises ConfigError: as :func:`make_registry_service`, which is asked in any case: before there are processes.
+    """
+    count = worker_count(config)
+    alone = make_registry_service(config, reactor, environ)
+    if count == 1:
+        return alone
+    clock = cast("IRegistryReactor", reactor)
+    threads, notifiers = Workers("logs", 1, clock), _notifiers(reactor, environ)
+    supervisor = make_supervisor(config, clock, count, notifiers)
+    children: list[IService] = [threads, *notifiers]
+    if config.log.json:
+        children.append(JSONLog(LineLog(config.log.json, threads.in_thread), clock, globalLogPublisher))
+    for child in children:
+        child.setServiceParent(supervisor)
+    return supervisor
+
+
+def _notifiers(reactor: IReactorCore, environ: Mapping[str, str] | None) -> list[SystemdNotifier]:
+    return [] if environ is None else [SystemdNotifier(environ, cast("IRegistryReactor", reactor))]
+
+
+def make_worker_service(order: Order, reactor: IReactorCore) -> RegistryService:
+    """One of the processes that a :class:`.Supervisor` starts. :raises ConfigError: as above."""
+    opened = open_registry(order.config, reactor, figures=Metrics(folder=order.figures))
+    return _serving(opened, AdoptingReactor(reactor, order.descriptors), [], periodic=order.number == 0)
+
+
+def _serving(
+    opened: OpenRegistry, reactor: Any, notifiers: Sequence[SystemdNotifier], *, periodic: bool = True
+) -> RegistryService:
+    """
+    A registry with its listeners.
+
+    :param reactor: opens the ports.
+    """
+    config = opened.config
     clock = opened.reactor
     monitoring = opened.core.monitoring
     records: list[Callable[[RequestRecord], object]] = [monitoring.figures.observe]
@@ -172,18 +233,18 @@ def make_registry_service(
             each(done)
 
     sites = Sites.make(config, opened.resource, monitoring, clock, record, opened.threads.bytes.in_thread)
-    notifiers = [SystemdNotifier(environ, clock)] if environ is not None else []
     kernel = _kernel_sender(opened)
     for site in sites.all:
         site.kernel = kernel
     plan = opened.plan(
+        periodic=periodic,
         set_closed=sites.set_closed,
         listeners=sites.listeners(config, judge_for(config), clock),
         drains=sites.all,
         announcers=notifiers,
         reloads=sites.reloads,
     )
-    return _service(plan, [*opened.threads.all(), *logs, *notifiers], clock)
+    return _service(plan, [*opened.threads.all(), *logs, *notifiers], clock, reactor)
 
 
 def _kernel_sender(opened: OpenRegistry) -> KernelSender | None:
@@ -234,12 +295,14 @@ def registry_resource(
         mounted.set_closed(reason)
 
     plan = opened.plan(set_closed=set_closed, drains=[mounted])
-    _service(plan, opened.threads.all(), opened.reactor).setServiceParent(parent)
+    _service(plan, opened.threads.all(), opened.reactor, opened.reactor).setServiceParent(parent)
     return mounted
 
 
-def _service(plan: Plan, children: Sequence[IService], reactor: IRegistryReactor) -> RegistryService:
-    service = RegistryService(plan, reactor, reactor)
+def _service(
+    plan: Plan, children: Sequence[IService], clock: IRegistryReactor, reactor: IReactorCore
+) -> RegistryService:
+    service = RegistryService(plan, reactor, clock)
     for child in children:
         child.setServiceParent(service)
     return service

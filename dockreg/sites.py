@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
+from twisted.internet.protocol import Factory
 
 from dockreg.callables import InThread
 from dockreg.config import Config
@@ -59,6 +60,17 @@ def make_entrance(config: Config, clock: IReactorTime) -> Entrance:
     limits = config.http
     rates = RateLimit(limits.requests_per_second, limits.request_burst, clock) if limits.requests_per_second else None
     return Entrance(limits.url_bytes, rates, CrossOrigin(frozenset(limits.cors_origins)))
+
+
+def held_listeners(config: Config, judge: Judge, clock: IReactorTime) -> Sequence[Listener]:
+    """The listeners of :meth:`Sites.listeners`, in their order, for a process that opens the ports and serves nothing."""
+    believed, nothing = proxying(config, clock), Factory()
+    nothing.noisy = False
+    serving = [*config.listen, *config.tls.listen, *config.v1.listen, *config.v2.listen]
+    return [
+        *(Listener(each, nothing, judge, believed) for each in serving),
+        *(Listener(each, nothing, allow_all, believed) for each in config.metrics.listen),
+    ]
 
 
 @frozen

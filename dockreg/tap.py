@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from dockreg.config import Config, ConfigError, load_config
 from dockreg.lifecycle import RegistryService, StartFailed
 from dockreg.providers.threads import IThreadReactor
-from dockreg.service import make_registry_service
+from dockreg.service import make_daemon_service
+from dockreg.workers import Supervisor
 
 log = Logger()
 
@@ -61,7 +62,7 @@ class Daemon(MultiService):
     SIGHUP has it read its certificates again.
     """
 
-    def __init__(self, registry: RegistryService, reactor: IThreadReactor) -> None:
+    def __init__(self, registry: RegistryService | Supervisor, reactor: IThreadReactor) -> None:
         super().__init__()
         self._registry = registry
         self._reactor = reactor
@@ -102,7 +103,7 @@ def makeService(options: Options) -> IService:
 
     try:
         full = cast("IThreadReactor", reactor)
-        registry = make_registry_service(options.config, full, os.environ)
+        registry = make_daemon_service(options.config, full, os.environ)
     except ConfigError as error:
         # twistd would show a traceback for any other exception.
         raise SystemExit(f"{sys.argv[0]}: {attrs.evolve(error, file=options['config'] or '')}") from error

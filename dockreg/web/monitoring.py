@@ -7,6 +7,7 @@ from typing import Any
 from attrs import define, field, frozen
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
@@ -60,7 +61,14 @@ class _Children:
 class Metrics:
     """The figures of one service, in a registry of their own: an application that embeds it has its own."""
 
-    def __init__(self, *, process: bool = True) -> None:
+    def __init__(self, *, process: bool = True, folder: str = "") -> None:
+        """
+        :param process: whether to tell of the process as well.
+        :param folder: where several processes put their figures (prometheus_client, "Multiprocess Mode"); what is shown
+            is the sum then.
+        """
+        self._folder = folder
+        self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         self.registry = CollectorRegistry()
         labels = ("door", "method", "status")
         self._requests = Counter("dockreg_requests", "Requests answered.", labels, registry=self.registry)
@@ -79,7 +87,7 @@ class Metrics:
             "dockreg_cut_responses", "Connections that ended before their response.", ("door",), registry=self.registry
         )
         self._children: dict[tuple[str, str, str], _Children] = {}
-        if process:
+        if process and not folder:
             ProcessCollector(registry=self.registry)
             PlatformCollector(registry=self.registry)
 
@@ -107,11 +115,26 @@ class Metrics:
 
     def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """Add a gauge whose value is asked for when somebody looks."""
-        Gauge(f"dockreg_{name}", documentation, registry=self.registry).set_function(read)
+        if not self._folder:
+            Gauge(f"dockreg_{name}", documentation, registry=self.registry).set_function(read)
+            return
+        gauge = Gauge(f"dockreg_{name}", documentation, registry=self.registry, multiprocess_mode="livesum")
+        self._watched.append((gauge, read))
+
+    async def share(self) -> None:
+        """Let the other processes see the gauges of this one, where there are others."""
+        for gauge, read in self._watched:
+            gauge.set(read())
 
     def text(self) -> bytes:
         """All figures in the text format of Prometheus, version 0.0.4."""
-        return generate_latest(self.registry)
+        if not self._folder:
+            return generate_latest(self.registry)
+        for gauge, read in self._watched:
+            gauge.set(read())
+        everybody = CollectorRegistry()
+        MultiProcessCollector(everybody, self._folder)
+        return generate_latest(everybody)
 
 
 @frozen

@@ -30,6 +30,7 @@ from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.listening import allow_all
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.service import make_registry_service, open_registry
+from dockreg.supervision import worker_count
 from dockreg.web.assembly import make_doors
 from dockreg.web.exchange import Role
 
@@ -211,6 +212,7 @@ ROWS: Mapping[str, Row] = {
     "listen": Row('["tcp:1", "tcp:2"]', lambda parts: parts.listeners, [("tcp:1", False), ("tcp:2", False)]),
     "role": Row('"index"', lambda parts: (parts.doors.role, parts.doors.status.role), (Role.INDEX, Role.INDEX)),
     "allow_unauthenticated": Row("true", lambda parts: parts.listeners, [(_LOOPBACK, True)]),
+    "workers": Row("3", lambda parts: worker_count(parts.opened.config), 3),
     "grace_seconds": Row("1.5", lambda parts: parts.plan.grace_seconds, 1.5),
     **{f"http.{name}": _limit(name, *values) for name, values in _LIMITS.items()},
     "http.trusted_proxies": Row(

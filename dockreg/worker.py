@@ -1,0 +1,98 @@
+"""
+One of several processes of a registry: ``python -m dockreg.worker``, started by :class:`dockreg.workers.Supervisor`.
+
+Its order comes over standard input, which stays open as long as the parent lives. Events go to standard error, as JSON.
+"""
+
+import json
+import os
+import pickle
+import signal
+import sys
+from typing import Any
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import FileLogObserver, LogEvent, eventAsText, globalLogBeginner
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from dockreg.config import ConfigError
+from dockreg.service import make_worker_service
+from dockreg.workers import EVENTS, FAILED, NEWS, ORDER, READY, Order
+
+
+def _read_order() -> Order:
+    with os.fdopen(os.dup(ORDER), "rb") as pipe:
+        size = int.from_bytes(pipe.read(8), "big")
+        order: Order = pickle.loads(pipe.read(size))  # noqa: S301 - our parent wrote it
+    return order
+
+
+@implementer(IReadDescriptor)
+class _Parent:
+    """The pipe to the parent; it ends when the parent does."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def fileno(self) -> int:
+        return ORDER
+
+    def logPrefix(self) -> str:
+        return "dockreg"
+
+    def doRead(self) -> None:
+        if not os.read(ORDER, 1024):
+            self.connectionLost(None)
+
+    def connectionLost(self, _reason: object) -> None:
+        self._reactor.removeReader(self)
+        if self._reactor.running:  # else it is ending already
+            self._reactor.stop()
+
+
+def _tell(news: bytes) -> None:
+    os.write(NEWS, news)
+
+
+def _as_line(event: LogEvent) -> str:
+    level = event.get("log_level")
+    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    return json.dumps({"level": getattr(level, "name", "info"), "text": text}) + "\n"
+
+
+def main() -> None:
+    """Serve until SIGTERM, or until the parent is gone."""
+    globalLogBeginner.beginLoggingTo(
+        [FileLogObserver(os.fdopen(EVENTS, "w", buffering=1), _as_line)], redirectStandardIO=False, discardBuffer=True
+    )
+    order = _read_order()
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    try:
+        service = make_worker_service(order, running)
+    except ConfigError as error:
+        _tell(FAILED + str(error).encode())
+        sys.exit(1)
+
+    def failed(failure: Failure) -> None:
+        _tell(FAILED + failure.getErrorMessage().encode("utf-8", "replace"))
+        running.callWhenRunning(running.stop)
+
+    def reload(_number: int, _frame: object) -> None:
+        running.callFromThread(service.reload)
+
+    def begin() -> None:
+        running.addReader(_Parent(running))
+        signal.signal(signal.SIGHUP, reload)
+        service.startService()
+        _ = service.when_started().addCallbacks(lambda _: _tell(READY), failed)
+
+    running.callWhenRunning(begin)
+    running.addSystemEventTrigger("before", "shutdown", service.stopService)
+    running.run()
+
+
+if __name__ == "__main__":
+    main()
