@@ -114,16 +114,20 @@ class Accounts:
             raise AccountInvalid("a robot can not have robots")
         return await self._store.create_robot(f"{owner}{ROBOT_MARK}{name}", owner, self._clock.seconds())
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, heir: str | None = None) -> None:
         """
         Remove an account and its robots, with the access tokens, grants and memberships of all of them.
 
         The repositories of a person stay as they are, owned by a name that nobody has: administrators reach them, and
         who was granted something. No stranger can register the name; who may :meth:`create` accounts can give it again.
 
-        :raises AccountUnknown: there is none of this name.
+        :param heir: the account that owns the repositories from now on.
+        :raises AccountUnknown: there is none of this name, or no heir.
+        :raises AccountInvalid: the heir is the account itself, or a robot.
         """
-        await self._store.delete(name, self._clock.seconds())
+        if heir is not None and (heir == name or (await self._store.get(heir)).owner is not None):
+            raise AccountInvalid("repositories are given to the account of another person")
+        await self._store.delete(name, self._clock.seconds(), heir)
 
     async def change(self, name: str, password: str | None = None, email: str | None = None) -> Account:
         """

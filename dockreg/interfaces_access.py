@@ -36,12 +36,13 @@ class IAccountStore(Interface):
         :raises AccountExists: the name is taken.
         """
 
-    async def delete(name: str, now: float) -> None:
+    async def delete(name: str, now: float, heir: str | None = None) -> None:
         """
         Remove an account and its robots, with the access tokens, grants and memberships of all of them. The name of a
         person stays taken; the repositories and the namespace that bear it are left as they are.
 
-        :raises AccountUnknown: there is none of this name.
+        :param heir: the account that owns the repositories from now on.
+        :raises AccountUnknown: there is none of this name, or no heir; nothing is changed.
         """
 
     async def get(name: str) -> Account:

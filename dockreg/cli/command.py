@@ -14,6 +14,9 @@ from dockreg.version import VERSION
 _COMMANDS: Mapping[str, str] = {
     "check-config": "dockreg.cli.checkconfig:check_config",
     "doctor": "dockreg.cli.doctor.command:doctor",
+    "grant": "dockreg.cli.grant:grant",
+    "group": "dockreg.cli.group:group",
+    "namespace": "dockreg.cli.namespace:namespace",
     "robot": "dockreg.cli.robot:robot",
     "token": "dockreg.cli.token:token",
     "user": "dockreg.cli.user:user",

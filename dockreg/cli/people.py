@@ -16,9 +16,12 @@ from dockreg.accounts import Accounts
 from dockreg.cli.failures import CommandFailed
 from dockreg.cli.running import run, threads_of
 from dockreg.config import Config
+from dockreg.errors import AccountUnknown
 from dockreg.identity import make_access_tokens, make_accounts, make_hasher, make_invitations
 from dockreg.invitations import Invitations
+from dockreg.model.rights import Kind, Subject
 from dockreg.providing import make_metadata_store
+from dockreg.rights import Rights
 
 T = TypeVar("T")
 
@@ -32,6 +35,7 @@ class People:
     accounts: Accounts
     access_tokens: AccessTokens
     invitations: Invitations
+    rights: Rights
 
 
 async def with_people(
@@ -54,7 +58,7 @@ async def with_people(
     try:
         accounts = make_accounts(config, metadata, make_hasher(config, in_thread), reactor)
         tokens, invitations = make_access_tokens(metadata, reactor), make_invitations(metadata, reactor)
-        return await act(People(accounts, tokens, invitations))
+        return await act(People(accounts, tokens, invitations, Rights(metadata.rights, reactor)))
     finally:
         await metadata.close()
 
@@ -78,6 +82,19 @@ def change(
         show(await with_people(config, reactor, act, may_make=may_make))
 
     run(work)
+
+
+async def notice_unknown(config: Config, people: People, subjects: Iterable[Subject]) -> None:
+    """Say on standard error which accounts are not there, for a name may have been mistyped."""
+    if config.auth.checkers != ("accounts",):
+        return  # others may know them
+    for subject in subjects:
+        if subject.kind is not Kind.ACCOUNT:
+            continue
+        try:
+            await people.accounts.get(subject.name)
+        except AccountUnknown:
+            click.echo(f"note: there is no account {subject.name} now", err=True)
 
 
 def show_json(document: object) -> None:

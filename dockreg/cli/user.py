@@ -117,19 +117,20 @@ def admin(name: str, revoke: bool, as_json: bool, **where: Any) -> None:
 
 @user.command()
 @click.argument("name")
+@click.option("--give-to", "heir", metavar="OTHER", help="Let the account OTHER own its repositories.")
 @json_option
 @config_options
-def delete(name: str, as_json: bool, **where: Any) -> None:
+def delete(name: str, heir: str | None, as_json: bool, **where: Any) -> None:
     """
-    Delete the account NAME, its robots and all their tokens.
+    Delete the account NAME, its robots, and all their tokens, grants and memberships.
 
-    Its repositories stay as they are, and administrators reach them. No stranger can register the name; "dockreg user
-    create" gives it again, with these repositories.
+    Its repositories stay as they are; without --give-to only administrators, and who was granted something, reach them.
+    No stranger can register the name; "dockreg user create" gives it again, with these repositories.
     """
     config = configured(**where)
 
     async def act(people: People) -> None:
-        await people.accounts.delete(name)
+        await people.accounts.delete(name, heir)
 
     def show(_: None) -> None:
         if as_json:

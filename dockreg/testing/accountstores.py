@@ -43,8 +43,9 @@ class MemoryAccountStore:
         self._put(Account(name, NO_HASH, "", active=True, admin=False, created_at=now, owner=owner))
         return await self.get(name)
 
-    async def delete(self, name: str, now: float) -> None:
-        """See :meth:`.IAccountStore.delete`."""
+    async def delete(self, name: str, now: float, heir: str | None = None) -> None:
+        """See :meth:`.IAccountStore.delete`; there are no repositories here."""
+        await self.get(heir or name)
         if (await self.get(name)).owner is None:
             self._deleted.add(name)
         self._accounts = {each.name: each for each in self._accounts.values() if name not in (each.name, each.owner)}

@@ -113,6 +113,13 @@ class AccountStoreContract(ContractCase):
         self.fails(AccountUnknown, self.store.delete("anna", now=5.0))
         self.assertEqual(["root", "root+ci"], [each.name for each in self.now(self.store.list_all())])
 
+    def test_heir(self) -> None:
+        """An heir has to be there, or nothing is deleted."""
+        self.fails(AccountUnknown, self.store.delete("anna", now=4.0, heir="carla"))
+        self.assertEqual(self.anna, self.now(self.store.get("anna")))
+        self.now(self.store.delete("anna", now=4.0, heir="root"))
+        self.assertEqual(["root"], [each.name for each in self.now(self.store.list_all())])
+
     def test_delete_robot(self) -> None:
         """A robot can be deleted alone, and made again."""
         first = self.now(self.store.create_robot("anna+ci", "anna", now=3.5))

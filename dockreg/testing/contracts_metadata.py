@@ -83,6 +83,16 @@ class MetadataStoreContract(MetadataContract):
         self.assertEqual(kept, [each.subject.name for each in await rights.list_grants(None)])
         self.assertEqual("anna", (await metadata.repositories.get(name)).owner)
 
+    async def test_heir(self) -> None:
+        """The repositories of an account that is deleted may be given to another one."""
+        metadata = await self.opened()
+        for each in ("anna", "berta", "carla"):
+            await metadata.accounts.create(each, "x", "", admin=False, now=1.0)
+            await metadata.repositories.create(RepositoryName(f"{each}/app"), each, 2.0)
+        await metadata.accounts.delete("anna", 3.0, heir="berta")
+        names = [RepositoryName(f"{each}/app") for each in ("anna", "berta", "carla")]
+        self.assertEqual(["berta", "berta", "carla"], [(await metadata.repositories.get(each)).owner for each in names])
+
     async def test_close_again(self) -> None:
         """Closing is harmless when the store is not open."""
         metadata = self.make_metadata_store()

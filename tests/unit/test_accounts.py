@@ -185,3 +185,13 @@ class AccountsTests(ContractCase):
         self.assertEqual(0, threads.started)
         self.fails(AccountUnknown, self.accounts.delete("anna"))
         self.assertEqual("anna", self.now(self.accounts.create("anna", "other")).name)
+
+    def test_heir(self) -> None:
+        """Repositories are given to another person, or the account stays."""
+        for name in ("anna", "berta"):
+            self.now(self.accounts.create(name, "secret"))
+        self.now(self.accounts.create_robot("berta", "ci"))
+        for heir, kind in (("anna", AccountInvalid), ("berta+ci", AccountInvalid), ("carla", AccountUnknown)):
+            self.fails(kind, self.accounts.delete("anna", heir))
+        self.now(self.accounts.delete("anna", "berta"))
+        self.fails(AccountUnknown, self.accounts.get("anna"))

@@ -12,7 +12,7 @@ from dockreg.interfaces_access import IAccountStore
 from dockreg.model.accounts import NO_HASH, Account
 from dockreg.model.rights import Subject
 from dockreg.providers.metadata.rows import AnyRow, storable
-from dockreg.providers.metadata.tables import accounts
+from dockreg.providers.metadata.tables import accounts, repositories
 from dockreg.providers.metadata.tables_access import account_group_members, grants, namespace_members
 from dockreg.providers.metadata.tables_people import access_tokens
 from dockreg.providers.metadata.transactions import Database
@@ -41,9 +41,9 @@ class SQLAccountStore:
         """See :class:`~dockreg.interfaces_access.IAccountStore`."""
         return await self._database.write(_create_robot, storable(name), owner, now)
 
-    async def delete(self, name: str, now: float) -> None:
+    async def delete(self, name: str, now: float, heir: str | None = None) -> None:
         """See :class:`~dockreg.interfaces_access.IAccountStore`."""
-        await self._database.write(_delete, name, now)
+        await self._database.write(_delete, name, now, heir)
 
     async def get(self, name: str) -> Account:
         """See :class:`~dockreg.interfaces_access.IAccountStore`."""
@@ -147,8 +147,12 @@ def _columns(account: Account) -> dict[str, Any]:
     }
 
 
-def _delete(connection: Connection, name: str, now: float) -> None:
-    lock_account(connection, name)
+def _delete(connection: Connection, name: str, now: float, heir: str | None) -> None:
+    # In the order of their names, or two of these could wait for each other.
+    for each in sorted({name, heir or name}):
+        lock_account(connection, each)
+    if heir is not None:
+        connection.execute(update(repositories).where(repositories.c.owner == name), {"owner": heir})
     robots = connection.execute(select(accounts.c.name).where(accounts.c.owner == name)).scalars().all()
     for each in (name, *robots):
         _forget_rights(connection, each)

@@ -1,0 +1,157 @@
+"""``dockreg namespace``: whose the repositories are that have the same first part in their names."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from dockreg.cli.people import People, change, json_option, notice_unknown, show_json, show_rows
+from dockreg.cli.settings import config_options, configured
+from dockreg.model.rights import Member, Namespace, Role, Subject
+
+
+@click.group()
+def namespace() -> None:
+    """Create, change and list namespaces: what stands before the first '/' in names of repositories."""
+
+
+@namespace.command()
+@click.argument("name")
+@click.option("--owner", "owners", multiple=True, required=True, metavar="WHO", help="An account, or group:NAME.")
+@click.option("--private", is_flag=True, help="Make new repositories in it private.")
+@json_option
+@config_options
+def create(name: str, owners: Sequence[str], private: bool, as_json: bool, **where: Any) -> None:
+    """
+    Give the namespace NAME to its owners.
+
+    From then on only its members make repositories in it. Owners may do everything there.
+    """
+    config = configured(**where)
+    subjects = [Subject.parse(each) for each in owners]
+
+    async def act(people: People) -> Namespace:
+        made = await people.rights.create_namespace(name, subjects, private=private)
+        await notice_unknown(config, people, subjects)
+        return made
+
+    change(config, act, lambda made: _show(made, as_json, "created"))
+
+
+@namespace.command("change")
+@click.argument("name")
+@click.option("--private/--public", required=True, help="What new repositories in it are; those that are there stay.")
+@json_option
+@config_options
+def change_new(name: str, private: bool, as_json: bool, **where: Any) -> None:
+    """Say what new repositories in the namespace NAME are."""
+    config = configured(**where)
+    done = f"new repositories are {'private' if private else 'public'}"
+
+    async def act(people: People) -> Namespace:
+        return await people.rights.set_new_private(name, private=private)
+
+    change(config, act, lambda changed: _show(changed, as_json, done))
+
+
+@namespace.command()
+@click.argument("name")
+@click.argument("who")
+@click.argument("role", type=click.Choice([each.value for each in Role]))
+@json_option
+@config_options
+def member(name: str, who: str, role: str, as_json: bool, **where: Any) -> None:
+    """
+    Put WHO (an account, or group:NAME) into the namespace NAME, or change the role.
+
+    An owner may do everything in its repositories, a writer push and delete, a reader pull.
+    """
+    config = configured(**where)
+    subject = Subject.parse(who)
+
+    async def act(people: People) -> Namespace:
+        changed = await people.rights.set_member(name, subject, Role(role))
+        await notice_unknown(config, people, [subject])
+        return changed
+
+    change(config, act, lambda changed: _show(changed, as_json, f"{subject} is a {role}"))
+
+
+@namespace.command()
+@click.argument("name")
+@click.argument("who")
+@json_option
+@config_options
+def remove(name: str, who: str, as_json: bool, **where: Any) -> None:
+    """Take WHO out of the namespace NAME. One without owners is in the hands of administrators."""
+    config = configured(**where)
+    subject = Subject.parse(who)
+    done = f"{subject} is no member"
+    change(config, lambda people: people.rights.remove_member(name, subject), lambda left: _show(left, as_json, done))
+
+
+@namespace.command()
+@click.argument("name")
+@json_option
+@config_options
+def delete(name: str, as_json: bool, **where: Any) -> None:
+    """Forget whose the namespace NAME is; its repositories stay as they are."""
+    config = configured(**where)
+
+    def show_deleted(_: None) -> None:
+        if as_json:
+            show_json({"name": name, "deleted": True})
+        else:
+            click.echo(f"{name}: deleted")
+
+    change(config, lambda people: people.rights.delete_namespace(name), show_deleted)
+
+
+@namespace.command()
+@click.argument("name")
+@json_option
+@config_options
+def show(name: str, as_json: bool, **where: Any) -> None:
+    """Show the namespace NAME: its members and their roles."""
+    config = configured(**where)
+
+    def show_members(found: Namespace) -> None:
+        if as_json:
+            show_json(_members(found))
+        else:
+            show_rows(("member", "role"), [(str(each.subject), each.role.value) for each in found.members])
+
+    change(config, lambda people: people.rights.get_namespace(name), show_members)
+
+
+@namespace.command("list")
+@json_option
+@config_options
+def list_namespaces(as_json: bool, **where: Any) -> None:
+    """List all namespaces that are somebody's."""
+    config = configured(**where)
+
+    def show_namespaces(found: Sequence[Namespace]) -> None:
+        if as_json:
+            show_json([_members(each) for each in found])
+            return
+        rows = [(each.name, "private" if each.private else "public", _listed(each.members)) for each in found]
+        show_rows(("name", "new repositories", "members"), rows)
+
+    change(config, lambda people: people.rights.list_namespaces(), show_namespaces)
+
+
+def _show(shown: Namespace, as_json: bool, done: str) -> None:
+    if as_json:
+        show_json(_members(shown))
+    else:
+        click.echo(f"{shown.name}: {done}")
+
+
+def _listed(members: Sequence[Member]) -> str:
+    return " ".join(f"{each.subject}={each.role.value}" for each in members)
+
+
+def _members(shown: Namespace) -> dict[str, Any]:
+    members = [{"subject": str(each.subject), "role": each.role.value} for each in shown.members]
+    return {"name": shown.name, "private": shown.private, "members": members, "created_at": shown.created_at}
