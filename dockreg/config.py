@@ -174,10 +174,12 @@ class BlobSettings:
 
 @frozen
 class LogSettings:
-    """``[log]``: files of the access log and the structured log, ``-`` being standard output."""
+    """``[log]``: files of the access log, the structured log and the audit log, ``-`` being standard output."""
 
     access: str = field(default="", validator=valid.text)
     json: str = field(default="", validator=valid.text)
+    audit: str = field(default="", validator=valid.text)
+    audit_reads: bool = field(default=False, validator=valid.flag)
 
 
 @frozen
@@ -358,6 +360,8 @@ def _idle_connection_settings(config: Config) -> Iterator[tuple[str, Sequence[st
         yield "unless http.trusted_proxies names somebody", ["http.proxy_headers"]
     if not config.http.requests_per_second:
         yield "while http.requests_per_second is 0", ["http.request_burst"]
+    if not config.log.audit:
+        yield "while log.audit is empty", ["log.audit_reads"]
     if not config.http.minimum_rate:
         yield "while http.minimum_rate is 0", ["http.rate_window_seconds"]
 

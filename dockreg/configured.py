@@ -85,4 +85,5 @@ def door_settings(config: Config) -> DoorSettings:
         max_referrers_page=config.v2.max_referrers,
         base_url=config.v2.base_url.rstrip("/"),
         proxies=trusted_proxies(config),
+        audit_reads=config.log.audit_reads,
     )

@@ -39,7 +39,7 @@ class IAccountStore(Interface):
     async def delete(name: str, now: float, heir: str | None = None) -> None:
         """
         Remove an account and its robots, with the access tokens, grants and memberships of all of them. The name of a
-        person stays taken; the repositories and the namespace that bear it are left as they are.
+        person stays taken. The repositories of robots are their owner's then, and those of a person are left as they are.
 
         :param heir: the account that owns the repositories from now on.
         :raises AccountUnknown: there is none of this name, or no heir; nothing is changed.

@@ -10,6 +10,7 @@ from zope.interface import Interface
 
 from dockreg.model.accesstokens import AccessToken
 from dockreg.model.accounts import Account
+from dockreg.model.audit import AuditEvent
 from dockreg.model.invitations import Invitation
 
 
@@ -41,6 +42,13 @@ class IAccessTokenStore(Interface):
 
     async def note_use(token_id: str, now: float) -> None:
         """Remember that the token was used; harmless when there is none."""
+
+
+class IAuditLog(Interface):
+    """Where it is written down who did what."""
+
+    def record(event: AuditEvent) -> None:
+        """Keep the event. It is not waited for, and does not fail."""
 
 
 class IInvitationStore(Interface):

@@ -19,13 +19,15 @@ from twisted.logger import globalLogPublisher
 from twisted.web.resource import IResource
 
 from dockreg.checkers import Means
-from dockreg.config import Config
+from dockreg.config import Config, LogSettings
 from dockreg.configured import door_settings, image_limits, platform_of, upload_limits
 from dockreg.identity import everybody_pushes, judge_for, make_accounts, make_attempts, make_hasher, make_identity
 from dockreg.interfaces_access import IAuthenticator
+from dockreg.interfaces_people import IAuditLog
 from dockreg.lifecycle import Job, Plan, RegistryService
 from dockreg.manifests import Manifests
 from dockreg.model.repositories import Sparse
+from dockreg.providers.audit import AuditLines
 from dockreg.providers.descriptors import AdoptingReactor
 from dockreg.providers.logs import JSONLog, LineLog, LogFile
 from dockreg.providers.systemd import SystemdNotifier
@@ -97,6 +99,7 @@ class OpenRegistry:
     threads: Threads
     core: Core
     resource: RegistryResource
+    logs: Mapping[str, LogFile]
     openers: Sequence[Callable[[], Any]] = ()
     closers: Sequence[Callable[[], Any]] = ()
 
@@ -136,10 +139,19 @@ def open_registry(
     reactor: IReactorCore,
     authenticator: IAuthenticator | ICredentialsChecker | None = None,
     figures: Metrics | None = None,
+    audit: IAuditLog | None = None,
 ) -> OpenRegistry:
-    """The parts of a registry, put together and not yet opened. :raises ConfigError: as for its stores."""
+    """
+    The parts of a registry, put together and not yet opened.
+
+    :param audit: where it is written down who did what, instead of the configured file.
+    :raises ConfigError: as for its stores.
+    """
     full = cast("IRegistryReactor", reactor)
     threads = Threads.make(config, full)
+    logs = _make_logs(config, threads, full)
+    if audit is None and "audit" in logs:
+        audit = AuditLines(logs["audit"].lines.write, full)
     metadata = make_metadata_store(config, threads.database.in_thread, full)
     blobs = make_blob_store(config, threads.bytes.in_thread, full)
     hasher = make_hasher(config, threads.hashing.in_thread)
@@ -160,9 +172,10 @@ def open_registry(
         image_list=access.image_list,
         tokens=access.tokens,
         monitoring=Monitoring(metadata, blobs, figures or Metrics(), full, closed="the registry is starting"),
+        audit=audit,
     )
     resource = make_resource(core, door_settings(config), full, new_id)
-    return OpenRegistry(config, full, threads, core, resource, access.openers, access.closers)
+    return OpenRegistry(config, full, threads, core, resource, logs, access.openers, access.closers)
 
 
 def make_registry_service(
@@ -224,9 +237,8 @@ def _serving(
     clock = opened.reactor
     monitoring = opened.core.monitoring
     records: list[Callable[[RequestRecord], object]] = [monitoring.figures.observe]
-    logs = _make_logs(config, opened.threads, clock)
-    if config.log.access:
-        records.append(AccessLog(logs[-1].lines.write, clock))
+    if "access" in opened.logs:
+        records.append(AccessLog(opened.logs["access"].lines.write, clock))
 
     def record(done: RequestRecord) -> None:
         for each in records:
@@ -244,7 +256,7 @@ def _serving(
         announcers=notifiers,
         reloads=sites.reloads,
     )
-    return _service(plan, [*opened.threads.all(), *logs, *notifiers], clock, reactor)
+    return _service(plan, [*opened.threads.all(), *opened.logs.values(), *notifiers], clock, reactor)
 
 
 def _kernel_sender(opened: OpenRegistry) -> KernelSender | None:
@@ -264,6 +276,7 @@ def registry_resource(
     *,
     allow_anonymous: bool = False,
     apis: Collection[API] = frozenset(API),
+    audit: IAuditLog | None = None,
 ) -> IResource:
     """
     A registry for a site that an application has: the root of a site, or the child under each of ``v1``, ``v2``,
@@ -277,6 +290,7 @@ def registry_resource(
     :param allow_anonymous: everybody may do what ``auth.anonymous`` says, pushing included. Without it, and with an
         authenticator, nobody pushes without a name.
     :param apis: what it speaks.
+    :param audit: where it is written down who did what.
     :raises ValueError: everybody could push, and ``allow_anonymous`` is not set.
     :raises ConfigError: a provider of others can not be imported or made.
     """
@@ -287,7 +301,8 @@ def registry_resource(
                 " 'none' in the configuration"
             )
         config = attrs.evolve(config, auth=attrs.evolve(config.auth, anonymous="none"))
-    opened = open_registry(config, reactor, authenticator)
+    config = attrs.evolve(config, log=LogSettings())
+    opened = open_registry(config, reactor, authenticator, audit=audit)
     mounted = MountedResource(opened.resource.limited_to(apis), opened.reactor)
 
     def set_closed(reason: str | None) -> None:
@@ -308,11 +323,10 @@ def _service(
     return service
 
 
-def _make_logs(config: Config, threads: Threads, clock: IReactorTime) -> list[LogFile]:
-    # The access log comes last.
-    logs: list[LogFile] = []
+def _make_logs(config: Config, threads: Threads, clock: IReactorTime) -> dict[str, LogFile]:
+    """The log files that are wanted, by their keys."""
+    files = {"access": config.log.access, "audit": config.log.audit}
+    logs = {key: LogFile(LineLog(path, threads.logs.in_thread), clock) for key, path in files.items() if path}
     if config.log.json:
-        logs.append(JSONLog(LineLog(config.log.json, threads.logs.in_thread), clock, globalLogPublisher))
-    if config.log.access:
-        logs.append(LogFile(LineLog(config.log.access, threads.logs.in_thread), clock))
+        logs["json"] = JSONLog(LineLog(config.log.json, threads.logs.in_thread), clock, globalLogPublisher)
     return logs

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from dockreg.cli.audited import Deed
 from dockreg.cli.people import People, change, date, json_option, notice_unknown, show_json, show_rows
 from dockreg.cli.settings import config_options, configured
 from dockreg.model.access import EVERYTHING, Action, Scope
@@ -45,7 +46,7 @@ def create(who: str, what: str, as_json: bool, **where: Any) -> None:
         else:
             click.echo(f"{made.subject}: {_scope(made)}")
 
-    change(config, act, show)
+    change(config, act, show, deed=Deed("grant.create", {"subject": str(subject), "scope": format_scope(scope)}))
 
 
 @grant.command()
@@ -68,7 +69,8 @@ def revoke(who: str, what: str, as_json: bool, **where: Any) -> None:
         else:
             click.echo(f"{subject}: {'nothing is left in ' + str(repositories) if left is None else _scope(left)}")
 
-    change(config, lambda people: people.rights.revoke(subject, repositories, actions), show)
+    deed = Deed("grant.revoke", {"subject": str(subject), "scope": format_scope(Scope(repositories, actions))})
+    change(config, lambda people: people.rights.revoke(subject, repositories, actions), show, deed=deed)
 
 
 @grant.command("list")

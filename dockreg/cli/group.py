@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from dockreg.cli.audited import Deed
 from dockreg.cli.people import People, change, date, json_option, notice_unknown, show_json, show_rows
 from dockreg.cli.settings import config_options, configured
 from dockreg.model.rights import Group, Subject
@@ -35,7 +36,7 @@ def create(name: str, accounts: Sequence[str], as_json: bool, **where: Any) -> N
         await notice_unknown(config, people, [Subject.account(each) for each in accounts])
         return made
 
-    change(config, act, lambda made: _show(made, as_json, "created"))
+    change(config, act, lambda made: _show(made, as_json, "created"), deed=_deed("create", name, accounts))
 
 
 @group.command()
@@ -54,7 +55,10 @@ def add(name: str, accounts: Sequence[str], as_json: bool, **where: Any) -> None
         await notice_unknown(config, people, [Subject.account(each) for each in accounts])
         return changed
 
-    change(config, act, lambda changed: _show(changed, as_json, f"has {', '.join(changed.members)}"))
+    def show_added(changed: Group) -> None:
+        _show(changed, as_json, f"has {', '.join(changed.members)}")
+
+    change(config, act, show_added, deed=_deed("add", name, accounts))
 
 
 @group.command()
@@ -72,7 +76,10 @@ def remove(name: str, accounts: Sequence[str], as_json: bool, **where: Any) -> N
             changed = await people.rights.remove_from_group(name, account)
         return changed
 
-    change(config, act, lambda changed: _show(changed, as_json, f"has {', '.join(changed.members) or 'nobody'}"))
+    def show_left(changed: Group) -> None:
+        _show(changed, as_json, f"has {', '.join(changed.members) or 'nobody'}")
+
+    change(config, act, show_left, deed=_deed("remove", name, accounts))
 
 
 @group.command()
@@ -89,7 +96,7 @@ def delete(name: str, as_json: bool, **where: Any) -> None:
         else:
             click.echo(f"{name}: deleted")
 
-    change(config, lambda people: people.rights.delete_group(name), show_deleted)
+    change(config, lambda people: people.rights.delete_group(name), show_deleted, deed=_deed("delete", name))
 
 
 @group.command()
@@ -117,6 +124,11 @@ def list_groups(as_json: bool, **where: Any) -> None:
             show_rows(("name", "created", "accounts"), rows)
 
     change(config, lambda people: people.rights.list_groups(), show_groups)
+
+
+def _deed(verb: str, name: str, accounts: Sequence[str] = ()) -> Deed:
+    target = {"group": name, "accounts": " ".join(accounts)} if accounts else {"group": name}
+    return Deed(f"group.{verb}", target)
 
 
 def _show(shown: Group, as_json: bool, done: str) -> None:

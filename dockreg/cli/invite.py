@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from dockreg.cli.audited import Deed
 from dockreg.cli.people import change, date, json_option, show_json, show_rows
 from dockreg.cli.settings import config_options, configured
 from dockreg.model.invitations import Invitation
@@ -36,7 +37,9 @@ def invite(name: str | None, email: str, days: float, as_json: bool, **where: An
         click.echo(f"invitation {invitation.invitation_id} until {until}; its code is not shown again", err=True)
         click.echo(code)
 
-    change(config, lambda people: people.invitations.create(name, email, days * _DAY_SECONDS), show)
+    target = {kind: value for kind, value in (("account", name), ("email", email)) if value}
+    deed = Deed("user.invite", target)
+    change(config, lambda people: people.invitations.create(name, email, days * _DAY_SECONDS), show, deed=deed)
 
 
 @click.command()
@@ -73,7 +76,8 @@ def uninvite(invitation_id: str, as_json: bool, **where: Any) -> None:
         else:
             click.echo(f"invitation {revoked.invitation_id} revoked")
 
-    change(config, lambda people: people.invitations.revoke(invitation_id), show)
+    deed = Deed("user.uninvite", {"invitation": invitation_id})
+    change(config, lambda people: people.invitations.revoke(invitation_id), show, deed=deed)
 
 
 def _members(invitation: Invitation) -> dict[str, Any]:

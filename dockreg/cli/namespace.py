@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from dockreg.cli.audited import Deed
 from dockreg.cli.people import People, change, json_option, notice_unknown, show_json, show_rows
 from dockreg.cli.settings import config_options, configured
 from dockreg.model.rights import Member, Namespace, Role, Subject
@@ -35,7 +36,8 @@ def create(name: str, owners: Sequence[str], private: bool, as_json: bool, **whe
         await notice_unknown(config, people, subjects)
         return made
 
-    change(config, act, lambda made: _show(made, as_json, "created"))
+    deed = _deed("create", name, owners=" ".join(map(str, subjects)), new="private" if private else "public")
+    change(config, act, lambda made: _show(made, as_json, "created"), deed=deed)
 
 
 @namespace.command("change")
@@ -51,7 +53,8 @@ def change_new(name: str, private: bool, as_json: bool, **where: Any) -> None:
     async def act(people: People) -> Namespace:
         return await people.rights.set_new_private(name, private=private)
 
-    change(config, act, lambda changed: _show(changed, as_json, done))
+    deed = _deed("change", name, new="private" if private else "public")
+    change(config, act, lambda changed: _show(changed, as_json, done), deed=deed)
 
 
 @namespace.command()
@@ -74,7 +77,8 @@ def member(name: str, who: str, role: str, as_json: bool, **where: Any) -> None:
         await notice_unknown(config, people, [subject])
         return changed
 
-    change(config, act, lambda changed: _show(changed, as_json, f"{subject} is a {role}"))
+    deed = _deed("member", name, subject=str(subject), role=role)
+    change(config, act, lambda changed: _show(changed, as_json, f"{subject} is a {role}"), deed=deed)
 
 
 @namespace.command()
@@ -87,7 +91,11 @@ def remove(name: str, who: str, as_json: bool, **where: Any) -> None:
     config = configured(**where)
     subject = Subject.parse(who)
     done = f"{subject} is no member"
-    change(config, lambda people: people.rights.remove_member(name, subject), lambda left: _show(left, as_json, done))
+
+    async def act(people: People) -> Namespace:
+        return await people.rights.remove_member(name, subject)
+
+    change(config, act, lambda left: _show(left, as_json, done), deed=_deed("remove", name, subject=str(subject)))
 
 
 @namespace.command()
@@ -104,7 +112,7 @@ def delete(name: str, as_json: bool, **where: Any) -> None:
         else:
             click.echo(f"{name}: deleted")
 
-    change(config, lambda people: people.rights.delete_namespace(name), show_deleted)
+    change(config, lambda people: people.rights.delete_namespace(name), show_deleted, deed=_deed("delete", name))
 
 
 @namespace.command()
@@ -139,6 +147,10 @@ def list_namespaces(as_json: bool, **where: Any) -> None:
         show_rows(("name", "new repositories", "members"), rows)
 
     change(config, lambda people: people.rights.list_namespaces(), show_namespaces)
+
+
+def _deed(verb: str, name: str, **further: str) -> Deed:
+    return Deed(f"namespace.{verb}", {"namespace": name, **further})
 
 
 def _show(shown: Namespace, as_json: bool, done: str) -> None:

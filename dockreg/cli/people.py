@@ -13,10 +13,11 @@ from rich.table import Table
 
 from dockreg.accesstokens import AccessTokens
 from dockreg.accounts import Accounts
+from dockreg.cli.audited import Deed, write_down
 from dockreg.cli.failures import CommandFailed
 from dockreg.cli.running import run, threads_of
 from dockreg.config import Config
-from dockreg.errors import AccountUnknown
+from dockreg.errors import AccountUnknown, RegistryError
 from dockreg.identity import make_access_tokens, make_accounts, make_hasher, make_invitations
 from dockreg.invitations import Invitations
 from dockreg.model.rights import Kind, Subject
@@ -74,12 +75,28 @@ def change(
     act: Callable[[People], Awaitable[T]],
     show: Callable[[T], object],
     *,
+    deed: Deed | None = None,
     may_make: bool = False,
 ) -> None:
-    """Run ``act``, and ``show`` its result."""
+    """
+    Run ``act``, and ``show`` its result.
+
+    :param deed: what the audit log calls it, None for what changes nothing.
+    """
 
     async def work(reactor: Any) -> None:
-        show(await with_people(config, reactor, act, may_make=may_make))
+        try:
+            result = await with_people(config, reactor, act, may_make=may_make)
+        except RegistryError as problem:
+            if deed is not None:
+                await write_down(config, reactor, deed, problem)
+            raise
+        try:
+            if deed is not None:
+                await write_down(config, reactor, deed, None)
+        finally:
+            # What is shown once has to be shown.
+            show(result)
 
     run(work)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from dockreg.cli.audited import Deed
 from dockreg.cli.people import People, change, date, json_option, show_json, show_rows
 from dockreg.cli.settings import config_options, configured
 from dockreg.cli.user import account_members
@@ -36,7 +37,12 @@ def create(name: str, as_json: bool, **where: Any) -> None:
         else:
             click.echo(f"{account.name}: created")
 
-    change(config, lambda people: people.accounts.create_robot(owner, own), show)
+    change(
+        config,
+        lambda people: people.accounts.create_robot(owner, own),
+        show,
+        deed=Deed("robot.create", {"account": name}),
+    )
 
 
 @robot.command()
@@ -57,7 +63,7 @@ def delete(name: str, as_json: bool, **where: Any) -> None:
         else:
             click.echo(f"{name}: deleted")
 
-    change(config, act, show)
+    change(config, act, show, deed=Deed("robot.delete", {"account": name}))
 
 
 @robot.command("list")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from dockreg.cli.audited import Deed
 from dockreg.cli.people import People, change, date, json_option, show_json, show_rows
 from dockreg.cli.settings import config_options, configured
 from dockreg.model.accesstokens import AccessToken, format_scope, format_scopes, parse_scope
@@ -67,7 +68,8 @@ def create(
         )
         click.echo(text)
 
-    change(config, lambda people: people.access_tokens.create(account, parsed, description, lifetime), show)
+    deed = Deed("token.create", {"account": account, "scopes": format_scopes(parsed)})
+    change(config, lambda people: people.access_tokens.create(account, parsed, description, lifetime), show, deed=deed)
 
 
 @token.command()
@@ -84,7 +86,8 @@ def revoke(token_id: str, as_json: bool, **where: Any) -> None:
         else:
             click.echo(f"{revoked.account}: token {revoked.token_id} revoked")
 
-    change(config, lambda people: people.access_tokens.revoke(token_id), show)
+    deed = Deed("token.revoke", {"token": token_id})
+    change(config, lambda people: people.access_tokens.revoke(token_id), show, deed=deed)
 
 
 @token.command("list")

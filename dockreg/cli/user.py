@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from dockreg.cli.audited import Deed
 from dockreg.cli.invite import invitations, invite, uninvite
 from dockreg.cli.passwords import read_password
 from dockreg.cli.people import People, change, database_file, date, json_option, show_json, show_rows
@@ -57,7 +58,8 @@ def create(
     async def act(people: People) -> Account:
         return await people.accounts.create(name, password, email, admin=admin)
 
-    change(config, act, _shower(as_json, done), may_make=True)
+    deed = Deed("user.create", {"account": name})
+    change(config, act, _shower(as_json, done), deed=deed, may_make=True)
 
 
 @user.command()
@@ -69,7 +71,14 @@ def password(name: str, password_stdin: bool, as_json: bool, **where: Any) -> No
     """Give the account NAME another password."""
     config = configured(**where)
     new = read_password(password_stdin, confirm=True)
-    _change(config, as_json, "has a new password", lambda people: people.accounts.change(name, password=new))
+    _change(
+        config,
+        as_json,
+        "password",
+        name,
+        "has a new password",
+        lambda people: people.accounts.change(name, password=new),
+    )
 
 
 @user.command()
@@ -80,7 +89,14 @@ def password(name: str, password_stdin: bool, as_json: bool, **where: Any) -> No
 def email(name: str, address: str, as_json: bool, **where: Any) -> None:
     """Give the account NAME another e-mail ADDRESS; '' for none."""
     config = configured(**where)
-    _change(config, as_json, "has a new e-mail address", lambda people: people.accounts.change(name, email=address))
+    _change(
+        config,
+        as_json,
+        "email",
+        name,
+        "has a new e-mail address",
+        lambda people: people.accounts.change(name, email=address),
+    )
 
 
 @user.command()
@@ -90,7 +106,7 @@ def email(name: str, address: str, as_json: bool, **where: Any) -> None:
 def disable(name: str, as_json: bool, **where: Any) -> None:
     """Refuse the account NAME, its robots and all their tokens from now on."""
     config = configured(**where)
-    _change(config, as_json, "disabled", lambda people: people.accounts.set_active(name, active=False))
+    _change(config, as_json, "disable", name, "disabled", lambda people: people.accounts.set_active(name, active=False))
 
 
 @user.command()
@@ -100,7 +116,7 @@ def disable(name: str, as_json: bool, **where: Any) -> None:
 def enable(name: str, as_json: bool, **where: Any) -> None:
     """Let the account NAME in again."""
     config = configured(**where)
-    _change(config, as_json, "enabled", lambda people: people.accounts.set_active(name, active=True))
+    _change(config, as_json, "enable", name, "enabled", lambda people: people.accounts.set_active(name, active=True))
 
 
 @user.command()
@@ -112,7 +128,8 @@ def admin(name: str, revoke: bool, as_json: bool, **where: Any) -> None:
     """Let the account NAME do everything, or no longer."""
     config = configured(**where)
     done = "no longer an administrator" if revoke else "an administrator now"
-    _change(config, as_json, done, lambda people: people.accounts.set_admin(name, admin=not revoke))
+    verb = "admin.revoke" if revoke else "admin"
+    _change(config, as_json, verb, name, done, lambda people: people.accounts.set_admin(name, admin=not revoke))
 
 
 @user.command()
@@ -138,7 +155,12 @@ def delete(name: str, heir: str | None, as_json: bool, **where: Any) -> None:
         else:
             click.echo(f"{name}: deleted")
 
-    change(config, act, show)
+    change(
+        config,
+        act,
+        show,
+        deed=Deed("user.delete", {"account": name} if heir is None else {"account": name, "heir": heir}),
+    )
 
 
 @user.command()
@@ -192,8 +214,10 @@ def account_members(account: Account) -> dict[str, Any]:
     return members if account.owner is None else {**members, "owner": account.owner}
 
 
-def _change(config: Config, as_json: bool, done: str, act: Callable[[People], Awaitable[Account]]) -> None:
-    change(config, act, _shower(as_json, done))
+def _change(
+    config: Config, as_json: bool, verb: str, name: str, done: str, act: Callable[[People], Awaitable[Account]]
+) -> None:
+    change(config, act, _shower(as_json, done), deed=Deed(f"user.{verb}", {"account": name}))
 
 
 def _shower(as_json: bool, done: str) -> Callable[[Account], None]:

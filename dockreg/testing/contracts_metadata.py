@@ -83,15 +83,38 @@ class MetadataStoreContract(MetadataContract):
         self.assertEqual(kept, [each.subject.name for each in await rights.list_grants(None)])
         self.assertEqual("anna", (await metadata.repositories.get(name)).owner)
 
-    async def test_heir(self) -> None:
-        """The repositories of an account that is deleted may be given to another one."""
+    async def owners(self, metadata: IMetadataStore) -> list[str | None]:
+        """Who owns the repositories of :meth:`owned`."""
+        names = ("app", "robots", "other")
+        return [(await metadata.repositories.get(RepositoryName(f"x/{each}"))).owner for each in names]
+
+    async def owned(self) -> IMetadataStore:
+        """A store with a repository of an account, one of its robot, and one of another account."""
         metadata = await self.opened()
-        for each in ("anna", "berta", "carla"):
+        for each in ("anna", "berta"):
             await metadata.accounts.create(each, "x", "", admin=False, now=1.0)
-            await metadata.repositories.create(RepositoryName(f"{each}/app"), each, 2.0)
+        await metadata.accounts.create_robot("anna+ci", "anna", 1.0)
+        for each, owner in (("app", "anna"), ("robots", "anna+ci"), ("other", "berta")):
+            await metadata.repositories.create(RepositoryName(f"x/{each}"), owner, 2.0)
+        return metadata
+
+    async def test_heir(self) -> None:
+        """The repositories of an account that is deleted, and of its robots, may be given to another one."""
+        metadata = await self.owned()
         await metadata.accounts.delete("anna", 3.0, heir="berta")
-        names = [RepositoryName(f"{each}/app") for each in ("anna", "berta", "carla")]
-        self.assertEqual(["berta", "berta", "carla"], [(await metadata.repositories.get(each)).owner for each in names])
+        self.assertEqual(["berta"] * 3, await self.owners(metadata))
+
+    async def test_no_heir(self) -> None:
+        """Without an heir they bear the name of the person, which nobody takes."""
+        metadata = await self.owned()
+        await metadata.accounts.delete("anna", 3.0)
+        self.assertEqual(["anna", "anna", "berta"], await self.owners(metadata))
+
+    async def test_robots_repositories(self) -> None:
+        """What a robot owned is its owner's when the robot alone is deleted."""
+        metadata = await self.owned()
+        await metadata.accounts.delete("anna+ci", 3.0)
+        self.assertEqual(["anna", "anna", "berta"], await self.owners(metadata))
 
     async def test_close_again(self) -> None:
         """Closing is harmless when the store is not open."""

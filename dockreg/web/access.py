@@ -30,12 +30,15 @@ from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.v1 import ImageID
 from dockreg.registry import Registry
+from dockreg.web.audit import ANONYMOUS_HOW, RequestAudit, Witness
 from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.headers import HINT_COOKIE
 from dockreg.web.proxies import client_address
 from dockreg.web.routes import Route
 
 _READING = (b"GET", b"HEAD")
+#: By what somebody is known who uses these schemes.
+_HOW: Mapping[bytes, str] = {b"basic": "password", b"token": "v1 token", b"bearer": "bearer token"}
 #: What ids of upload sessions are made of; anything else was never one.
 _UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 
@@ -54,6 +57,7 @@ class Gate:
 
     :param bearers: the token service of v2, None where there is none.
     :param origin: the scheme and host by which the client of a request knows the registry.
+    :param audit: is told of logins that fail, None when nobody wants to know.
     """
 
     registry: Registry
@@ -61,40 +65,53 @@ class Gate:
     origin: Callable[[Request], str]
     bearers: IBearers | None = None
     room: DocumentRoom = field(factory=DocumentRoom)
+    audit: RequestAudit | None = None
 
-    async def admit(self, request: Request, route: Route, parts: Mapping[str, str]) -> tuple[Exchange, dict[str, Any]]:
+    async def admit(
+        self, request: Request, route: Route, parts: Mapping[str, str], witness: Witness | None = None
+    ) -> tuple[Exchange, dict[str, Any]]:
         """
         The exchange and the parsed parts of the path.
 
+        :param witness: is told who the caller is, also of one who is refused.
         :raises RegistryError: the path names nothing that can be, or the caller has not the right that the route
             needs.
         """
+        caller = Caller(ANONYMOUS)
         if route.needs is PUBLIC:
-            return Exchange(request, Caller(ANONYMOUS), self.room), _parse(parts, request.method)
-        principal = await self._identify(request)
-        parsed = _parse(parts, request.method)
-        caller = Caller(principal, await self._repository(request, principal, parsed))
-        await self._require(route, route.needs, caller, parsed)
-        return Exchange(request, caller, self.room), parsed
+            parsed = _parse(parts, request.method)
+        else:
+            principal = await self._identify(request, witness)
+            parsed = _parse(parts, request.method)
+            caller = Caller(principal, await self._repository(request, principal, parsed))
+            if witness is not None:
+                witness.caller = caller
+            await self._require(route, route.needs, caller, parsed)
+        if witness is not None:
+            witness.admitted = True
+        return Exchange(request, caller, self.room, witness), parsed
 
     def keep_out(self, request: Request, parts: Mapping[str, str]) -> tuple[Exchange, dict[str, Any]]:
         """What :meth:`admit` would return, for somebody who may nothing."""
         return Exchange(request, Caller(ANONYMOUS), self.room), _parse(parts, request.method)
 
-    async def _identify(self, request: Request) -> Principal:
+    async def _identify(self, request: Request, witness: Witness | None) -> Principal:
         header = request.requestHeaders.getRawHeaders(b"authorization")
         scheme, _, value = (header[-1] if header else b"").strip().partition(b" ")
-        value = value.strip()
-        if scheme.lower() == b"basic":
-            return await self._basic(request, value)
-        if scheme.lower() == b"token":
-            return await self.authenticator.redeem(value.decode("ascii", "replace")) if value else ANONYMOUS
-        if scheme.lower() == b"bearer" and self.bearers is not None:
+        kind, value = scheme.lower(), value.strip()
+        if not kind or (kind == b"token" and not value):
+            return ANONYMOUS
+        how = _HOW.get(kind)
+        if witness is not None and how is not None:
+            witness.how = how
+        if kind == b"basic":
+            return await self._basic(request, value, witness)
+        if kind == b"token":
+            return await self.authenticator.redeem(value.decode("ascii", "replace"))
+        if kind == b"bearer" and self.bearers is not None:
             return await self.bearers.redeem(value.decode("ascii", "replace"))
-        if scheme:
-            known = "Basic and Token" if self.bearers is None else "Basic, Bearer and Token"
-            raise Unauthorized(f"the registry speaks the authorization schemes {known}")
-        return ANONYMOUS
+        known = "Basic and Token" if self.bearers is None else "Basic, Bearer and Token"
+        raise Unauthorized(f"the registry speaks the authorization schemes {known}")
 
     async def login(self, request: Request, name: bytes, password: bytes) -> Principal:
         """
@@ -102,9 +119,14 @@ class Gate:
 
         :raises RegistryError: as :meth:`.IAuthenticator.login`.
         """
-        return await self.authenticator.login(UsernamePassword(name, password), client_address(request))
+        try:
+            return await self.authenticator.login(UsernamePassword(name, password), client_address(request))
+        except RegistryError as problem:
+            if self.audit is not None:
+                self.audit.login_failed(request, name, password, problem)
+            raise
 
-    async def _basic(self, request: Request, value: bytes) -> Principal:
+    async def _basic(self, request: Request, value: bytes, witness: Witness | None) -> Principal:
         try:
             name, colon, password = base64.b64decode(value, validate=True).partition(b":")
         except binascii.Error:
@@ -112,8 +134,18 @@ class Gate:
         if not colon:
             raise Unauthorized("the Basic credentials are not of the form base64(user:password)")
         if not name and not password:
+            if witness is not None:
+                witness.how = ANONYMOUS_HOW
             return ANONYMOUS  # What engines up to 1.6 send when nobody is logged in.
-        return await self.login(request, name, password)
+        try:
+            principal = await self.login(request, name, password)
+        except RegistryError as problem:
+            if witness is not None:
+                witness.told = problem
+            raise
+        if witness is not None and principal.token_id is not None:
+            witness.how = "access token"
+        return principal
 
     async def _repository(
         self, request: Request, principal: Principal, parsed: Mapping[str, Any]

@@ -20,6 +20,7 @@ from zope.interface import implementer
 from dockreg.errors import NameUnknown, RequestInvalid, Unauthorized
 from dockreg.model.names import is_host_port
 from dockreg.web.access import Gate, challenged
+from dockreg.web.audit import Witness
 from dockreg.web.dispatch import Dispatcher
 from dockreg.web.doors import Doors
 from dockreg.web.errors import ErrorResponses
@@ -59,20 +60,28 @@ class _Endpoint:
 
     async def run(self, request: Request, **parts: str) -> bytes | None:
         _set_version(request, self.version)
+        audit = self.gate.audit
+        witness = None if audit is None else audit.begin(request, self.route, parts)
         try:
-            exchange, parsed, to = await self._admitted(request, parts)
+            exchange, parsed, to = await self._admitted(request, parts, witness)
             if isinstance(request, StreamedRequest):
                 request.principal = exchange.principal.name
             body = await to(exchange, **parsed)
-        except Unauthorized as problem:
-            raise challenged(problem, request, self.route, parts) from None
+        except Exception as problem:
+            if witness is not None:
+                witness.ended(problem)
+            if isinstance(problem, Unauthorized):
+                raise challenged(problem, request, self.route, parts) from None
+            raise
+        if witness is not None:
+            witness.ended(None)
         return None if body is None else _finish(request, body)
 
     async def _admitted(
-        self, request: Request, parts: Mapping[str, str]
+        self, request: Request, parts: Mapping[str, str], witness: Witness | None
     ) -> tuple[Exchange, Mapping[str, Any], Handler]:
         try:
-            return (*await self.gate.admit(request, self.route, parts), self.route.to)
+            return (*await self.gate.admit(request, self.route, parts, witness), self.route.to)
         except NameUnknown:
             if self.route.hidden is None:
                 raise

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from dockreg.accounts import Accounts
 from dockreg.callables import IdentifierFactory
 from dockreg.interfaces_access import IAuthenticator, IBearers, ITokenIssuer
+from dockreg.interfaces_people import IAuditLog
 from dockreg.interfaces_v1 import IImageList
 from dockreg.layerfiles import LayerFiles
 from dockreg.manifests import Manifests
@@ -17,6 +18,7 @@ from dockreg.v1images import V1Images
 from dockreg.version import VERSION
 from dockreg.web.access import Gate
 from dockreg.web.app import RegistryResource, make_routing
+from dockreg.web.audit import RequestAudit
 from dockreg.web.doors import Doors, V2Doors
 from dockreg.web.errors import ErrorResponses
 from dockreg.web.exchange import API, Role
@@ -53,6 +55,7 @@ class DoorSettings:
     max_referrers_page: int
     base_url: str
     proxies: Proxies
+    audit_reads: bool
 
     @property
     def locations(self) -> Locations:
@@ -74,13 +77,15 @@ class Core:
     tokens: ITokenIssuer
     monitoring: Monitoring
     bearers: IBearers | None = None
+    audit: IAuditLog | None = None
 
 
 def make_resource(
     core: Core, settings: DoorSettings, clock: IReactorTime, new_id: IdentifierFactory
 ) -> RegistryResource:
     """The resource that serves all doors of the role."""
-    gate = Gate(core.registry, core.authenticator, settings.locations.origin, core.bearers)
+    audit = None if core.audit is None else RequestAudit(core.audit, new_id, settings.audit_reads)
+    gate = Gate(core.registry, core.authenticator, settings.locations.origin, core.bearers, audit=audit)
     responses = ErrorResponses(gate.challenges, new_id)
     routing = make_routing(make_doors(core, settings, clock, new_id), gate, responses, VERSION)
     return RegistryResource(routing, responses, VERSION, frozenset(API) if settings.role.is_registry else {API.V1})

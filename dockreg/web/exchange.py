@@ -2,15 +2,19 @@
 
 from collections.abc import Awaitable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field
 from twisted.web.server import Request
 
 from dockreg.errors import Busy, RequestInvalid
 from dockreg.model.access import Caller, Principal
+from dockreg.model.audit import MAX_TEXT
 from dockreg.model.documents import parse_json
 from dockreg.web.bodies import IRequestBody
+
+if TYPE_CHECKING:
+    from dockreg.web.audit import Witness
 
 _BUSY_SECONDS = 2
 
@@ -78,6 +82,7 @@ class Exchange:
     request: Request
     caller: Caller
     room: DocumentRoom
+    witness: "Witness | None" = None
 
     @property
     def principal(self) -> Principal:
@@ -119,6 +124,11 @@ class Exchange:
     async def json(self, limit: int) -> Any:
         """The JSON value in the body. :raises RequestInvalid: it has none."""
         return parse_json(await self.document(limit), _body_invalid)
+
+    def concerns(self, kind: str, name: str) -> None:
+        """Tell the audit log what the request is about, which only its body says."""
+        if self.witness is not None:
+            self.witness.target[kind] = name[:MAX_TEXT]
 
     def respond(self, status: int, **headers: str) -> None:
         """Set the status, and headers whose names are given with ``_`` for ``-``."""

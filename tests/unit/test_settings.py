@@ -133,6 +133,12 @@ class Parts:
         """Kind and path of each log file."""
         return [(type(each).__name__, each.lines.path) for each in self.service if hasattr(each, "lines")]
 
+    @property
+    def audit_reads(self) -> object:
+        """Whether reads are written down."""
+        endpoint, _ = self.opened.resource._routing.dispatcher.find(b"GET", b"/v2/")
+        return endpoint.gate.audit and endpoint.gate.audit.reads
+
     def proxies(self, name: str) -> object:
         """What each site, and the maker of locations, has of the proxies."""
         sites = [each.factory.proxies for each in self.plan.listeners]
@@ -360,6 +366,8 @@ ROWS: Mapping[str, Row] = {
         f"blobs.provider = '{__name__}.OtherBlobs'\n",
     ),
     "log.access": Row("'/access'", lambda parts: parts.logs, [("LogFile", "/access")]),
+    "log.audit": Row("'/audit'", lambda parts: parts.logs, [("LogFile", "/audit")]),
+    "log.audit_reads": Row("true", lambda parts: parts.audit_reads, True, "log.audit = '/audit'\n"),
     "log.json": Row("'/json'", lambda parts: parts.logs, [("JSONLog", "/json")]),
     "metrics.listen": Row("['tcp:5001']", lambda parts: parts.listeners, [(_LOOPBACK, False), ("tcp:5001", True)]),
 }

@@ -151,11 +151,12 @@ def _delete(connection: Connection, name: str, now: float, heir: str | None) -> 
     # In the order of their names, or two of these could wait for each other.
     for each in sorted({name, heir or name}):
         lock_account(connection, each)
-    if heir is not None:
-        connection.execute(update(repositories).where(repositories.c.owner == name), {"owner": heir})
+    owner = connection.execute(select(accounts.c.owner).where(accounts.c.name == name)).scalar_one()
     robots = connection.execute(select(accounts.c.name).where(accounts.c.owner == name)).scalars().all()
     for each in (name, *robots):
         _forget_rights(connection, each)
+        left_to = heir or owner or name
+        connection.execute(update(repositories).where(repositories.c.owner == each), {"owner": left_to})
     # The tokens of robots go with their rows.
     connection.execute(delete(accounts).where(accounts.c.owner == name))
     connection.execute(delete(access_tokens).where(access_tokens.c.account == name))

@@ -26,6 +26,7 @@ class UsersDoor:
         201 makes engines save the credentials; the 400 for a name that is taken makes them go on to the login.
         """
         fields = await _fields(exchange, required=("username", "password"), optional=("email", "invitation"))
+        exchange.concerns("account", fields["username"])
         await self.accounts.register(
             fields["username"],
             fields["password"],
