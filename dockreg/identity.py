@@ -16,6 +16,7 @@ from dockreg.callables import InThread
 from dockreg.checkers import Means, make_checkers
 from dockreg.config import Config
 from dockreg.configured import attempt_limits
+from dockreg.credentials import ClientCertificate
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IAuthenticator, IAuthorizer
 from dockreg.interfaces_v1 import IImageList
@@ -82,6 +83,8 @@ class Identity:
     tokens: TokenSigner
     openers: Sequence[Callable[[], Any]] = ()
     closers: Sequence[Callable[[], Any]] = ()
+    #: Whether certificates of clients say who they are.
+    takes_certificates: bool = False
 
 
 def make_identity(
@@ -109,13 +112,14 @@ def make_identity(
         return Identity(index, IndexAuthorizer(), index, tokens, closers=[agent.close])
     strangers = _takes_strangers(config, authenticator)
     openers: Sequence[Callable[[], Any]] = ()
-    known: IAuthenticator | None = None
+    checkers: list[ICredentialsChecker] | None = None
     if authenticator is None:
         every = make_checkers(config, means)
-        known, openers = CredAuthenticator(every.checkers, metadata.accounts, tokens), every.openers
+        checkers, openers = every.checkers, every.openers
     elif ICredentialsChecker.providedBy(authenticator):
-        known = CredAuthenticator([authenticator], metadata.accounts, tokens)
-    if known is not None:
+        checkers = [authenticator]
+    if checkers is not None:
+        known = CredAuthenticator(checkers, metadata.accounts, tokens)
         checked = AccessTokenAuthenticator(make_access_tokens(metadata, reactor), known)
         authenticator = ThrottledAuthenticator(attempts, checked)
     everybody = ANONYMOUS_ACTIONS[config.auth.anonymous]
@@ -123,7 +127,18 @@ def make_identity(
     if config.auth.authorizer:
         arguments = {"repositories": metadata.repositories}
         authorizer = made("auth.authorizer", config.auth.authorizer, IAuthorizer, arguments)
-    return Identity(cast("IAuthenticator", authenticator), authorizer, AnnouncedImages(metadata), tokens, openers)
+    return Identity(
+        cast("IAuthenticator", authenticator),
+        authorizer,
+        AnnouncedImages(metadata),
+        tokens,
+        openers,
+        takes_certificates=any(map(_takes_certificates, checkers or ())),
+    )
+
+
+def _takes_certificates(checker: ICredentialsChecker) -> bool:
+    return any(kind.implementedBy(ClientCertificate) for kind in checker.credentialInterfaces)
 
 
 def everybody_pushes(config: Config, authenticator: object = None) -> bool:

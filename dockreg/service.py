@@ -173,6 +173,7 @@ def open_registry(
         tokens=access.tokens,
         monitoring=Monitoring(metadata, blobs, figures or Metrics(), full, closed="the registry is starting"),
         audit=audit,
+        takes_certificates=access.takes_certificates,
     )
     resource = make_resource(core, door_settings(config), full, new_id)
     return OpenRegistry(config, full, threads, core, resource, logs, access.openers, access.closers)

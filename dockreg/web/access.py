@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 from twisted.cred.credentials import UsernamePassword
 from twisted.web.server import Request
 
+from dockreg.credentials import ClientCertificate
 from dockreg.errors import (
     AccountInactive,
     BlobUnknown,
@@ -31,6 +32,7 @@ from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.v1 import ImageID
 from dockreg.registry import Registry
 from dockreg.web.audit import ANONYMOUS_HOW, RequestAudit, Witness
+from dockreg.web.certificates import client_certificate
 from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.headers import HINT_COOKIE
 from dockreg.web.proxies import client_address
@@ -57,6 +59,7 @@ class Gate:
 
     :param bearers: the token service of v2, None where there is none.
     :param origin: the scheme and host by which the client of a request knows the registry.
+    :param takes_certificates: whether a certificate says who a client is that says nothing else.
     :param audit: is told of logins that fail, None when nobody wants to know.
     """
 
@@ -66,6 +69,7 @@ class Gate:
     bearers: IBearers | None = None
     room: DocumentRoom = field(factory=DocumentRoom)
     audit: RequestAudit | None = None
+    takes_certificates: bool = False
 
     async def admit(
         self, request: Request, route: Route, parts: Mapping[str, str], witness: Witness | None = None
@@ -99,6 +103,8 @@ class Gate:
         header = request.requestHeaders.getRawHeaders(b"authorization")
         scheme, _, value = (header[-1] if header else b"").strip().partition(b" ")
         kind, value = scheme.lower(), value.strip()
+        if not kind and self.takes_certificates:
+            return await self._certified(request, witness)
         if not kind or (kind == b"token" and not value):
             return ANONYMOUS
         how = _HOW.get(kind)
@@ -112,6 +118,14 @@ class Gate:
             return await self.bearers.redeem(value.decode("ascii", "replace"))
         known = "Basic and Token" if self.bearers is None else "Basic, Bearer and Token"
         raise Unauthorized(f"the registry speaks the authorization schemes {known}")
+
+    async def _certified(self, request: Request, witness: Witness | None) -> Principal:
+        certificate = client_certificate(request)
+        if certificate is None:
+            return ANONYMOUS
+        if witness is not None:
+            witness.how = "certificate"
+        return await self.authenticator.login(ClientCertificate(certificate), client_address(request))
 
     async def login(self, request: Request, name: bytes, password: bytes) -> Principal:
         """

@@ -78,6 +78,7 @@ class Core:
     monitoring: Monitoring
     bearers: IBearers | None = None
     audit: IAuditLog | None = None
+    takes_certificates: bool = False
 
 
 def make_resource(
@@ -85,7 +86,8 @@ def make_resource(
 ) -> RegistryResource:
     """The resource that serves all doors of the role."""
     audit = None if core.audit is None else RequestAudit(core.audit, new_id, settings.audit_reads)
-    gate = Gate(core.registry, core.authenticator, settings.locations.origin, core.bearers, audit=audit)
+    origin, certificates = settings.locations.origin, core.takes_certificates
+    gate = Gate(core.registry, core.authenticator, origin, core.bearers, audit=audit, takes_certificates=certificates)
     responses = ErrorResponses(gate.challenges, new_id)
     routing = make_routing(make_doors(core, settings, clock, new_id), gate, responses, VERSION)
     return RegistryResource(routing, responses, VERSION, frozenset(API) if settings.role.is_registry else {API.V1})
