@@ -105,7 +105,7 @@ class Accounts:
         Make the robot ``owner+name``.
 
         :raises AccountUnknown: there is no account ``owner``.
-        :raises AccountInvalid: the name is outside the rules, or the owner is a robot.
+        :raises AccountInvalid: the name is outside the rules, the owner is a robot, or has too many.
         :raises AccountExists: there is this robot.
         """
         if not _ROBOT.fullmatch(name):
@@ -113,6 +113,11 @@ class Accounts:
         if (await self._store.get(owner)).owner is not None:
             raise AccountInvalid("a robot can not have robots")
         return await self._store.create_robot(f"{owner}{ROBOT_MARK}{name}", owner, self._clock.seconds())
+
+    async def list_robots(self, owner: str) -> Sequence[Account]:
+        """The robots of an account, in the order of their names. :raises AccountUnknown: there is no such account."""
+        await self._store.get(owner)
+        return await self._store.list_robots(owner)
 
     async def delete(self, name: str, heir: str | None = None) -> None:
         """

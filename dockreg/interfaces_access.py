@@ -28,11 +28,12 @@ class IAccountStore(Interface):
         :raises AccountExists: the name, or the e-mail address if not empty, is taken.
         """
 
-    async def create_robot(name: str, owner: str, now: float) -> Account:
+    async def create_robot(name: str, owner: str, now: float, most: int = 100) -> Account:
         """
         An account without a password that ends with ``owner``.
 
         :raises AccountUnknown: there is no account ``owner``.
+        :raises AccountInvalid: it has ``most`` robots already.
         :raises AccountExists: the name is taken.
         """
 
@@ -50,6 +51,9 @@ class IAccountStore(Interface):
 
     async def list_all() -> Sequence[Account]:
         """Every account, robots too, in the order of their names."""
+
+    async def list_robots(owner: str) -> Sequence[Account]:
+        """The robots of an account, in the order of their names."""
 
     async def change(
         name: str,

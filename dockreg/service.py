@@ -21,7 +21,15 @@ from twisted.web.resource import IResource
 from dockreg.checkers import Means
 from dockreg.config import Config, LogSettings
 from dockreg.configured import door_settings, image_limits, platform_of, upload_limits
-from dockreg.identity import everybody_pushes, judge_for, make_accounts, make_attempts, make_hasher, make_identity
+from dockreg.identity import (
+    everybody_pushes,
+    judge_for,
+    make_access_tokens,
+    make_accounts,
+    make_attempts,
+    make_hasher,
+    make_identity,
+)
 from dockreg.interfaces_access import IAuthenticator
 from dockreg.interfaces_people import IAuditLog
 from dockreg.lifecycle import Job, Plan, RegistryService
@@ -168,6 +176,7 @@ def open_registry(
         manifests=Manifests(registry, views, Sparse(config.v2.sparse)),
         uploads=Uploads(registry, new_id, upload_limits(config)),
         accounts=make_accounts(config, metadata, hasher, full, authenticator, attempts),
+        access_tokens=make_access_tokens(metadata, full),
         authenticator=access.authenticator,
         image_list=access.image_list,
         tokens=access.tokens,

@@ -1,5 +1,6 @@
 """``dockreg robot``: accounts for programs, which belong to somebody and log in with access tokens."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -74,13 +75,12 @@ def list_robots(owner: str | None, as_json: bool, **where: Any) -> None:
     """List all robots, or those of OWNER."""
     config = configured(**where)
 
-    async def act(people: People) -> list[Account]:
+    async def act(people: People) -> Sequence[Account]:
         if owner is not None:
-            await people.accounts.get(owner)
-        found = await people.accounts.list_all()
-        return [each for each in found if each.owner is not None and owner in (None, each.owner)]
+            return await people.accounts.list_robots(owner)
+        return [each for each in await people.accounts.list_all() if each.owner is not None]
 
-    def show(found: list[Account]) -> None:
+    def show(found: Sequence[Account]) -> None:
         if as_json:
             show_json([account_members(each) for each in found])
         else:

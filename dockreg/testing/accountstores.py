@@ -35,9 +35,11 @@ class MemoryAccountStore:
         account = Account(name, password_hash, email, active=True, admin=admin, created_at=now, renewed_at=renewed_at)
         return self._put(account)
 
-    async def create_robot(self, name: str, owner: str, now: float) -> Account:
+    async def create_robot(self, name: str, owner: str, now: float, most: int = 100) -> Account:
         """See :meth:`.IAccountStore.create_robot`."""
         await self.get(owner)
+        if len(await self.list_robots(owner)) >= most:
+            raise AccountInvalid("too many robots")
         if name in self._accounts:
             raise AccountExists(name)
         self._put(Account(name, NO_HASH, "", active=True, admin=False, created_at=now, owner=owner))
@@ -61,6 +63,10 @@ class MemoryAccountStore:
     async def list_all(self) -> Sequence[Account]:
         """See :meth:`.IAccountStore.list_all`."""
         return [await self.get(name) for name in sorted(self._accounts)]
+
+    async def list_robots(self, owner: str) -> Sequence[Account]:
+        """See :meth:`.IAccountStore.list_robots`."""
+        return [each for each in await self.list_all() if each.owner == owner]
 
     async def change(
         self,

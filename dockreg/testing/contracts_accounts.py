@@ -10,7 +10,7 @@ from typing import Any
 
 from zope.interface.verify import verifyObject
 
-from dockreg.errors import AccountExists, AccountUnknown
+from dockreg.errors import AccountExists, AccountInvalid, AccountUnknown
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.model.accounts import NO_HASH, Account, SigningKey
 from dockreg.testing.contracts_auth import ContractCase
@@ -92,6 +92,16 @@ class AccountStoreContract(ContractCase):
         self.assertEqual((True, False, False), (robot.active, robot.owner_active, robot.is_usable))
         self.now(self.store.change("anna", active=True))
         self.assertFalse(self.now(self.store.change("anna+ci", active=False)).is_usable)
+
+    def test_robots(self) -> None:
+        """The robots of an account are listed in the order of their names; it has a number of them at most."""
+        for name in ("anna+b", "anna+a"):
+            self.now(self.store.create_robot(name, "anna", now=3.5, most=2))
+        self.fails(AccountInvalid, self.store.create_robot("anna+c", "anna", now=3.5, most=2))
+        self.now(self.store.create_robot("root+ci", "root", now=3.5, most=1))
+        self.assertEqual(["anna+a", "anna+b"], [each.name for each in self.now(self.store.list_robots("anna"))])
+        for name in ("anna+a", "carla", "a\x00", ""):
+            self.assertEqual([], list(self.now(self.store.list_robots(name))))
 
     def test_robot_of_nobody(self) -> None:
         """A robot needs an owner, and a name that is free."""

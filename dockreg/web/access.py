@@ -27,6 +27,7 @@ from dockreg.errors import (
 )
 from dockreg.interfaces_access import IAuthenticator, IBearers
 from dockreg.model.access import ANONYMOUS, PUBLIC, Access, Action, Caller, On, Principal, Right
+from dockreg.model.accounts import ROBOT_MARK
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.v1 import ImageID
@@ -224,7 +225,8 @@ def _require_account(action: Action, principal: Principal, account: str | None) 
         return
     if principal.ceiling is not None:
         raise Unauthorized("log in with the password of the account; a token can not change it")
-    if principal.name != account and not principal.admin:
+    # What a robot has is its owner's to change.
+    if principal.name != (account or "").partition(ROBOT_MARK)[0] and not principal.admin:
         raise Denied("an account can be changed by its owner only")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
+from dockreg.accesstokens import AccessTokens
 from dockreg.accounts import Accounts
 from dockreg.callables import IdentifierFactory
 from dockreg.interfaces_access import IAuthenticator, IBearers, ITokenIssuer
@@ -26,6 +27,7 @@ from dockreg.web.monitoring import Monitoring
 from dockreg.web.proxies import Proxies
 from dockreg.web.v1.images import ImagesDoor
 from dockreg.web.v1.index import IndexHeaders
+from dockreg.web.v1.programs import ProgramsDoor
 from dockreg.web.v1.repositories import RepositoriesDoor
 from dockreg.web.v1.search import SearchDoor
 from dockreg.web.v1.status import StatusDoor
@@ -72,6 +74,7 @@ class Core:
     manifests: Manifests
     uploads: Uploads
     accounts: Accounts
+    access_tokens: AccessTokens
     authenticator: IAuthenticator
     image_list: IImageList
     tokens: ITokenIssuer
@@ -113,6 +116,7 @@ def make_doors(core: Core, settings: DoorSettings, clock: IReactorTime, new_id: 
             settings.max_list_entries,
         ),
         users=UsersDoor(core.accounts),
+        programs=ProgramsDoor(core.access_tokens, core.accounts),
         search=SearchDoor(registry),
         v2=_make_v2_doors(core, settings, new_id),
     )

@@ -52,6 +52,7 @@ _PARTS: Mapping[str, str] = {
     "digest": "digest",
     "account": "account",
     "token_id": "token",
+    "robot": "robot",
 }
 
 

@@ -4,6 +4,7 @@ from attrs import frozen
 
 from dockreg.web.exchange import Monitor, Role
 from dockreg.web.v1.images import ImagesDoor
+from dockreg.web.v1.programs import ProgramsDoor
 from dockreg.web.v1.repositories import RepositoriesDoor
 from dockreg.web.v1.search import SearchDoor
 from dockreg.web.v1.status import StatusDoor
@@ -38,5 +39,6 @@ class Doors:
     tags: TagsDoor
     repositories: RepositoriesDoor
     users: UsersDoor
+    programs: ProgramsDoor
     search: SearchDoor
     v2: V2Doors

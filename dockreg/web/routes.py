@@ -131,8 +131,15 @@ def _v2_routes(v2: V2Doors) -> Iterator[Route]:
 
 
 def _user_routes(doors: Doors) -> Iterator[Route]:
-    users = doors.users
+    users, change = doors.users, Right(Action.ADMIN, On.ACCOUNT)
     yield Route("v1-register", "POST", "/v1/users/", PUBLIC, users.register)
     yield Route("v1-login", "GET", "/v1/users/", Right(Action.PULL, On.ACCOUNT), users.login)
-    yield Route("v1-change-user", "PUT", "/v1/users/<account>/", Right(Action.ADMIN, On.ACCOUNT), users.change)
+    yield Route("v1-change-user", "PUT", "/v1/users/<account>/", change, users.change)
+    programs, own = doors.programs, "/v1/users/<account>"
+    yield Route("v1-list-tokens", "GET", f"{own}/tokens/", change, programs.list_tokens)
+    yield Route("v1-create-token", "POST", f"{own}/tokens/", change, programs.create_token)
+    yield Route("v1-revoke-token", "DELETE", f"{own}/tokens/<token_id>", change, programs.revoke_token)
+    yield Route("v1-list-robots", "GET", f"{own}/robots/", change, programs.list_robots)
+    yield Route("v1-create-robot", "POST", f"{own}/robots/", change, programs.create_robot)
+    yield Route("v1-delete-robot", "DELETE", f"{own}/robots/<robot>", change, programs.delete_robot)
     yield Route("v1-search", "GET", "/v1/search", Right(Action.PULL, On.REGISTRY), doors.search.search)

@@ -187,5 +187,11 @@ ROWS: Mapping[str, Row] = {
     "v1-register": Row("POST", "/v1/users/", EVERYBODY, "400", "{{}}"),
     "v1-login": Row("GET", "/v1/users/", WHO_HAS_A_NAME, "200"),
     "v1-change-user": Row("PUT", "/v1/users/alice/", WHO_OWNS_THE_ACCOUNT, "400", "{{}}"),
+    "v1-list-tokens": Row("GET", "/v1/users/alice/tokens/", WHO_OWNS_THE_ACCOUNT, "200"),
+    "v1-create-token": Row("POST", "/v1/users/alice/tokens/", WHO_OWNS_THE_ACCOUNT, "400", "{{}}"),
+    "v1-revoke-token": Row("DELETE", "/v1/users/alice/tokens/x", WHO_OWNS_THE_ACCOUNT, "404"),
+    "v1-list-robots": Row("GET", "/v1/users/alice/robots/", WHO_OWNS_THE_ACCOUNT, "200"),
+    "v1-create-robot": Row("POST", "/v1/users/alice/robots/", WHO_OWNS_THE_ACCOUNT, "400", "{{}}"),
+    "v1-delete-robot": Row("DELETE", "/v1/users/alice/robots/x", WHO_OWNS_THE_ACCOUNT, "404"),
     "v1-search": Row("GET", "/v1/search?q=alice", WHO_LISTS, "200"),
 }

@@ -15,7 +15,7 @@ from tests.processes import Daemon
 
 IMAGE = "a" * 64
 PARTS = {
-    "repository:repository": "joe/app", "image_id": IMAGE, "tag": "latest", "account": "joe", "name:name": "joe/app",
+    "repository:repository": "joe/app", "image_id": IMAGE, "tag": "latest", "account": "joe", "token_id": "x", "robot": "x", "name:name": "joe/app",
     "digest": f"sha256:{IMAGE}", "reference": "latest", "upload_id": "x" * 24,
 }  # fmt: skip
 

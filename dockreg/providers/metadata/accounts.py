@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import evolve
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from zope.interface import implementer
 
-from dockreg.errors import AccountExists, AccountUnknown
+from dockreg.errors import AccountExists, AccountInvalid, AccountUnknown
 from dockreg.interfaces_access import IAccountStore
 from dockreg.model.accounts import NO_HASH, Account
 from dockreg.model.rights import Subject
@@ -37,9 +37,13 @@ class SQLAccountStore:
         account = Account(storable(name), password_hash, storable(email), active=True, admin=admin, created_at=now)
         return await self._database.write(create_account, account, again)
 
-    async def create_robot(self, name: str, owner: str, now: float) -> Account:
+    async def create_robot(self, name: str, owner: str, now: float, most: int = 100) -> Account:
         """See :class:`~dockreg.interfaces_access.IAccountStore`."""
-        return await self._database.write(_create_robot, storable(name), owner, now)
+        return await self._database.write(_create_robot, storable(name), owner, now, most)
+
+    async def list_robots(self, owner: str) -> Sequence[Account]:
+        """See :class:`~dockreg.interfaces_access.IAccountStore`."""
+        return await self._database.read(_list_robots, owner)
 
     async def delete(self, name: str, now: float, heir: str | None = None) -> None:
         """See :class:`~dockreg.interfaces_access.IAccountStore`."""
@@ -111,6 +115,11 @@ def _list_all(connection: Connection) -> Sequence[Account]:
     return [_account(row) for row in connection.execute(query)]
 
 
+def _list_robots(connection: Connection, owner: str) -> Sequence[Account]:
+    query = _SELECT.where(accounts.c.owner == storable(owner)).order_by(accounts.c.name)
+    return [_account(row) for row in connection.execute(query)]
+
+
 def create_account(connection: Connection, account: Account, again: bool) -> Account:
     """
     The account that was made, in a transaction that writes.
@@ -127,8 +136,10 @@ def create_account(connection: Connection, account: Account, again: bool) -> Acc
     return account
 
 
-def _create_robot(connection: Connection, name: str, owner: str, now: float) -> Account:
+def _create_robot(connection: Connection, name: str, owner: str, now: float, most: int) -> Account:
     lock_account(connection, owner)
+    if connection.execute(select(func.count()).where(accounts.c.owner == owner)).scalar_one() >= most:
+        raise AccountInvalid(f"{owner} has {most} robots; delete one first")
     robot = Account(name, NO_HASH, "", active=True, admin=False, created_at=now, owner=owner)
     create_account(connection, robot, again=False)
     return _get(connection, name)
