@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dockreg.testing.samples import V1Image, bytes_of, gzip_layer, make_image
 from dockreg.testing.tarsums import payload_checksum, tarsum
 from dockreg.version import VERSION
+from dockreg.web.browsers import CONTENT_POLICY, PLAIN_HEADERS
 from tests.processes import Daemon
 
 #: Longer than anything here takes, shorter than a connection is kept open for its next request.
@@ -31,7 +32,7 @@ FOREVER_PARTS = ("json", "layer", "ancestry", "files", "diff")
 
 JSON = {"content-type": "application/json"}
 NOCACHE = {**JSON, "cache-control": "no-cache", "pragma": "no-cache", "expires": "-1"}
-ERROR = {**NOCACHE, "x-content-type-options": "nosniff"}
+ERROR = NOCACHE
 LAYER = {"content-type": "application/octet-stream", "accept-ranges": "bytes"}
 
 
@@ -131,6 +132,8 @@ class AnswerCase(DoorCase):
         self.assertEqual(VERSION, found.pop("x-docker-registry-version", None), (method, path))
         sent = parsedate_to_datetime(found.pop("date"))
         found.pop("server")
+        for name, value in (*PLAIN_HEADERS, CONTENT_POLICY):
+            self.assertEqual(value.decode(), found.pop(name.decode().lower()))
         if status in (204, 304):
             self.assertNotIn("content-length", found)
             self.assertEqual(b"", content)
