@@ -72,6 +72,7 @@ class HTTPSettings:
     linger_seconds: float = field(default=30.0, validator=valid.seconds(0.1))
     linger_idle_seconds: float = field(default=5.0, validator=valid.seconds(0.1))
     url_bytes: int = field(default=8 * _KIB, validator=valid.number(512))
+    name_characters: int = field(default=255, validator=valid.number(1, 255))
     requests_per_second: float = field(default=500.0, validator=valid.number(0, kind=int | float, what="a number"))
     request_burst: int = field(default=10_000, validator=valid.number(1))
     connections_per_address: int = field(default=256, validator=valid.number(1))

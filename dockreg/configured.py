@@ -23,7 +23,7 @@ def connection_limits(config: Config) -> Limits:
     """``[http]``."""
     settings = attrs.asdict(config.http)
     settings["exempt_addresses"] = Networks.parse(config.http.exempt_addresses)
-    for name in ("trusted_proxies", "proxy_headers", "cors_origins"):
+    for name in ("trusted_proxies", "proxy_headers", "cors_origins", "name_characters"):
         del settings[name]
     return Limits(**settings)
 
@@ -86,4 +86,5 @@ def door_settings(config: Config) -> DoorSettings:
         base_url=config.v2.base_url.rstrip("/"),
         proxies=trusted_proxies(config),
         audit_reads=config.log.audit_reads,
+        name_characters=config.http.name_characters,
     )

@@ -137,7 +137,7 @@ class Sites:
         _watch([each.site for each in serving], monitoring.figures)
         if tls is not None:
             ends = "When the certificate of TLS ends, in seconds since the epoch."
-            monitoring.figures.watch("tls_certificate_expires_seconds", ends, lambda: tls.expires_at)
+            monitoring.figures.watch("tls_certificate_expires_seconds", ends, lambda: tls.expires_at, least=True)
         return sites
 
     @property

@@ -17,7 +17,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter
 from zope.interface import implementer
 
-from dockreg.errors import NameUnknown, RequestInvalid, Unauthorized
+from dockreg.errors import NameInvalid, NameUnknown, RequestInvalid, Unauthorized
 from dockreg.model.names import is_host_port
 from dockreg.web.access import Gate, challenged
 from dockreg.web.audit import Witness
@@ -57,12 +57,14 @@ class _Endpoint:
     route: Route
     gate: Gate
     version: bytes
+    name_characters: int
 
     async def run(self, request: Request, **parts: str) -> bytes | None:
         _set_version(request, self.version)
         audit = self.gate.audit
         witness = None if audit is None else audit.begin(request, self.route, parts)
         try:
+            self._check_name(parts)
             exchange, parsed, to = await self._admitted(request, parts, witness)
             if isinstance(request, StreamedRequest):
                 request.principal = exchange.principal.name
@@ -76,6 +78,13 @@ class _Endpoint:
         if witness is not None:
             witness.ended(None)
         return None if body is None else _finish(request, body)
+
+    def _check_name(self, parts: Mapping[str, str]) -> None:
+        name = parts.get("name") or parts.get("repository") or ""
+        # What there is can be read and deleted, whatever its name.
+        if len(name) > self.name_characters and self.route.method not in ("GET", "DELETE"):
+            reason = f"a repository name has at most {self.name_characters} characters here"
+            raise NameInvalid(name[: self.name_characters], reason)
 
     async def _admitted(
         self, request: Request, parts: Mapping[str, str], witness: Witness | None
@@ -116,15 +125,19 @@ class Routing:
             request.finish()
 
 
-def make_routing(doors: Doors, gate: Gate, responses: ErrorResponses, version: str) -> Routing:
-    """The routes of ``doors`` behind ``gate``."""
+def make_routing(doors: Doors, gate: Gate, responses: ErrorResponses, version: str, name_characters: int) -> Routing:
+    """
+    The routes of ``doors`` behind ``gate``.
+
+    :param name_characters: how long the name of a repository may be that something is pushed to.
+    """
     app = Klein()
     app.url_map.converters["repository"] = RepositoryConverter
     app.url_map.converters["name"] = NameConverter
     app.url_map.merge_slashes = False
     rules: list[tuple[str, str, _Endpoint]] = []
     for route in routes(doors):
-        endpoint = _Endpoint(route, gate, version.encode("ascii"))
+        endpoint = _Endpoint(route, gate, version.encode("ascii"), name_characters)
         for rule in _slash_forms(route):
             # Two functions of one endpoint would silently become one.
             name = f"{route.endpoint} {rule}"

@@ -58,6 +58,7 @@ class DoorSettings:
     base_url: str
     proxies: Proxies
     audit_reads: bool
+    name_characters: int
 
     @property
     def locations(self) -> Locations:
@@ -92,7 +93,9 @@ def make_resource(
     origin, certificates = settings.locations.origin, core.takes_certificates
     gate = Gate(core.registry, core.authenticator, origin, core.bearers, audit=audit, takes_certificates=certificates)
     responses = ErrorResponses(gate.challenges, new_id)
-    routing = make_routing(make_doors(core, settings, clock, new_id), gate, responses, VERSION)
+    routing = make_routing(
+        make_doors(core, settings, clock, new_id), gate, responses, VERSION, settings.name_characters
+    )
     return RegistryResource(routing, responses, VERSION, frozenset(API) if settings.role.is_registry else {API.V1})
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from attrs import define, field, frozen
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
@@ -113,12 +113,17 @@ class Metrics:
         if not record.complete:
             self._cut.labels(door).inc()
 
-    def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
-        """Add a gauge whose value is asked for when somebody looks."""
+    def watch(self, name: str, documentation: str, read: Callable[[], float], *, least: bool = False) -> None:
+        """
+        Add a gauge whose value is asked for when somebody looks.
+
+        :param least: of several processes the least value counts, rather than the sum.
+        """
         if not self._folder:
             Gauge(f"dockreg_{name}", documentation, registry=self.registry).set_function(read)
             return
-        gauge = Gauge(f"dockreg_{name}", documentation, registry=self.registry, multiprocess_mode="livesum")
+        mode: Literal["livemin", "livesum"] = "livemin" if least else "livesum"
+        gauge = Gauge(f"dockreg_{name}", documentation, registry=self.registry, multiprocess_mode=mode)
         self._watched.append((gauge, read))
 
     async def share(self) -> None:

@@ -55,11 +55,13 @@ async def start_registry(
     folder = Path(test.mktemp()).absolute()
     folder.mkdir()
     certificate = write_certificate(folder)
-    listen = "tcp:0:interface=127.0.0.1"
-    if tls:
-        pem = folder / "server.pem"
-        listen = f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}"
-    config = read_config(f'data_dir = "{folder / "data"}"\nlisten = ["{listen}"]\n{settings}')
+    listen, pem = "tcp:0:interface=127.0.0.1", folder / "server.pem"
+    lines = f'listen = ["{listen}"]\n'
+    if tls and only_v1:
+        lines = f'listen = ["ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}"]\n'
+    elif tls:
+        lines = f'listen = []\ntls.listen = ["{listen}"]\ntls.certificate = "{pem}"\n'
+    config = read_config(f'data_dir = "{folder / "data"}"\n{lines}{settings}')
     if only_v1:
         config = evolve(config, listen=(), v1=evolve(config.v1, listen=config.listen))
     service = make_registry_service(config, reactor)

@@ -269,7 +269,7 @@ class ConfiguredTests(V2Case):
     """What the configuration says."""
 
     CONFIG = (
-        '[http]\ntrusted_proxies = ["127.0.0.1"]\n[v2]\nmax_blob_bytes = 100000\nmax_manifest_bytes = 2000\n'
+        '[http]\ntrusted_proxies = ["127.0.0.1"]\nname_characters = 40\n[v2]\nmax_blob_bytes = 100000\nmax_manifest_bytes = 2000\n'
         "session_seconds = 60\n"
     )
 
@@ -284,6 +284,19 @@ class ConfiguredTests(V2Case):
         ):
             reply = self.ask("POST", "blobs/uploads/", b"", **headers)
             self.assertTrue(reply.headers["location"].startswith(expected), (headers, reply.headers))
+
+    def test_names(self) -> None:
+        """Nothing is pushed under a longer name than is configured, by either protocol; asking for it is no mistake."""
+        long, longest = "a" * 41, "a" * 40
+        for path in (f"/v2/{long}/blobs/uploads/", f"/v2/{long}/blobs/uploads/?mount={digest_of(ONE)}"):
+            reply = self.ask("POST", path, b"")
+            self.refused(400, "NAME_INVALID", reply)
+            self.assertIn(b"at most 40 characters", reply.content)
+        self.refused(400, "NAME_INVALID", self.ask("PUT", f"/v2/{long}/manifests/x", b"{}"))
+        self.refused(404, "NAME_UNKNOWN", self.ask("GET", f"/v2/{long}/manifests/x"))
+        self.assertEqual(202, self.ask("POST", f"/v2/{longest}/blobs/uploads/", b"").status)
+        for name, status in ((long, 400), (longest, 200)):
+            self.assertEqual(status, self.daemon.request("PUT", f"/v1/repositories/{name}/", b"[]")[0])
 
     def test_limits(self) -> None:
         """A blob or a manifest over its limit is refused, and nothing is stored."""

@@ -84,6 +84,7 @@ BAD = [
     ("[http]\nrequests_per_second = -1", "http.requests_per_second", "0 or more"),
     ('[http]\nrequests_per_second = "many"', "http.requests_per_second", "a number"),
     ("[http]\nrequests_per_second = 0\nrequest_burst = 5", "http.request_burst", "requests_per_second is 0"),
+    ("[http]\nname_characters = 256", "http.name_characters", "255 or less"),
     ("[http]\nurl_bytes = 100", "http.url_bytes", "512 or more"),
     ('[http]\nproxy_headers = "x-real-ip"', "http.proxy_headers", "auto, forwarded, x-forwarded"),
     ('[http]\nproxy_headers = "forwarded"', "http.proxy_headers", "unless http.trusted_proxies names somebody"),
@@ -190,9 +191,9 @@ class ReadConfigTests(SynchronousTestCase):
         """What can be set under ``[http]`` are the limits of the web layer, with the same defaults."""
         settings = attrs.asdict(HTTPSettings())
         settings["exempt_addresses"] = Networks.parse(settings["exempt_addresses"])
-        # These are about who is believed, and who may read, not about the connection.
-        others = ("trusted_proxies", "proxy_headers", "cors_origins")
-        self.assertEqual([(), "auto", ()], [settings.pop(name) for name in others])
+        # These are about who is believed, who may read, and what can be named, not about the connection.
+        others = ("trusted_proxies", "proxy_headers", "cors_origins", "name_characters")
+        self.assertEqual([(), "auto", (), 255], [settings.pop(name) for name in others])
         self.assertEqual(attrs.asdict(Limits(), recurse=False), settings)
 
     def test_bad(self) -> None:

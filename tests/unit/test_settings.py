@@ -81,7 +81,7 @@ class Parts:
     """What a configuration becomes."""
 
     def __init__(self, text: str) -> None:
-        config = read_config(text)
+        self.config = config = read_config(text)
         reactor = MemoryReactorClock()
         self.service = make_registry_service(config, reactor)
         self.plan: Any = self.service._plan
@@ -239,6 +239,7 @@ ROWS: Mapping[str, Row] = {
         [frozenset({"https://ui.example"})] * 2,
         "metrics.listen = ['tcp:5001']\n",
     ),
+    "http.name_characters": Row("70", lambda parts: door_settings(parts.config).name_characters, 70),
     "http.url_bytes": Row(
         "600",
         lambda parts: [each.factory.entrance.url_bytes for each in parts.plan.listeners],
