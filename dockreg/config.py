@@ -147,6 +147,9 @@ class AuthSettings:
     checkers: tuple[str, ...] = field(default=("accounts",), validator=valid.checkers, repr=_spelled_checkers)
     authorizer: str = field(default="", validator=valid.provider(""))
     token_seconds: float = field(default=86400.0, validator=valid.seconds(1))
+    challenge: str = field(default="bearer", validator=valid.one_of("bearer", "basic"))
+    bearer_seconds: float = field(default=300.0, validator=valid.seconds(60, 600))
+    refresh_seconds: float = field(default=7776000.0, validator=valid.seconds(600))
     remember_seconds: float = field(default=60.0, validator=valid.seconds(0, MAX_REMEMBER_SECONDS))
     hash_workers: int = field(default=2, validator=valid.number(1, 64))
     hash_queue: int = field(default=32, validator=valid.number(0, 10_000))
@@ -340,6 +343,8 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
         kept = [key for key in v1 if key not in lists]
         kept += [f"v2.{name}" for name in attrs.fields_dict(V2Settings)]
         yield "when role is index: images are not kept there", kept
+        bearers = ("challenge", "bearer_seconds", "refresh_seconds")
+        yield "when role is index: it has no v2", [f"auth.{name}" for name in bearers]
     if auth.authorizer:
         yield "beside auth.authorizer, which decides", ["auth.anonymous"]
     if config.role == "registry" or auth.authorizer or auth.anonymous != "push":

@@ -87,4 +87,5 @@ def door_settings(config: Config) -> DoorSettings:
         proxies=trusted_proxies(config),
         audit_reads=config.log.audit_reads,
         name_characters=config.http.name_characters,
+        sends_to_bearers=config.auth.challenge == "bearer",
     )

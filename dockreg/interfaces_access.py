@@ -4,7 +4,7 @@ Who is asking, and what they may do: accounts, keys, authentication, rights and 
 :mod:`dockreg.interfaces` says what holds for every method.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cryptography.x509 import Certificate
 from twisted.cred.credentials import ICredentials
@@ -15,6 +15,7 @@ from dockreg.model.accounts import Account, SigningKey
 from dockreg.model.names import RepositoryName
 from dockreg.model.networks import NO_ADDRESS
 from dockreg.model.people import Person
+from dockreg.model.tokens import Bearer, Renewal
 
 
 class IAccountStore(Interface):
@@ -79,6 +80,19 @@ class IKeyStore(Interface):
         that ask at once are given the same.
         """
 
+    async def add(purpose: str, key: SigningKey) -> SigningKey:
+        """
+        Put a key before all others for ``purpose``, whatever their times are.
+
+        :returns: the key as it is kept: it is never older than the others.
+        """
+
+    async def remove(purpose: str, key_id: str) -> None:
+        """Forget a key. Harmless when it is not there."""
+
+    async def list_all() -> Mapping[str, Sequence[SigningKey]]:
+        """Every key by its purpose, newest first."""
+
 
 class IClientCertificate(ICredentials):
     """
@@ -124,11 +138,13 @@ class IAuthenticator(Interface):
         :raises Unauthorized: not ours, changed, or expired.
         """
 
-    async def current(principal: Principal) -> Principal:
+    async def current(principal: Principal, issued_at: float | None = None) -> Principal:
         """
-        What is true now of somebody who was identified earlier, for the bearers of tokens.
+        What is true now of somebody who was identified earlier, for the bearers of tokens: below the ceiling that they
+        have, and below what the access token behind them reaches.
 
-        :raises Unauthorized: the account is disabled, or the access token behind it is revoked or expired.
+        :param issued_at: when the token was made; who has the name since a later time is another person.
+        :raises Unauthorized: the account is disabled or was deleted, or the access token is revoked or expired.
         """
 
     def challenge(wanted: Access | None) -> Challenge:
@@ -138,21 +154,52 @@ class IAuthenticator(Interface):
 class IBearers(Interface):
     """The tokens of v2: whose they are, and how to obtain them (distribution, "Token Authentication Specification")."""
 
-    async def redeem(token: str) -> Principal:
+    async def redeem(token: str, origin: str) -> Principal:
         """
         The bearer of a token, as what is true of him now, below the ceiling that the token says.
 
-        :raises Unauthorized: not ours, changed, expired, or its account or access token is no longer good; with the
-            fault ``invalid_token``.
+        :param origin: the scheme and host by which the client knows this registry, such as ``https://r.example``.
+        :raises Unauthorized: not ours, changed, for another service, expired, or its account or access token is no
+            longer good; with the fault ``invalid_token``.
         """
 
     def challenge(origin: str, wanted: Sequence[Access], fault: str) -> str:
         """
         The value of ``WWW-Authenticate`` that sends a client to the token service.
 
-        :param origin: the scheme and host by which the client knows this registry, such as ``https://r.example``.
+        :param origin: as for :meth:`redeem`.
         :param fault: ``invalid_token``, ``insufficient_scope``, or nothing (RFC 6750 3.1).
         """
+
+
+class ITokenService(Interface):
+    """Makes the tokens of v2. A service is named by the host at which clients know the registry."""
+
+    async def issue(principal: Principal, wanted: Sequence[Access], service: str) -> Bearer:
+        """
+        A token for who has just been identified, or for anonymous; what is not allowed is not granted.
+
+        :param wanted: no more than :func:`.parse_scopes` takes.
+        :raises Unauthorized: he came with a token that is no stored access token.
+        """
+
+    async def issue_refresh(principal: Principal, service: str, ends: int | None = None) -> str | None:
+        """
+        What stands for the credentials from now on; None for who can not be given any.
+
+        :param ends: when it ends at the latest, in seconds since 1970.
+        """
+
+    async def refresh(token: str, service: str) -> Renewal:
+        """
+        Who brought back what :meth:`issue_refresh` made.
+
+        :raises Unauthorized: not ours, changed, for another service, or expired; the account is disabled or has
+            another password; the access token behind it is no longer good.
+        """
+
+    async def public_keys() -> Sequence[Mapping[str, str]]:
+        """What verifies the tokens of :meth:`issue`, as members of a JWK (RFC 7517)."""
 
 
 class IAuthorizer(Interface):

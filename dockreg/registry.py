@@ -134,6 +134,7 @@ class Registry:
     async def catalog(self, principal: Principal, after: str, limit: int) -> Sequence[RepositoryName]:
         """At most ``limit`` repositories with manifests that ``principal`` may pull from, after the text ``after``."""
         found: list[RepositoryName] = []
+        principal = principal.for_lists
         while len(found) < limit:
             names = await self.metadata.repositories.names(after, _SEARCH_BATCH)
             for name in names:

@@ -1,5 +1,6 @@
 """
-The composition root: it, :mod:`dockreg.identity`, :mod:`dockreg.checkers` and :mod:`dockreg.providing` alone name concrete providers.
+The composition root: it, :mod:`dockreg.tokens`, :mod:`dockreg.identity`, :mod:`dockreg.checkers` and
+:mod:`dockreg.providing` alone name concrete providers.
 
 :func:`make_registry_service` is all of dockreg as a service, ports included. :func:`registry_resource` is a resource for
 a site that an application has. Constructors touch no disk and open nothing; services do, when they start.
@@ -44,6 +45,7 @@ from dockreg.providing import IRegistryReactor, make_blob_store, make_metadata_s
 from dockreg.registry import Registry
 from dockreg.sites import Sites
 from dockreg.supervision import make_supervisor, worker_count
+from dockreg.tokens import make_tokens
 from dockreg.uploads import Uploads
 from dockreg.v1images import V1Images
 from dockreg.v1views import V1Views
@@ -108,6 +110,7 @@ class OpenRegistry:
     core: Core
     resource: RegistryResource
     logs: Mapping[str, LogFile]
+    jobs: Sequence[Job] = ()
     openers: Sequence[Callable[[], Any]] = ()
     closers: Sequence[Callable[[], Any]] = ()
 
@@ -136,6 +139,7 @@ class OpenRegistry:
         return [
             Job("the expiry of unfinished pushes", _EXPIRY_SECONDS, self.core.images.expire),
             Job("the expiry of upload sessions", _EXPIRY_SECONDS, self.core.uploads.expire),
+            *self.jobs,
         ]
 
 
@@ -169,6 +173,7 @@ def open_registry(
     attempts = make_attempts(config, full)
     access = make_identity(config, metadata, means, full, authenticator, attempts)
     registry = Registry(metadata, blobs, access.authorizer, full, threads.work.in_thread, config.v1.lease_seconds)
+    tokens = make_tokens(config, metadata, access, full)
     views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
     core = Core(
         registry=registry,
@@ -181,11 +186,13 @@ def open_registry(
         image_list=access.image_list,
         tokens=access.tokens,
         monitoring=Monitoring(metadata, blobs, figures or Metrics(), full, closed="the registry is starting"),
+        bearers=tokens.bearers,
+        token_service=tokens.service,
         audit=audit,
         takes_certificates=access.takes_certificates,
     )
     resource = make_resource(core, door_settings(config), full, new_id)
-    return OpenRegistry(config, full, threads, core, resource, logs, access.openers, access.closers)
+    return OpenRegistry(config, full, threads, core, resource, logs, tokens.jobs, access.openers, access.closers)
 
 
 def make_registry_service(

@@ -1,6 +1,7 @@
 """The daemon as a process of its own, started the way its users start it."""
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time  # noqa: TID251  # a real process starts in real time
 from pathlib import Path
+from typing import Any
 
 _START_SECONDS = 30.0
 
@@ -79,12 +81,20 @@ class Daemon:
 
     def command(self, *arguments: str, text: str = "") -> int:
         """Run ``dockreg`` with the configuration of this daemon; return its exit status."""
+        return self._run(arguments, text).returncode
+
+    def told(self, *arguments: str, text: str = "") -> Any:
+        """The same of a command that has to succeed; return the JSON that it prints."""
+        done = self._run((*arguments, "--json"), text)
+        assert not done.returncode, done.stderr.decode(errors="replace")
+        return json.loads(done.stdout)
+
+    def _run(self, arguments: tuple[str, ...], text: str) -> "subprocess.CompletedProcess[bytes]":
         program = [sys.executable, "-c", "from dockreg.cli.command import main; main()"]
         options = [f"--config={self._config}", f"--data-dir={self.data}"]
-        done = subprocess.run(
+        return subprocess.run(
             [*program, *arguments, *options], input=text.encode(), capture_output=True, timeout=60, check=False
         )
-        return done.returncode
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from dockreg.model.names import RepositoryName
 from dockreg.model.patterns import RepositoryPattern
@@ -26,6 +26,7 @@ class On(Enum):
     ACCOUNT = "account"
     REGISTRY = "registry"
     CALLER = "caller"  # whoever it is: the credentials have to be good, and nothing else
+    LOGIN = "login"  # the same with a password or without credentials, for who wants a token
 
 
 @frozen
@@ -99,6 +100,16 @@ class Ceiling:
         """What is allowed at most in the repository, or (None) on the registry as a whole."""
         return EVERYTHING.intersection(*(each.within(repository) for each in self.reaches))
 
+    @property
+    def for_lists(self) -> "Ceiling":
+        """
+        The ceiling for what is in a list of the whole registry.
+
+        Who may ask for such a list sees what he may pull, not what the token that he asks with was made for.
+        """
+        whole = Reach((Scope(RepositoryPattern("**"), frozenset({Action.PULL})),), self.reaches[0].on_registry)
+        return Ceiling((whole, *self.reaches[1:]))
+
     def below(self, other: "Ceiling | None") -> "Ceiling":
         """The ceiling, lowered to ``other`` where that is lower."""
         return self if other is None else Ceiling((*self.reaches, *other.reaches))
@@ -126,6 +137,13 @@ class Principal:
     def within(self, repository: RepositoryName | None) -> frozenset[Action]:
         """What the credential allows at most, as :meth:`Ceiling.within`; everything when it was no token."""
         return EVERYTHING if self.ceiling is None else self.ceiling.within(repository)
+
+    @property
+    def for_lists(self) -> "Principal":
+        """The same person, as the entries of a list of the registry are judged; see :attr:`Ceiling.for_lists`."""
+        if self.ceiling is None or not (self.renewable or self.decided):
+            return self
+        return evolve(self, ceiling=self.ceiling.for_lists)
 
     def asks_too_little(self, action: Action, repository: RepositoryName | None) -> bool:
         """Whether it is for want of a scope that could have been asked for that the token does not reach ``action``."""

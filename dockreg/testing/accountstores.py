@@ -1,6 +1,6 @@
 """Accounts and keys in memory, for tests of what uses them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import Factory, define, evolve
 from zope.interface import implementer
@@ -101,7 +101,7 @@ class MemoryAccountStore:
 @implementer(IKeyStore)
 @define(eq=False)
 class MemoryKeyStore:
-    """Keys that are gone with the process; :meth:`rotate` adds one as an operator would."""
+    """Keys that are gone with the process."""
 
     _keys: dict[str, list[SigningKey]] = Factory(dict)
 
@@ -113,13 +113,22 @@ class MemoryKeyStore:
             self._keys[purpose] = [make()]
         return list(self._keys[purpose])
 
-    def rotate(self, purpose: str, key: SigningKey) -> None:
-        """Put ``key`` before the others."""
-        self._keys.setdefault(purpose, []).insert(0, key)
+    async def add(self, purpose: str, key: SigningKey) -> SigningKey:
+        """See :meth:`.IKeyStore.add`."""
+        keys = self._keys.setdefault(purpose, [])
+        kept = evolve(key, created_at=max(each.created_at for each in (key, *keys)))
+        keys.insert(0, kept)
+        return kept
 
-    def retire(self, purpose: str, key_id: str) -> None:
-        """Forget one key."""
-        self._keys[purpose] = [key for key in self._keys[purpose] if key.key_id != key_id]
+    async def remove(self, purpose: str, key_id: str) -> None:
+        """See :meth:`.IKeyStore.remove`."""
+        kept = [key for key in self._keys.pop(purpose, []) if key.key_id != key_id]
+        if kept:
+            self._keys[purpose] = kept
+
+    async def list_all(self) -> Mapping[str, Sequence[SigningKey]]:
+        """See :meth:`.IKeyStore.list_all`."""
+        return {purpose: list(keys) for purpose, keys in self._keys.items()}
 
 
 @implementer(IAccessTokenStore)

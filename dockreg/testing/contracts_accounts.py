@@ -174,3 +174,35 @@ class KeyStoreContract(ContractCase):
         one, two = (SigningKey(name, b"x" * 32, 1.0) for name in ("one", "two"))
         self.assertEqual([one], list(self.now(store.get("a", lambda: one))))
         self.assertEqual([two], list(self.now(store.get("b", lambda: two))))
+
+    def test_add(self) -> None:
+        """A key that is added is the newest, whatever its time says; the others stay."""
+        store = self.make_key_store()
+        first, second, third = (
+            SigningKey(name, b"x" * 32, time) for name, time in (("1", 5.0), ("2", 7.0), ("3", 3.0))
+        )
+        self.assertEqual(first, self.now(store.add("a", first)))
+        self.assertEqual(second, self.now(store.add("a", second)))
+        kept = SigningKey("3", b"x" * 32, 7.0)
+        self.assertEqual(kept, self.now(store.add("a", third)))
+        self.assertEqual([kept, second, first], list(self.now(store.get("a", lambda: first))))
+
+    def test_remove(self) -> None:
+        """A key that is removed is gone, for its purpose alone; one that is not there can be removed."""
+        store = self.make_key_store()
+        one, two = (SigningKey(name, b"x" * 32, 1.0) for name in ("one", "two"))
+        for purpose, key in (("a", one), ("a", two), ("b", one)):
+            self.now(store.add(purpose, key))
+        self.now(store.remove("a", "one"))
+        self.now(store.remove("a", "three"))
+        self.now(store.remove("c", "one"))
+        found = {purpose: list(keys) for purpose, keys in self.now(store.list_all()).items()}
+        self.assertEqual({"a": [two], "b": [one]}, found)
+
+    def test_list(self) -> None:
+        """Without keys there is nothing to list; a purpose whose last key was removed is not listed."""
+        store = self.make_key_store()
+        self.assertEqual({}, dict(self.now(store.list_all())))
+        self.now(store.add("a", SigningKey("one", b"x" * 32, 1.0)))
+        self.now(store.remove("a", "one"))
+        self.assertEqual({}, dict(self.now(store.list_all())))

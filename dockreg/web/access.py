@@ -51,6 +51,8 @@ class Challenged(Unauthorized):
     """What was refused, with the rights that would have been needed."""
 
     wanted: tuple[Access, ...] = ()
+    #: Whether it is a password that was missing or wrong, where no token helps.
+    password: bool = False
 
 
 @define(eq=False)
@@ -60,6 +62,7 @@ class Gate:
 
     :param bearers: the token service of v2, None where there is none.
     :param origin: the scheme and host by which the client of a request knows the registry.
+    :param sends_to_bearers: whether clients of v2 are sent to the token service; else they are asked for a password.
     :param takes_certificates: whether a certificate says who a client is that says nothing else.
     :param audit: is told of logins that fail, None when nobody wants to know.
     """
@@ -68,6 +71,7 @@ class Gate:
     authenticator: IAuthenticator
     origin: Callable[[Request], str]
     bearers: IBearers | None = None
+    sends_to_bearers: bool = True
     room: DocumentRoom = field(factory=DocumentRoom)
     audit: RequestAudit | None = None
     takes_certificates: bool = False
@@ -86,7 +90,7 @@ class Gate:
         if route.needs is PUBLIC:
             parsed = _parse(parts, request.method)
         else:
-            principal = await self._identify(request, witness)
+            principal = await self._identify(request, route.needs, witness)
             parsed = _parse(parts, request.method)
             caller = Caller(principal, await self._repository(request, principal, parsed))
             if witness is not None:
@@ -100,7 +104,7 @@ class Gate:
         """What :meth:`admit` would return, for somebody who may nothing."""
         return Exchange(request, Caller(ANONYMOUS), self.room), _parse(parts, request.method)
 
-    async def _identify(self, request: Request, witness: Witness | None) -> Principal:
+    async def _identify(self, request: Request, needs: Right, witness: Witness | None) -> Principal:
         header = request.requestHeaders.getRawHeaders(b"authorization")
         scheme, _, value = (header[-1] if header else b"").strip().partition(b" ")
         kind, value = scheme.lower(), value.strip()
@@ -113,10 +117,12 @@ class Gate:
             witness.how = how
         if kind == b"basic":
             return await self._basic(request, value, witness)
+        if needs.on is On.LOGIN:
+            raise Unauthorized("tokens are given for user name and password, not for other tokens")
         if kind == b"token":
             return await self.authenticator.redeem(value.decode("ascii", "replace"))
         if kind == b"bearer" and self.bearers is not None:
-            return await self.bearers.redeem(value.decode("ascii", "replace"))
+            return await self.bearers.redeem(value.decode("ascii", "replace"), self.origin(request))
         known = "Basic and Token" if self.bearers is None else "Basic, Bearer and Token"
         raise Unauthorized(f"the registry speaks the authorization schemes {known}")
 
@@ -194,9 +200,11 @@ class Gate:
 
     def challenges(self, request: Request, problem: Unauthorized, v2: bool) -> Sequence[str]:
         """The values of ``WWW-Authenticate`` for the client of a request that was refused."""
-        if v2 and self.bearers is not None:
-            wanted = problem.wanted if isinstance(problem, Challenged) else ()
-            return [self.bearers.challenge(self.origin(request), wanted, problem.fault)]
+        challenged = problem if isinstance(problem, Challenged) else Challenged(problem.reason, problem.fault)
+        # Who came with a bearer token knows how to get another one.
+        to_bearers = self.sends_to_bearers or bool(problem.fault)
+        if v2 and self.bearers is not None and to_bearers and not challenged.password:
+            return [self.bearers.challenge(self.origin(request), challenged.wanted, problem.fault)]
         values = self.authenticator.challenge(None).values
         # The scheme of v1 means nothing to clients of v2.
         return [value for value in values if not v2 or value.lower().startswith("basic")]
@@ -205,6 +213,8 @@ class Gate:
 def challenged(problem: Unauthorized, request: Request, route: Route, parts: Mapping[str, str]) -> Unauthorized:
     """The same refusal, with what the route would have needed."""
     needs = route.needs
+    if needs is not PUBLIC and needs.on is On.LOGIN:
+        return Challenged(problem.reason, problem.fault, password=True)
     if needs is PUBLIC or needs.on not in (On.REPOSITORY, On.REGISTRY):
         return problem
     try:

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from dockreg.accesstokens import AccessTokens
 from dockreg.accounts import Accounts
 from dockreg.callables import IdentifierFactory
-from dockreg.interfaces_access import IAuthenticator, IBearers, ITokenIssuer
+from dockreg.interfaces_access import IAuthenticator, IBearers, ITokenIssuer, ITokenService
 from dockreg.interfaces_people import IAuditLog
 from dockreg.interfaces_v1 import IImageList
 from dockreg.layerfiles import LayerFiles
@@ -38,6 +38,7 @@ from dockreg.web.v2.blobs import BlobsDoor
 from dockreg.web.v2.lists import ListsDoor
 from dockreg.web.v2.locations import Locations
 from dockreg.web.v2.manifests import ManifestsDoor
+from dockreg.web.v2.token import TokenDoor
 from dockreg.web.v2.uploads import UploadsDoor
 
 
@@ -59,6 +60,7 @@ class DoorSettings:
     proxies: Proxies
     audit_reads: bool
     name_characters: int
+    sends_to_bearers: bool
 
     @property
     def locations(self) -> Locations:
@@ -80,7 +82,9 @@ class Core:
     image_list: IImageList
     tokens: ITokenIssuer
     monitoring: Monitoring
+    #: The tokens of v2, and what makes them; None where there are none, or another server makes them.
     bearers: IBearers | None = None
+    token_service: ITokenService | None = None
     audit: IAuditLog | None = None
     takes_certificates: bool = False
 
@@ -89,17 +93,29 @@ def make_resource(
     core: Core, settings: DoorSettings, clock: IReactorTime, new_id: IdentifierFactory
 ) -> RegistryResource:
     """The resource that serves all doors of the role."""
-    audit = None if core.audit is None else RequestAudit(core.audit, new_id, settings.audit_reads)
-    origin, certificates = settings.locations.origin, core.takes_certificates
-    gate = Gate(core.registry, core.authenticator, origin, core.bearers, audit=audit, takes_certificates=certificates)
+    gate = make_gate(core, settings, new_id)
     responses = ErrorResponses(gate.challenges, new_id)
     routing = make_routing(
-        make_doors(core, settings, clock, new_id), gate, responses, VERSION, settings.name_characters
+        make_doors(core, settings, clock, new_id, gate), gate, responses, VERSION, settings.name_characters
     )
     return RegistryResource(routing, responses, VERSION, frozenset(API) if settings.role.is_registry else {API.V1})
 
 
-def make_doors(core: Core, settings: DoorSettings, clock: IReactorTime, new_id: IdentifierFactory) -> Doors:
+def make_gate(core: Core, settings: DoorSettings, new_id: IdentifierFactory) -> Gate:
+    """What lets requests through."""
+    audit = None if core.audit is None else RequestAudit(core.audit, new_id, settings.audit_reads)
+    return Gate(
+        core.registry,
+        core.authenticator,
+        settings.locations.origin,
+        core.bearers,
+        settings.sends_to_bearers,
+        audit=audit,
+        takes_certificates=core.takes_certificates,
+    )
+
+
+def make_doors(core: Core, settings: DoorSettings, clock: IReactorTime, new_id: IdentifierFactory, gate: Gate) -> Doors:
     """What the routes name."""
     registry, images = core.registry, core.images
     files = LayerFiles(registry, settings.max_uncompressed_bytes, settings.max_listed_files)
@@ -121,11 +137,11 @@ def make_doors(core: Core, settings: DoorSettings, clock: IReactorTime, new_id: 
         users=UsersDoor(core.accounts),
         programs=ProgramsDoor(core.access_tokens, core.accounts),
         search=SearchDoor(registry),
-        v2=_make_v2_doors(core, settings, new_id),
+        v2=_make_v2_doors(core, settings, new_id, gate),
     )
 
 
-def _make_v2_doors(core: Core, settings: DoorSettings, new_id: IdentifierFactory) -> V2Doors:
+def _make_v2_doors(core: Core, settings: DoorSettings, new_id: IdentifierFactory, gate: Gate) -> V2Doors:
     registry, manifests, locations = core.registry, core.manifests, settings.locations
     return V2Doors(
         base=BaseDoor(registry),
@@ -133,4 +149,5 @@ def _make_v2_doors(core: Core, settings: DoorSettings, new_id: IdentifierFactory
         uploads=UploadsDoor(core.uploads, locations),
         manifests=ManifestsDoor(manifests, locations, settings.max_manifest_bytes),
         lists=ListsDoor(registry, manifests, settings.max_list_page, settings.max_referrers_page),
+        token=None if core.token_service is None else TokenDoor(core.token_service, gate.login, gate.origin),
     )

@@ -36,8 +36,8 @@ REQUEST_ID = b"x-request-id"
 ANONYMOUS_HOW = "anonymous"
 
 _READING = (b"GET", b"HEAD")
-#: What of pushes is written down only when it makes something: a mount, a blob in one request.
-_STEPS = frozenset({"end-4", "end-5", "end-14", "v1-put-json", "v1-put-layer"})
+#: What of pushes is written down only when it makes something: a mount, a blob in one request. A token makes nothing.
+_STEPS = frozenset({"end-4", "end-5", "end-14", "v1-put-json", "v1-put-layer", "token-form"})
 _CREATED = 201
 _REFUSALS = (Unauthorized, Denied, AccountInactive, TooManyAttempts)
 #: What a caller without the right is told is not there.

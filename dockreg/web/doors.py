@@ -14,18 +14,20 @@ from dockreg.web.v2.base import BaseDoor
 from dockreg.web.v2.blobs import BlobsDoor
 from dockreg.web.v2.lists import ListsDoor
 from dockreg.web.v2.manifests import ManifestsDoor
+from dockreg.web.v2.token import TokenDoor
 from dockreg.web.v2.uploads import UploadsDoor
 
 
 @frozen
 class V2Doors:
-    """The functions of the v2 door."""
+    """The functions of the v2 door. :attr:`token` is None where tokens are made elsewhere."""
 
     base: BaseDoor
     blobs: BlobsDoor
     uploads: UploadsDoor
     manifests: ManifestsDoor
     lists: ListsDoor
+    token: TokenDoor | None
 
 
 @frozen

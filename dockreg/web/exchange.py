@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.web.server import Request
 
 from dockreg.errors import Busy, RequestInvalid
@@ -12,6 +12,7 @@ from dockreg.model.access import Caller, Principal
 from dockreg.model.audit import MAX_TEXT
 from dockreg.model.documents import parse_json
 from dockreg.web.bodies import IRequestBody
+from dockreg.web.requests import Request as StreamedRequest
 
 if TYPE_CHECKING:
     from dockreg.web.audit import Witness
@@ -88,6 +89,14 @@ class Exchange:
     def principal(self) -> Principal:
         """Who is asking."""
         return self.caller.principal
+
+    def identify(self, principal: Principal) -> None:
+        """It was found out who is asking; the access log tells."""
+        self.caller = evolve(self.caller, principal=principal)
+        if self.witness is not None:
+            self.witness.caller = self.caller
+        if isinstance(self.request, StreamedRequest):
+            self.request.principal = principal.name
 
     def header(self, name: str) -> str | None:
         """

@@ -128,6 +128,11 @@ def _v2_routes(v2: V2Doors) -> Iterator[Route]:
     yield Route("end-13", "GET", session, _PUSH, uploads.status)
     yield Route("end-14", "DELETE", session, _PUSH, uploads.cancel)
     yield Route("catalog", "GET", "/v2/_catalog", Right(Action.PULL, On.REGISTRY), lists.catalog)
+    if v2.token is not None:
+        yield Route("token", "GET", "/v2/token", Right(Action.PULL, On.LOGIN), v2.token.get)
+        # Who asks is told by the form, rather than by the headers.
+        yield Route("token-form", "POST", "/v2/token", Right(Action.PULL, On.LOGIN), v2.token.post)
+        yield Route("token-keys", "GET", "/v2/token/jwks.json", PUBLIC, v2.token.keys)
 
 
 def _user_routes(doors: Doors) -> Iterator[Route]:

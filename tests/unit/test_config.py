@@ -138,6 +138,9 @@ IDLE = {
         'auth.checkers = ["accounts", "a.b"]',
         'auth.authorizer = "a.b"',
         "auth.token_seconds = 60",
+        'auth.challenge = "basic"',
+        "auth.bearer_seconds = 100",
+        "auth.refresh_seconds = 1000",
         "auth.remember_seconds = 5",
         "auth.hash_workers = 4",
         "auth.hash_queue = 4",
@@ -154,6 +157,9 @@ IDLE = {
         "v1.announcement_seconds = 60",
         "v1.lease_seconds = 60",
         "v1.max_ancestry = 5",
+        'auth.challenge = "basic"',
+        "auth.bearer_seconds = 100",
+        "auth.refresh_seconds = 1000",
     ],
 }
 

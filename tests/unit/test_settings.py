@@ -31,7 +31,7 @@ from dockreg.providers.listening import allow_all
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.service import make_registry_service, open_registry
 from dockreg.supervision import worker_count
-from dockreg.web.assembly import make_doors
+from dockreg.web.assembly import make_doors, make_gate
 from dockreg.web.exchange import Role
 
 T = TypeVar("T")
@@ -87,7 +87,9 @@ class Parts:
         self.plan: Any = self.service._plan
         self.opened: Any = open_registry(config, reactor)
         self.core: Any = self.opened.core
-        self.doors: Any = make_doors(self.core, door_settings(config), reactor, lambda: "id")
+        settings = door_settings(config)
+        self.gate: Any = make_gate(self.core, settings, lambda: "id")
+        self.doors: Any = make_doors(self.core, settings, reactor, lambda: "id", self.gate)
 
     @property
     def checker(self) -> Any:
@@ -316,6 +318,13 @@ ROWS: Mapping[str, Row] = {
         lambda parts: (parts.core.tokens._lifetime_seconds, parts.known._tokens is parts.core.tokens),
         (61, True),
     ),
+    "auth.challenge": Row('"basic"', lambda parts: parts.gate.sends_to_bearers, False),
+    "auth.bearer_seconds": Row(
+        "62",
+        lambda parts: (parts.core.bearers._times.bearer, parts.core.bearers is parts.core.token_service),
+        (62, True),
+    ),
+    "auth.refresh_seconds": Row("3600", lambda parts: parts.core.bearers._times.refresh, 3600),
     "auth.remember_seconds": Row("7", lambda parts: parts.checker._verified._seconds, 7),
     "auth.hash_workers": Row(
         "5",

@@ -41,9 +41,9 @@ class AccessTokenAuthenticator:
         """See :meth:`.IAuthenticator.redeem`."""
         return await self._lowered(await self._others.redeem(token))
 
-    async def current(self, principal: Principal) -> Principal:
+    async def current(self, principal: Principal, issued_at: float | None = None) -> Principal:
         """See :meth:`.IAuthenticator.current`."""
-        return await self._lowered(await self._others.current(principal))
+        return await self._lowered(await self._others.current(principal, issued_at))
 
     def challenge(self, wanted: Access | None) -> Challenge:
         """See :meth:`.IAuthenticator.challenge`."""

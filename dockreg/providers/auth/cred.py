@@ -83,9 +83,9 @@ class CredAuthenticator:
     async def redeem(self, token: str) -> Principal:
         """See :meth:`.IAuthenticator.redeem`; the bearer is looked up each time."""
         principal, issued_at = await self._tokens.opened(token)
-        return await self._current(principal, issued_at)
+        return await self.current(principal, issued_at)
 
-    async def current(self, principal: Principal) -> Principal:
+    async def current(self, principal: Principal, issued_at: float | None = None) -> Principal:
         """
         See :meth:`.IAuthenticator.current`.
 
@@ -97,9 +97,6 @@ class CredAuthenticator:
 
         :raises StoreUnavailable: no checker has the name, and one of them did not work.
         """
-        return await self._current(principal, None)
-
-    async def _current(self, principal: Principal, issued_at: float | None) -> Principal:
         if principal.name is None:
             return principal
         name = principal.name if principal.token_id is None else principal.name.partition(ROBOT_MARK)[0]

@@ -95,7 +95,7 @@ class RemoteIndex:
             self._lists.keep(key, await self._ask(token, repository))
         return TokenBearer(None, ceiling=ceiling, decided=True, token=token)
 
-    async def current(self, principal: Principal) -> Principal:
+    async def current(self, principal: Principal, issued_at: float | None = None) -> Principal:
         """The principal itself: of tokens that were redeemed nothing more is known."""
         return principal
 

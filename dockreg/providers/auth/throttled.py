@@ -49,9 +49,9 @@ class ThrottledAuthenticator:
         """See :meth:`.IAuthenticator.redeem`."""
         return await self._checked.redeem(token)
 
-    async def current(self, principal: Principal) -> Principal:
+    async def current(self, principal: Principal, issued_at: float | None = None) -> Principal:
         """See :meth:`.IAuthenticator.current`."""
-        return await self._checked.current(principal)
+        return await self._checked.current(principal, issued_at)
 
     def challenge(self, wanted: Access | None) -> Challenge:
         """See :meth:`.IAuthenticator.challenge`."""

@@ -53,6 +53,9 @@ def errors_of(problem: errors.RegistryError, code: str) -> bytes:
     if isinstance(problem, errors.ReferencesUnknown):
         sentence = "the repository does not have this; push it first"
         return _body([_entry(code, sentence, {"digest": digest}) for digest in problem.digests])
+    if isinstance(problem, errors.Unauthorized):
+        # What it wants is in the challenge.
+        return error_list(code, str(problem))
     kind = type(problem)
     members = {each.name: getattr(problem, each.name) for each in attrs.fields(kind)} if attrs.has(kind) else {}
     return error_list(code, str(problem), members or None)

@@ -3,7 +3,6 @@
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
-from dockreg.model.accounts import SigningKey
 from dockreg.model.names import RepositoryName
 from dockreg.model.repositories import RepositoryRecord
 from dockreg.testing import contracts_accounts, contracts_people, contracts_rights
@@ -30,16 +29,6 @@ class SQLAccountStoreTests(contracts_accounts.AccountStoreContract):
 class MemoryKeyStoreTests(contracts_accounts.KeyStoreContract):
     def make_key_store(self) -> IKeyStore:
         return MemoryKeyStore()
-
-    def test_rotation(self) -> None:
-        """A key that was added comes first, and one that was retired is gone."""
-        store = MemoryKeyStore()
-        old, new = (SigningKey(name, b"x" * 32, 1.0) for name in ("old", "new"))
-        self.now(store.get("a", lambda: old))
-        store.rotate("a", new)
-        self.assertEqual([new, old], list(self.now(store.get("a", lambda: old))))
-        store.retire("a", "old")
-        self.assertEqual([new], list(self.now(store.get("a", lambda: old))))
 
 
 class SQLKeyStoreTests(contracts_accounts.KeyStoreContract):

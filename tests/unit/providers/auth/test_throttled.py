@@ -40,7 +40,7 @@ class Scripted:
     async def redeem(self, token: str) -> Principal:
         raise Unauthorized(token[:10])
 
-    async def current(self, principal: Principal) -> Principal:
+    async def current(self, principal: Principal, issued_at: float | None = None) -> Principal:
         return principal
 
     def challenge(self, wanted: Access | None) -> Challenge:

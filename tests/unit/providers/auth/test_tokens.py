@@ -8,7 +8,7 @@ from dockreg.interfaces_access import ITokenIssuer
 from dockreg.model.access import ANONYMOUS, Action, Ceiling, Principal
 from dockreg.model.accounts import SigningKey
 from dockreg.model.names import RepositoryName
-from dockreg.providers.auth.tokens import PURPOSE
+from dockreg.providers.auth.keys import V1_TOKENS
 from dockreg.testing import contracts_auth
 from tests.unit.providers.auth.tokencase import APP, NOW, PULL, PUSH, TokenCase, signature_of
 
@@ -57,7 +57,7 @@ class IssuerTests(TokenCase, contracts_auth.TokenIssuerContract):
         """The key is made once, of 32 random bytes."""
         self.issue()
         self.issue()
-        self.assertEqual(1, len(self.now(self.keys.get(PURPOSE, lambda: SigningKey("x", b"", 0)))))
+        self.assertEqual(1, len(self.now(self.keys.get(V1_TOKENS.name, lambda: SigningKey("x", b"", 0)))))
         self.assertEqual(32, len(self.key.secret))
 
     def test_no_wider_than_the_token_before(self) -> None:
@@ -67,6 +67,21 @@ class IssuerTests(TokenCase, contracts_auth.TokenIssuerContract):
         self.assertEqual(Principal("anna", ceiling=Ceiling.of(APP, PULL)), same)
         other = self.redeem(self.now(self.signer.issue(bearer, RepositoryName("demo/other"), PUSH)))
         self.assertEqual(Principal(None, ceiling=Ceiling.of(RepositoryName("demo/other"), PUSH)), other)
+
+    def test_for_an_access_token(self) -> None:
+        """A token that was had for an access token says which, and reaches no further."""
+        bearer = Principal("anna", ceiling=Ceiling.of(APP, PULL), token_id="t1")
+        found = self.redeem(self.now(self.signer.issue(bearer, APP, PUSH)))
+        self.assertEqual(bearer, found)
+
+    def test_for_tokens_of_v2(self) -> None:
+        """Who came with a token of v2 gets one of nobody: that of v2 ends in minutes."""
+        for bearer in (
+            Principal("anna", ceiling=Ceiling.of(APP, PUSH), renewable=True),
+            Principal("anna", ceiling=Ceiling.of(APP, PUSH), decided=True),
+        ):
+            found = self.redeem(self.now(self.signer.issue(bearer, APP, PUSH)))
+            self.assertEqual(Principal(None, ceiling=Ceiling.of(APP, PUSH)), found)
 
 
 class RedeemTests(TokenCase):
@@ -138,11 +153,11 @@ class RedeemTests(TokenCase):
     def test_rotation(self) -> None:
         """The newest key signs, every key that is kept verifies, and one that was dropped does not."""
         token, old = self.issue(), self.key
-        self.keys.rotate(PURPOSE, SigningKey("new", b"n" * 32, NOW))
+        self.now(self.keys.add(V1_TOKENS.name, SigningKey("new", b"n" * 32, NOW)))
         self.assertEqual("anna", self.redeem(token).name)
         newer = self.issue()
         self.assertEqual("new", jwt.get_unverified_header(signature_of(newer))["kid"])
-        self.keys.retire(PURPOSE, old.key_id)
+        self.now(self.keys.remove(V1_TOKENS.name, old.key_id))
         self.assert_refused(token)
         self.assertEqual("anna", self.redeem(newer).name)
 

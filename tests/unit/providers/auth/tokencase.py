@@ -12,7 +12,8 @@ from dockreg.errors import Unauthorized
 from dockreg.model.access import Action, Principal
 from dockreg.model.accounts import SigningKey
 from dockreg.model.names import RepositoryName
-from dockreg.providers.auth.tokens import AUDIENCE, ISSUER, PURPOSE, TYPE, TokenSigner
+from dockreg.providers.auth.keys import V1_TOKENS
+from dockreg.providers.auth.tokens import AUDIENCE, ISSUER, TYPE, TokenSigner
 from dockreg.testing import contracts_auth
 from dockreg.testing.accountstores import MemoryKeyStore
 from tests.unit.providers.auth.support import counted_bytes, counter
@@ -59,7 +60,7 @@ class TokenCase(contracts_auth.ContractCase):
 
     @property
     def key(self) -> SigningKey:
-        return self.now(self.keys.get(PURPOSE, lambda: SigningKey("unused", b"", 0)))[0]
+        return self.now(self.keys.get(V1_TOKENS.name, lambda: SigningKey("unused", b"", 0)))[0]
 
     def forge(self, header: Mapping[str, Any] | None = None, without: str = "", **claims: Any) -> str:
         """A JWT signed with the right key, and with other headers or claims."""
