@@ -12,7 +12,7 @@ from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IBearers, ITokenService
 from dockreg.lifecycle import Job
 from dockreg.providers.auth.bearers import OwnKeys, OwnTokens, TokenTimes
-from dockreg.providers.auth.keys import TokenKeys
+from dockreg.providers.auth.keys import Keyring, TokenKeys
 from dockreg.providing import new_id
 
 _EXPIRY_SECONDS = 600.0
@@ -49,3 +49,8 @@ def make_tokens(config: Config, metadata: IMetadataStore, identity: Identity, cl
         times,
     )
     return Tokens([keys.bearers, keys.refreshers, identity.tokens.keys], own, own)
+
+
+def make_keyring(metadata: IMetadataStore, clock: IReactorTime) -> Keyring:
+    """The keys of tokens, for who administers them."""
+    return Keyring(metadata.keys, clock, new_id, secrets.token_bytes)

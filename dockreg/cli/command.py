@@ -16,6 +16,7 @@ _COMMANDS: Mapping[str, str] = {
     "doctor": "dockreg.cli.doctor.command:doctor",
     "grant": "dockreg.cli.grant:grant",
     "group": "dockreg.cli.group:group",
+    "key": "dockreg.cli.key:key",
     "namespace": "dockreg.cli.namespace:namespace",
     "robot": "dockreg.cli.robot:robot",
     "token": "dockreg.cli.token:token",

@@ -21,8 +21,10 @@ from dockreg.errors import AccountUnknown, RegistryError
 from dockreg.identity import make_access_tokens, make_accounts, make_hasher, make_invitations
 from dockreg.invitations import Invitations
 from dockreg.model.rights import Kind, Subject
+from dockreg.providers.auth.keys import Keyring
 from dockreg.providing import make_metadata_store
 from dockreg.rights import Rights
+from dockreg.tokens import make_keyring
 
 T = TypeVar("T")
 
@@ -37,6 +39,7 @@ class People:
     access_tokens: AccessTokens
     invitations: Invitations
     rights: Rights
+    keys: Keyring
 
 
 async def with_people(
@@ -59,7 +62,9 @@ async def with_people(
     try:
         accounts = make_accounts(config, metadata, make_hasher(config, in_thread), reactor)
         tokens, invitations = make_access_tokens(metadata, reactor), make_invitations(metadata, reactor)
-        return await act(People(accounts, tokens, invitations, Rights(metadata.rights, reactor)))
+        return await act(
+            People(accounts, tokens, invitations, Rights(metadata.rights, reactor), make_keyring(metadata, reactor))
+        )
     finally:
         await metadata.close()
 

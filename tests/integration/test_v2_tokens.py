@@ -1,6 +1,5 @@
 """The token service over sockets, asked in the ways in which clients ask it."""
 
-import base64
 import json
 from http.client import HTTPConnection
 from typing import Any
@@ -8,86 +7,7 @@ from urllib.parse import urlencode
 
 import jwt
 
-from tests.integration.v2case import Reply, V2Case, digest_of, make_sample
-
-PASSWORDS = {"alice": "secret of alice", "berta": "secret of berta", "carla": "secret of carla"}
-_FORM = "application/x-www-form-urlencoded"
-
-
-def basic(name: str, password: str | None = None) -> str:
-    """The header of somebody with a password."""
-    given = PASSWORDS[name] if password is None else password
-    return "Basic " + base64.b64encode(f"{name}:{given}".encode()).decode()
-
-
-class TokenCase(V2Case):
-    """Everybody may pull what is public, and people with accounts push."""
-
-    CONFIG = '[auth]\nanonymous = "pull"\n'
-
-    def setUp(self) -> None:
-        super().setUp()
-        for name, password in PASSWORDS.items():
-            # They are there already when this is not the first test.
-            self.ask("POST", "/v1/users/", json.dumps({"username": name, "password": password}).encode())
-        self.name = f"alice/{self.name.replace('/', '-')}"
-        self.host = f"127.0.0.1:{self.daemon.port}"
-
-    def token_reply(self, *scopes: str, authorization: str = "", **parameters: str) -> Reply:
-        """The answer to a GET."""
-        query = urlencode([("service", self.host), *(("scope", scope) for scope in scopes), *parameters.items()])
-        headers = {"Authorization": authorization} if authorization else {}
-        return self.ask("GET", f"/v2/token?{query}", None, **headers)
-
-    def token(self, *scopes: str, name: str = "") -> str:
-        """A token for the scopes."""
-        reply = self.token_reply(*scopes, authorization=basic(name) if name else "")
-        self.assertEqual(200, reply.status, reply.content)
-        return str(reply.document["token"])
-
-    def form(self, **fields: str) -> Reply:
-        """The answer to a POST."""
-        body = urlencode({"service": self.host, "client_id": "test", **fields}).encode()
-        return self.ask("POST", "/v2/token", body, Content_Type=_FORM)
-
-    def scope(self, *actions: str, name: str | None = None) -> str:
-        """The scope for actions in the repository of this test."""
-        return f"repository:{name or self.name}:{','.join(actions)}"
-
-    def push_as(self, name: str, authorization: str) -> None:
-        """Push an image there."""
-        sample = make_sample(name, layers=1)
-        for content in (*sample.blobs, sample.config):
-            reply = self.ask(
-                "POST", f"/v2/{name}/blobs/uploads/?digest={digest_of(content)}", content, Authorization=authorization
-            )
-            self.assertEqual(201, reply.status, reply.content)
-        reply = self.ask(
-            "PUT",
-            f"/v2/{name}/manifests/1",
-            sample.manifest,
-            Authorization=authorization,
-            Content_Type=sample.media_type,
-        )
-        self.assertEqual(201, reply.status, reply.content)
-
-    def make_private(self, name: str) -> None:
-        """Close a repository to everybody but its owner."""
-        body = b'{"access": "private"}'
-        reply = self.ask("PUT", f"/v1/repositories/{name}/properties", body, Authorization=basic("alice"))
-        self.assertEqual(200, reply.status, reply.content)
-
-    def bearer(self, token: str) -> str:
-        return f"Bearer {token}"
-
-    def refused_as(self, error: str, reply: Reply) -> None:
-        """Check an error of OAuth2."""
-        self.assertEqual(400, reply.status, reply.content)
-        self.assertEqual(error, reply.document["error"])
-        self.assertNotEqual("", reply.document["error_description"])
-        self.assertEqual(reply.document["error_description"], reply.document["errors"][0]["message"])
-        self.assertEqual("no-store", reply.headers["cache-control"])
-        self.assertNotIn("www-authenticate", reply.headers)
+from tests.integration.tokencase import FORM, PASSWORDS, TokenCase, basic
 
 
 class FlowTests(TokenCase):
@@ -404,17 +324,17 @@ class FormTests(TokenCase):
             (good, "application/json"),
             (good, ""),
             (json.dumps({"grant_type": "password"}).encode(), "application/json"),
-            (good + b"&grant_type=password", _FORM),
-            (good + b"&username=berta", _FORM),
-            (good + b"&x=%ff", _FORM),
-            (good + "&x=é".encode(), _FORM),
-            (good + b"&a=1" * 100, _FORM),
+            (good + b"&grant_type=password", FORM),
+            (good + b"&username=berta", FORM),
+            (good + b"&x=%ff", FORM),
+            (good + "&x=é".encode(), FORM),
+            (good + b"&a=1" * 100, FORM),
         ):
             reply = self.ask("POST", "/v2/token", body, **({"Content_Type": kind} if kind else {}))
             self.refused_as("invalid_request", reply)
-        for kind in (_FORM, f"{_FORM}; charset=UTF-8", _FORM.upper()):
+        for kind in (FORM, f"{FORM}; charset=UTF-8", FORM.upper()):
             self.assertEqual(200, self.ask("POST", "/v2/token", good, Content_Type=kind).status)
-        large = self.ask("POST", "/v2/token", good + b"&x=" + b"y" * 100_000, Content_Type=_FORM)
+        large = self.ask("POST", "/v2/token", good + b"&x=" + b"y" * 100_000, Content_Type=FORM)
         self.refused(413, "SIZE_INVALID", large)
 
     def test_large_is_not_read(self) -> None:
@@ -422,7 +342,7 @@ class FormTests(TokenCase):
         connection = HTTPConnection("127.0.0.1", self.daemon.port, timeout=20)
         self.addCleanup(connection.close)
         connection.putrequest("POST", "/v2/token")
-        for name, value in (("Content-Type", _FORM), ("Content-Length", str(2**40))):
+        for name, value in (("Content-Type", FORM), ("Content-Length", str(2**40))):
             connection.putheader(name, value)
         connection.endheaders()
         self.assertEqual(413, connection.getresponse().status)
@@ -430,7 +350,7 @@ class FormTests(TokenCase):
     def test_the_query_is_no_form(self) -> None:
         """What stands in the URL, where logs keep it, is not read from there."""
         query = urlencode({"grant_type": "password", "username": "alice", "password": PASSWORDS["alice"]})
-        self.refused_as("invalid_request", self.ask("POST", f"/v2/token?{query}", b"", Content_Type=_FORM))
+        self.refused_as("invalid_request", self.ask("POST", f"/v2/token?{query}", b"", Content_Type=FORM))
 
 
 class BasicTests(TokenCase):

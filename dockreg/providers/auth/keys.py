@@ -139,6 +139,37 @@ class TokenKeys:
         return known[1]
 
 
+@define(eq=False)
+class Keyring:
+    """All keys of tokens, for who administers them."""
+
+    _store: IKeyStore
+    _clock: IReactorTime
+    _new_id: Callable[[], str]
+    _random_bytes: Callable[[int], bytes]
+
+    async def list_all(self) -> Mapping[KeyPurpose, Sequence[SigningKey]]:
+        """The keys for each purpose, the newest first."""
+        stored = await self._store.list_all()
+        return {purpose: stored.get(purpose.name, ()) for purpose in PURPOSES.values()}
+
+    async def rotate(self, purpose: KeyPurpose, algorithm: str | None = None, *, drop: bool = False) -> SigningKey:
+        """
+        Make a key, which signs from now on. An RSA key takes a part of a second, here and now.
+
+        :param algorithm: that of the key before unless given.
+        :param drop: forget the others at once, which ends what they have signed.
+        """
+        others = (await self.list_all())[purpose]
+        if algorithm is None:
+            algorithm = purpose.load(others[0]).algorithm if others else purpose.algorithms[0]
+        key = purpose.make(algorithm, self._new_id, self._random_bytes, self._clock.seconds())
+        kept = await self._store.add(purpose.name, key)
+        for other in others if drop else ():
+            await self._store.remove(purpose.name, other.key_id)
+        return kept
+
+
 def public_members(key: LoadedKey) -> dict[str, str]:
     """The public key as a JWK (RFC 7517)."""
     algorithm = ECAlgorithm if key.algorithm == ES256 else RSAAlgorithm

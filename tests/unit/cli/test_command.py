@@ -37,6 +37,7 @@ class CommandTests(SynchronousTestCase):
             *(("namespace", verb) for verb in ("create", "change", "member", "remove", "delete", "show", "list")),
             *(("grant", verb) for verb in ("create", "revoke", "list")),
             *(("token", verb) for verb in ("create", "revoke", "list")),
+            *(("key", verb) for verb in ("list", "rotate")),
             ("v1",),
             ("v1", "push"),
             ("v1", "pull"),
@@ -54,6 +55,11 @@ class CommandTests(SynchronousTestCase):
     def test_unknown_command(self) -> None:
         """A command that is not there is a mistake of usage."""
         self.assertEqual(2, dockreg("nonsense").exit_code)
+
+    def test_keys(self) -> None:
+        """A purpose of keys, or an algorithm for it, that there is not is a mistake of usage."""
+        for arguments in (("other",), ("v1", "--algorithm=ES256"), ("bearer", "--algorithm=none"), ()):
+            self.assertEqual(2, dockreg("key", "rotate", *arguments).exit_code, arguments)
 
     def test_no_password_argument(self) -> None:
         """There is no way to give a password on the command line, where other users can read it."""
