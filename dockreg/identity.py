@@ -105,9 +105,9 @@ def make_identity(
     tokens = TokenSigner(metadata.keys, reactor, new_id, secrets.token_bytes, int(config.auth.token_seconds))
     if config.role == "registry" and authenticator is None:
         from dockreg.providers.auth.index import IndexAuthorizer, RemoteIndex
-        from dockreg.providers.auth.indexagent import IndexAgent
+        from dockreg.providers.auth.outbound import OutboundAgent
 
-        agent = IndexAgent(reactor)
+        agent = OutboundAgent(reactor)
         index = RemoteIndex(config.index.url, agent, reactor, config.index.cache_seconds)
         return Identity(index, IndexAuthorizer(), index, tokens, closers=[agent.close])
     strangers = _takes_strangers(config, authenticator)

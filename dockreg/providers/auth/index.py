@@ -7,17 +7,13 @@ here but the words around its signature.
 """
 
 import hashlib
-from typing import Any, cast
+from typing import Any
 
 from attrs import define, field, frozen, validators
 from twisted.cred.credentials import ICredentials
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 from zope.interface import implementer
@@ -30,6 +26,7 @@ from dockreg.model.documents import parse_json
 from dockreg.model.names import RepositoryName
 from dockreg.model.networks import NO_ADDRESS
 from dockreg.model.v1 import ImageID
+from dockreg.providers.auth.outbound import TooLarge, fetch
 from dockreg.providers.auth.remembered import Remembered
 from dockreg.providers.auth.tokentext import ACCESS, TokenText
 
@@ -128,11 +125,16 @@ class RemoteIndex:
         return image_id in listed
 
     async def _ask(self, token: str, repository: RepositoryName) -> frozenset[ImageID]:
-        answer = Deferred.fromCoroutine(self._get(token, repository)).addTimeout(self._timeout_seconds, self._clock)
+        url = f"{self._url}/v1/repositories/{repository.v1}/images"
+        headers = Headers({"Authorization": [f"Token {token}"]})
         try:
-            status, body = await answer
-        except (CancelledError, IndexUnavailable):
+            status, body = await fetch(
+                self._agent, self._clock, url, self._max_body_bytes, self._timeout_seconds, headers
+            )
+        except CancelledError:
             raise
+        except TooLarge as problem:
+            raise IndexUnavailable(f"the index answered with more than {problem.limit} bytes") from None
         except Exception as problem:  # noqa: BLE001  # however the network fails, the answer is missing
             log.warn("the index at {url} does not answer: {problem}", url=self._url, problem=type(problem).__name__)
             raise IndexUnavailable("the index that checks tokens does not answer; try again later") from None
@@ -143,22 +145,6 @@ class RemoteIndex:
             raise IndexUnavailable(f"the index that checks tokens answered {status}")
         return _listed(body)
 
-    async def _get(self, token: str, repository: RepositoryName) -> tuple[int, bytes]:
-        from treq.client import HTTPClient  # noqa: PLC0415  # only this role needs it
-
-        # A client of its own for each request, for a client keeps cookies, and these belong to the bearer of the token.
-        response = await HTTPClient(self._agent).request(
-            "GET",
-            f"{self._url}/v1/repositories/{repository.v1}/images",
-            headers=Headers({"Authorization": [f"Token {token}"], "User-Agent": ["dockreg"]}),
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=cast("Any", self._clock),  # not used without a timeout; else treq imports the global one
-        )
-        body = _BoundedBody(self._max_body_bytes)
-        response.deliverBody(body)
-        return response.code, await body.complete
-
 
 @implementer(IAuthorizer)
 @define(eq=False)
@@ -168,37 +154,6 @@ class IndexAuthorizer:
     async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:
         """See :meth:`.IAuthorizer.granted`."""
         return wanted.actions & principal.within(wanted.repository) if principal.ceiling is not None else NOTHING
-
-
-class _BoundedBody(Protocol):
-    """Collects a response body. Cancelling :attr:`complete`, and too many bytes, end the connection."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self.complete: Deferred[bytes] = Deferred(lambda _complete: self._disconnect())
-
-    def dataReceived(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size <= self._limit:
-            self._chunks.append(data)
-        elif not self.complete.called:
-            self._chunks.clear()
-            self._disconnect()
-            self.complete.errback(IndexUnavailable(f"the index answered with more than {self._limit} bytes"))
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.complete.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.complete.callback(b"".join(self._chunks))
-        else:
-            self.complete.errback(reason)
-
-    def _disconnect(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()
 
 
 def _said(token: str) -> tuple[RepositoryName, frozenset[Action]]:
