@@ -15,14 +15,18 @@ import attrs
 from attrs import field, frozen
 
 from dockreg import configvalues as valid
-from dockreg.configpeople import AttemptSettings, CertificateSettings, LDAPSettings, idle_keys
+from dockreg.configpeople import (
+    AttemptSettings,
+    AuthSettings,
+    CertificateSettings,
+    LDAPSettings,
+    TokenServerSettings,
+    idle_keys,
+)
 
 _KIB = 1024
 _MIB = 1024 * _KIB
 _GIB = 1024 * _MIB
-
-#: The longest time for which a verified password may be remembered.
-MAX_REMEMBER_SECONDS = 60
 
 
 @frozen
@@ -35,20 +39,6 @@ class ConfigError(Exception):
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.file, self.key, self.reason) if part)
-
-
-def shown_checkers(checkers: Sequence[str]) -> list[str]:
-    """As in the file, without what checkers of others are given to check with: it may be passwords."""
-    return [_shown_checker(*each.partition(":")) for each in checkers]
-
-
-def _shown_checker(kind: str, colon: str, argument: str) -> str:
-    hidden = colon and kind != "htpasswd" and "." not in kind
-    return f"{kind}:(not shown)" if hidden else f"{kind}{colon}{argument}"
-
-
-def _spelled_checkers(checkers: Sequence[str]) -> str:
-    return repr(shown_checkers(checkers))
 
 
 # The tables of the file, in its order.
@@ -138,27 +128,6 @@ class IndexSettings:
 
 
 @frozen
-class AuthSettings:
-    """``[auth]``: who may do what."""
-
-    anonymous: str = field(default="push", validator=valid.one_of("push", "pull", "none"))
-    registration: str = field(default="open", validator=valid.one_of("open", "invitation", "closed"))
-    email: str = field(default="optional", validator=valid.one_of("optional", "required", "none"))
-    checkers: tuple[str, ...] = field(default=("accounts",), validator=valid.checkers, repr=_spelled_checkers)
-    authorizer: str = field(default="", validator=valid.provider(""))
-    token_seconds: float = field(default=86400.0, validator=valid.seconds(1))
-    challenge: str = field(default="bearer", validator=valid.one_of("bearer", "basic"))
-    bearer_seconds: float = field(default=300.0, validator=valid.seconds(60, 600))
-    refresh_seconds: float = field(default=7776000.0, validator=valid.seconds(600))
-    remember_seconds: float = field(default=60.0, validator=valid.seconds(0, MAX_REMEMBER_SECONDS))
-    hash_workers: int = field(default=2, validator=valid.number(1, 64))
-    hash_queue: int = field(default=32, validator=valid.number(0, 10_000))
-    attempts: AttemptSettings = field(factory=AttemptSettings)
-    ldap: LDAPSettings = field(factory=LDAPSettings)
-    certificates: CertificateSettings = field(factory=CertificateSettings)
-
-
-@frozen
 class MetadataSettings:
     """``[metadata]``: where everything but the bytes of blobs is kept. A URL may hold a password: it is never shown."""
 
@@ -236,6 +205,7 @@ TABLES: Mapping[str, type] = {
     "auth.attempts": AttemptSettings,
     "auth.ldap": LDAPSettings,
     "auth.certificates": CertificateSettings,
+    "auth.token_server": TokenServerSettings,
     "metadata": MetadataSettings,
     "blobs": BlobSettings,
     "log": LogSettings,
@@ -343,13 +313,14 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
         kept = [key for key in v1 if key not in lists]
         kept += [f"v2.{name}" for name in attrs.fields_dict(V2Settings)]
         yield "when role is index: images are not kept there", kept
-        bearers = ("challenge", "bearer_seconds", "refresh_seconds")
+        bearers = ("challenge", "bearer_seconds", "refresh_seconds", "token_server")
         yield "when role is index: it has no v2", [f"auth.{name}" for name in bearers]
     if auth.authorizer:
         yield "beside auth.authorizer, which decides", ["auth.anonymous"]
     if config.role == "registry" or auth.authorizer or auth.anonymous != "push":
         yield "unless everybody may push by the rules of dockreg", ["allow_unauthenticated"]
     yield from idle_keys(auth.checkers)
+    yield from auth.token_server.idle_keys()
     for table, own, place in (("metadata", "sql", "url"), ("blobs", "files", "folder")):
         if getattr(config, table).provider == own:
             yield f"with provider {own}: options are for other providers", [f"{table}.options"]
@@ -388,9 +359,8 @@ def _check_together(config: Config, file: str) -> None:
         raise ConfigError(file, "index.url", "must name the index when role is registry")
     if config.role == "index" and not config.auth.checkers:
         raise ConfigError(file, "auth.checkers", "must not be empty when role is index")
-    if "ldap" in config.auth.checkers:
-        for key, reason in config.auth.ldap.problems():
-            raise ConfigError(file, f"auth.ldap.{key}", reason)
+    for key, reason in config.auth.problems():
+        raise ConfigError(file, key, reason)
     # Only what differs from its default is refused, so that a file may show every key.
     for reason, keys in _idle_settings(config):
         for key in keys:

@@ -1,4 +1,4 @@
-"""The tables below ``[auth]``."""
+"""``[auth]`` and the tables below it."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +11,8 @@ from dockreg import configvalues as valid
 from dockreg.model.ldapserver import LDAPServer
 
 _DAY = 86400.0
+#: The longest time for which a verified password may be remembered.
+_MAX_REMEMBER_SECONDS = 60
 
 
 def pattern(_: object, attribute: object, value: str) -> None:
@@ -47,6 +49,13 @@ def servers(_: object, attribute: object, value: str) -> None:
             LDAPServer.parse(each)
         except ValueError as error:
             raise ValueError(f"{each!r} {error}") from None
+
+
+def files(_: object, attribute: object, value: tuple[str, ...]) -> None:
+    """A list of absolute paths of files."""
+    valid.texts(_, attribute, value)
+    for each in value:
+        file(_, attribute, each)
 
 
 def template(*places: str, is_filter: bool) -> Callable[[object, object, object], None]:
@@ -136,6 +145,81 @@ class AttemptSettings:
     most_seconds: float = field(default=300.0, validator=valid.seconds(1, _DAY))
     forget_seconds: float = field(default=3600.0, validator=valid.seconds(1))
     trust_seconds: float = field(default=30 * _DAY, validator=valid.seconds(0))
+
+
+@frozen
+class TokenServerSettings:
+    """``[auth.token_server]``: another server that makes the tokens of v2."""
+
+    realm: str = field(default="", validator=valid.url)
+    service: str = field(default="", validator=valid.text)
+    issuer: str = field(default="", validator=valid.text)
+    key_files: tuple[str, ...] = field(default=(), validator=files)
+    key_url: str = field(default="", validator=valid.fetched_url)
+    reread_seconds: float = field(default=60.0, validator=valid.seconds(1))
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Keys that do not fit to the others, each with what is to be changed."""
+        if not self.realm:
+            return
+        for key in ("service", "issuer"):
+            if not getattr(self, key):
+                yield key, "must be set beside realm"
+        if bool(self.key_files) == bool(self.key_url):
+            yield "key_files", "must be set, or else key_url, and not both"
+
+    def idle_keys(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """Keys of ``[auth]`` that have no effect with these, and why."""
+        if self.realm:
+            yield "beside auth.token_server, which makes the tokens", ["auth.bearer_seconds", "auth.refresh_seconds"]
+        else:
+            keys = [f"auth.token_server.{name}" for name in attrs.fields_dict(TokenServerSettings)]
+            yield "unless auth.token_server.realm is set", keys
+
+
+def shown_checkers(checkers: Sequence[str]) -> list[str]:
+    """As in the file, without what checkers of others are given to check with: it may be passwords."""
+    return [_shown_checker(*each.partition(":")) for each in checkers]
+
+
+def _shown_checker(kind: str, colon: str, argument: str) -> str:
+    hidden = colon and kind != "htpasswd" and "." not in kind
+    return f"{kind}:(not shown)" if hidden else f"{kind}{colon}{argument}"
+
+
+def _spelled_checkers(checkers: Sequence[str]) -> str:
+    return repr(shown_checkers(checkers))
+
+
+@frozen
+class AuthSettings:
+    """``[auth]``: who may do what."""
+
+    anonymous: str = field(default="push", validator=valid.one_of("push", "pull", "none"))
+    registration: str = field(default="open", validator=valid.one_of("open", "invitation", "closed"))
+    email: str = field(default="optional", validator=valid.one_of("optional", "required", "none"))
+    checkers: tuple[str, ...] = field(default=("accounts",), validator=valid.checkers, repr=_spelled_checkers)
+    authorizer: str = field(default="", validator=valid.provider(""))
+    token_seconds: float = field(default=86400.0, validator=valid.seconds(1))
+    challenge: str = field(default="bearer", validator=valid.one_of("bearer", "basic"))
+    bearer_seconds: float = field(default=300.0, validator=valid.seconds(60, 600))
+    refresh_seconds: float = field(default=7776000.0, validator=valid.seconds(600))
+    remember_seconds: float = field(default=60.0, validator=valid.seconds(0, _MAX_REMEMBER_SECONDS))
+    hash_workers: int = field(default=2, validator=valid.number(1, 64))
+    hash_queue: int = field(default=32, validator=valid.number(0, 10_000))
+    attempts: AttemptSettings = field(factory=AttemptSettings)
+    ldap: LDAPSettings = field(factory=LDAPSettings)
+    certificates: CertificateSettings = field(factory=CertificateSettings)
+    token_server: TokenServerSettings = field(factory=TokenServerSettings)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Keys in the tables below that do not fit to each other, each with what is to be changed."""
+        tables: dict[str, LDAPSettings | TokenServerSettings] = {"token_server": self.token_server}
+        if "ldap" in self.checkers:
+            tables["ldap"] = self.ldap
+        for name, table in tables.items():
+            for key, reason in table.problems():
+                yield f"auth.{name}.{key}", reason
 
 
 def idle_keys(checkers: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:

@@ -148,3 +148,11 @@ def url(_: object, attribute: object, value: str) -> None:
     parts = urlsplit(value)
     if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username):
         raise ValueError("must be an http or https URL without user name and query")
+
+
+def fetched_url(_: object, attribute: object, value: str) -> None:
+    """Where something is fetched that has to be what it is: https, or this machine; or nothing."""
+    url(_, attribute, value)
+    parts = urlsplit(value)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError("must be an https URL; http is for this machine only")

@@ -127,6 +127,10 @@ def make_identity(
     if config.auth.authorizer:
         arguments = {"repositories": metadata.repositories}
         authorizer = made("auth.authorizer", config.auth.authorizer, IAuthorizer, arguments)
+    if config.auth.token_server.realm:
+        from dockreg.providers.auth.tokenserver import Deciding
+
+        authorizer = Deciding(authorizer)
     return Identity(
         cast("IAuthenticator", authenticator),
         authorizer,

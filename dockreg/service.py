@@ -173,7 +173,7 @@ def open_registry(
     attempts = make_attempts(config, full)
     access = make_identity(config, metadata, means, full, authenticator, attempts)
     registry = Registry(metadata, blobs, access.authorizer, full, threads.work.in_thread, config.v1.lease_seconds)
-    tokens = make_tokens(config, metadata, access, full)
+    tokens = make_tokens(config, metadata, access, means)
     views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
     core = Core(
         registry=registry,
@@ -192,7 +192,8 @@ def open_registry(
         takes_certificates=access.takes_certificates,
     )
     resource = make_resource(core, door_settings(config), full, new_id)
-    return OpenRegistry(config, full, threads, core, resource, logs, tokens.jobs, access.openers, access.closers)
+    openers, closers = [*access.openers, *tokens.openers], [*access.closers, *tokens.closers]
+    return OpenRegistry(config, full, threads, core, resource, logs, tokens.jobs, openers, closers)
 
 
 def make_registry_service(

@@ -20,10 +20,12 @@ from twisted.internet.protocol import Factory
 from dockreg.checkers import make_directory
 from dockreg.cli.running import run
 from dockreg.cli.settings import config_options, configured
-from dockreg.config import Config, ConfigError, shown_checkers
+from dockreg.config import Config, ConfigError
+from dockreg.configpeople import shown_checkers
 from dockreg.identity import judge_for
 from dockreg.providers.auth.htpasswd import read_htpasswd
 from dockreg.providers.auth.ldapwire import DirectoryTrouble
+from dockreg.providers.auth.trustedkeys import KeysInvalid, read_files
 from dockreg.providers.listening import Judge, ListenFailed, read_endpoint, without_proxy
 from dockreg.service import open_registry
 from dockreg.sites import tls_files
@@ -96,6 +98,10 @@ def check(config: Config, reactor: Any, *, connect: bool = False) -> Sequence[st
     _check_folder("data_dir", config.data_dir)
     if config.blobs.provider == "files":
         _check_folder("blobs.folder", config.blob_folder)
+    try:
+        read_files([Path(each) for each in config.auth.token_server.key_files])
+    except (OSError, KeysInvalid) as error:
+        raise ConfigError("", "auth.token_server.key_files", str(error)) from None
     return [*_check_checkers(config, reactor, connect), *_check_tls(config, reactor)]
 
 

@@ -44,7 +44,7 @@ def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:
     found: dict[RepositoryName | None, frozenset[Action]] = {}
     left = MAX_SCOPE_CHARACTERS
     for text in islice((scope for given in texts for scope in given.split(" ") if scope), 8 * MAX_SCOPES):
-        access = _parse(text)
+        access = parse_scope(text)
         if access is None or (len(found) == MAX_SCOPES and access.repository not in found):
             continue
         left -= len(text)
@@ -52,6 +52,23 @@ def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:
             break
         found[access.repository] = found.get(access.repository, NOTHING) | access.actions
     return tuple(Access(repository, actions) for repository, actions in found.items())
+
+
+def parse_scope(text: str) -> Access | None:
+    """What one scope asks for; None when it is none, or of an unknown kind or action."""
+    if text == f"{_CATALOG}{_EVERYTHING}":
+        return Access(None, _CATALOG_ACTIONS)
+    match = _REPOSITORY.fullmatch(text)
+    if match is None:
+        return None
+    words = match[2].split(",")
+    actions = EVERYTHING if _EVERYTHING in words else NOTHING.union(*(_WORDS.get(word, NOTHING) for word in words))
+    if not actions:
+        return None
+    try:
+        return Access(RepositoryName.parse_oci(match[1]), actions)
+    except NameInvalid:
+        return None
 
 
 def words_of(access: Access) -> list[str]:
@@ -92,19 +109,3 @@ def reach_of(accesses: Sequence[Access]) -> Reach:
     ]
     on_registry = NOTHING.union(*(each.actions for each in accesses if each.repository is None))
     return Reach(tuple(scopes), on_registry)
-
-
-def _parse(text: str) -> Access | None:
-    if text == f"{_CATALOG}{_EVERYTHING}":
-        return Access(None, _CATALOG_ACTIONS)
-    match = _REPOSITORY.fullmatch(text)
-    if match is None:
-        return None
-    words = match[2].split(",")
-    actions = EVERYTHING if _EVERYTHING in words else NOTHING.union(*(_WORDS.get(word, NOTHING) for word in words))
-    if not actions:
-        return None
-    try:
-        return Access(RepositoryName.parse_oci(match[1]), actions)
-    except NameInvalid:
-        return None

@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dockreg.config import TABLES, Config, ConfigError, HTTPSettings, load_config, read_config, shown_checkers
+from dockreg.config import TABLES, Config, ConfigError, HTTPSettings, load_config, read_config
+from dockreg.configpeople import shown_checkers
 from dockreg.model.networks import Networks
 from dockreg.web.limits import Limits
 
 _ROOT = Path(__file__).resolve().parents[2]
 
+_TOKENS = '[auth.token_server]\nrealm = "https://auth.example/token"\nservice = "r"\nissuer = "i"\n'
 _LDAP = "auth.checkers = ['ldap']\n[auth.ldap]\n"
 _SERVER, _BASE = "url = 'ldaps://ldap.example.com'\n", "user_base = 'dc=example'\n"
 
@@ -118,6 +120,16 @@ BAD = [
     ("[auth]\ncheckers = ['a.b']\nremember_seconds = 5", "auth.remember_seconds", "unless auth.checkers has"),
     ('allow_unauthenticated = true\n[auth]\nanonymous = "pull"', "allow_unauthenticated", "unless everybody may push"),
     ('allow_unauthenticated = true\n[auth]\nauthorizer = "a.b"', "allow_unauthenticated", "unless everybody may push"),
+    ("[auth]\ntoken_server = 1", "auth.token_server", "write [auth.token_server]"),
+    ("[auth.token_server]\nother = 1", "auth.token_server.other", "no such key"),
+    ('[auth.token_server]\nservice = "r"', "auth.token_server.service", "unless auth.token_server.realm"),
+    (_TOKENS, "auth.token_server.key_files", "not both"),
+    (f'{_TOKENS}key_files = ["/a"]\nkey_url = "https://a"', "auth.token_server.key_files", "not both"),
+    (f'{_TOKENS}key_url = "http://auth.example/keys"', "auth.token_server.key_url", "https"),
+    (f'{_TOKENS}key_url = "file:///keys"', "auth.token_server.key_url", "https"),
+    (_TOKENS.replace('service = "r"', "") + 'key_files = ["/a"]', "auth.token_server.service", "must be set"),
+    (_TOKENS.replace('issuer = "i"', "") + 'key_files = ["/a"]', "auth.token_server.issuer", "must be set"),
+    (f'auth.bearer_seconds = 100\n{_TOKENS}key_files = ["/a"]', "auth.bearer_seconds", "makes the tokens"),
     ('[metadata]\nprovider = "mysql"', "metadata.provider", "dotted path"),
     ('[metadata]\nprovider = "a.b"\nurl = "sqlite:///x"', "metadata.url", "another provider than sql"),
     ("[metadata.options]\na = 1", "metadata.options", "other providers"),
@@ -297,17 +309,17 @@ class ReadConfigTests(SynchronousTestCase):
         self.assertEqual({"bucket": "b"}, config.blobs.options)
 
 
+def _table(document: Any, name: str) -> Any:
+    for part in name.split("."):
+        document = document[part]
+    return document
+
+
 def _documented(section: str) -> list[str]:
     # A key is a line of its own; its text ends with its default.
     found = re.findall(r"^``(\w+)``\n(?:  .*\n)*?  Default: ``(.*)``\.$", section, re.MULTILINE)
     assert len(found) == len(re.findall(r"^``\w+``$", section, re.MULTILINE)), section
     return [f"{key} = {value}\n" for key, value in found]
-
-
-def _table(document: Any, name: str) -> Any:
-    for part in name.split("."):
-        document = document[part]
-    return document
 
 
 def _toml(value: object) -> str:

@@ -1,190 +1,25 @@
 """Every setting arrives in the part that it is for; jobs and ports of a registry come in their order."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
 
 import attrs
-from attrs import frozen
 from cryptography.x509 import Name
-from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from dockreg.accounts import EmailAddresses, Registration
-from dockreg.callables import InThread
-from dockreg.config import TABLES, Config, read_config
+from dockreg.config import TABLES, Config
 from dockreg.configured import door_settings
-from dockreg.interfaces import IBlobStore, IMetadataStore, IRepositoryStore
-from dockreg.interfaces_access import IAuthorizer
-from dockreg.model.access import Access, Action, Principal
-from dockreg.model.blobs import StoredBlob
-from dockreg.model.digest import Digest
 from dockreg.model.networks import Networks
 from dockreg.model.platforms import Platform
 from dockreg.model.repositories import Sparse
 from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS
-from dockreg.providers.blobs.memory import MemoryBlobStore
-from dockreg.providers.listening import allow_all
-from dockreg.providers.metadata.sql import SQLMetadataStore
-from dockreg.service import make_registry_service, open_registry
 from dockreg.supervision import worker_count
-from dockreg.web.assembly import make_doors, make_gate
 from dockreg.web.exchange import Role
-
-T = TypeVar("T")
-
-
-@implementer(IBlobStore)
-class OtherBlobs(MemoryBlobStore):
-    """A blob store of somebody else, which writes down what is there when it recovers."""
-
-    def __init__(self, in_thread: InThread, clock: Any, **options: object) -> None:
-        super().__init__()
-        self.options = options
-        self.events: list[object] = []
-        self._reactor = clock
-
-    async def recover(
-        self, is_recorded: Callable[[StoredBlob], Awaitable[bool]], is_resumable: Callable[[str], Awaitable[bool]]
-    ) -> int:
-        """As any, once the metadata has answered."""
-        recorded = await is_recorded(StoredBlob(Digest.sha256(b""), "none", 0))
-        self.events.append({"recorded": recorded, "ports": len(self._reactor.tcpServers)})
-        return 0
-
-
-@implementer(IMetadataStore)
-class OtherMetadata(SQLMetadataStore):
-    """A metadata store of somebody else."""
-
-    def __init__(self, in_thread: InThread, clock: object, **options: object) -> None:
-        super().__init__("sqlite://", in_thread)
-        self.options = options
-
-
-@implementer(IAuthorizer)
-class OtherRules:
-    """Rules of somebody else."""
-
-    def __init__(self, repositories: IRepositoryStore) -> None:
-        self.repositories = repositories
-
-    async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:
-        """Nothing."""
-        return frozenset()
-
-
-class Parts:
-    """What a configuration becomes."""
-
-    def __init__(self, text: str) -> None:
-        self.config = config = read_config(text)
-        reactor = MemoryReactorClock()
-        self.service = make_registry_service(config, reactor)
-        self.plan: Any = self.service._plan
-        self.opened: Any = open_registry(config, reactor)
-        self.core: Any = self.opened.core
-        settings = door_settings(config)
-        self.gate: Any = make_gate(self.core, settings, lambda: "id")
-        self.doors: Any = make_doors(self.core, settings, reactor, lambda: "id", self.gate)
-
-    @property
-    def checker(self) -> Any:
-        """The first that is asked for a password."""
-        return self.known._checkers[0]
-
-    @property
-    def known(self) -> Any:
-        """What is asked when it is no access token."""
-        return self.core.authenticator._checked._others
-
-    @property
-    def attempts(self) -> Any:
-        """What counts failures, for logins and registrations alike."""
-        counting = self.core.authenticator._attempts
-        assert counting is self.core.accounts._attempts
-        return counting._limits
-
-    @property
-    def places(self) -> object:
-        """Where things are kept on disk."""
-        registry = self.core.registry
-        return (
-            registry.metadata._database.url.database,
-            registry.blobs._store._folders.staging,
-            self.plan.prepare.args[0].__self__,
-        )
-
-    @property
-    def listeners(self) -> object:
-        """Where connections are taken, and who judges that."""
-        return [(each.description, each.judge is allow_all) for each in self.plan.listeners]
-
-    @property
-    def speaking(self) -> object:
-        """Where connections are taken, and what is spoken there."""
-        return [
-            (each.description, sorted(api.value for api in each.factory.resource._apis)) for each in self.plan.listeners
-        ]
-
-    @property
-    def logs(self) -> object:
-        """Kind and path of each log file."""
-        return [(type(each).__name__, each.lines.path) for each in self.service if hasattr(each, "lines")]
-
-    @property
-    def audit_reads(self) -> object:
-        """Whether reads are written down."""
-        endpoint, _ = self.opened.resource._routing.dispatcher.find(b"GET", b"/v2/")
-        return endpoint.gate.audit and endpoint.gate.audit.reads
-
-    def proxies(self, name: str) -> object:
-        """What each site, and the maker of locations, has of the proxies."""
-        sites = [each.factory.proxies for each in self.plan.listeners]
-        return [getattr(each, name) for each in (*sites, self.doors.v2.uploads.locations.proxies)]
-
-    def rates(self, name: str) -> object:
-        """What the limit of requests has, which all sites have together."""
-        rates = [each.factory.entrance.rates for each in self.plan.listeners]
-        return [getattr(each, name) for each in rates if each is rates[0]]
-
-    def tls(self, name: str) -> object:
-        """What the TLS side of listeners has."""
-        (tls,) = self.plan.reloads
-        return getattr(tls._files, name)
-
-    def limit(self, name: str) -> object:
-        """What each site has for a limit."""
-        return [getattr(each.factory.limits, name) for each in self.plan.listeners]
-
-
-@frozen
-class Row:
-    """
-    A value in TOML, where it is to be seen, and as what.
-
-    ``beside`` is what the setting needs around it, ``instead`` a configuration with another value of it.
-    """
-
-    value: str
-    seen: Callable[[Parts], object]
-    expected: object
-    beside: str = ""
-    instead: str = ""
-
-
-def _limit(name: str, value: str, expected: object) -> Row:
-    # Listeners of both kinds have the limits of connections.
-    def seen(parts: Parts) -> object:
-        waits = [each.proxying.seconds for each in parts.plan.listeners] if name == "header_seconds" else []
-        return [parts.limit(name), waits]
-
-    wanted = [[expected] * 2, [expected] * 2 if name == "header_seconds" else []]
-    return Row(value, seen, wanted, "metrics.listen = ['tcp:5001']\n")
-
+from tests.unit import settingcase
+from tests.unit.settingcase import Parts, Row, limit_row
 
 _TLS = "tls.listen = ['tcp:1']\n"
 _CERTIFIED = f"{_TLS}tls.certificate = '/c'\n"
@@ -215,6 +50,12 @@ _LIMITS: Mapping[str, tuple[str, object]] = {
     "sweep_seconds": ("9.5", 9.5),
 }
 
+
+def _server(but: str = "", **more: object) -> str:
+    values = {"realm": "https://other", "service": "other", "issuer": "other", **more}
+    return "".join(f"auth.token_server.{name} = {value!r}\n" for name, value in values.items() if name != but)
+
+
 ROWS: Mapping[str, Row] = {
     "data_dir": Row('"/a"', lambda parts: parts.places, ("/a/metadata.sqlite3", Path("/a/blobs/staging"), Path("/a"))),
     "listen": Row('["tcp:1", "tcp:2"]', lambda parts: parts.listeners, [("tcp:1", False), ("tcp:2", False)]),
@@ -222,7 +63,7 @@ ROWS: Mapping[str, Row] = {
     "allow_unauthenticated": Row("true", lambda parts: parts.listeners, [(_LOOPBACK, True)]),
     "workers": Row("3", lambda parts: worker_count(parts.opened.config), 3),
     "grace_seconds": Row("1.5", lambda parts: parts.plan.grace_seconds, 1.5),
-    **{f"http.{name}": _limit(name, *values) for name, values in _LIMITS.items()},
+    **{f"http.{name}": limit_row(name, *values) for name, values in _LIMITS.items()},
     "http.trusted_proxies": Row(
         '["192.0.2.0/24"]',
         lambda parts: (parts.proxies("trusted"), [each.proxying.trusted for each in parts.plan.listeners]),
@@ -311,7 +152,9 @@ ROWS: Mapping[str, Row] = {
         beside='auth.registration = "closed"\n',
     ),
     "auth.authorizer": Row(
-        f"'{__name__}.OtherRules'", lambda parts: type(parts.core.registry.authorizer).__name__, "OtherRules"
+        f"'{settingcase.__name__}.OtherRules'",
+        lambda parts: type(parts.core.registry.authorizer).__name__,
+        "OtherRules",
     ),
     "auth.token_seconds": Row(
         "61",
@@ -325,6 +168,33 @@ ROWS: Mapping[str, Row] = {
         (62, True),
     ),
     "auth.refresh_seconds": Row("3600", lambda parts: parts.core.bearers._times.refresh, 3600),
+    **{
+        f"auth.token_server.{name}": Row(
+            repr(value),
+            lambda parts, name=name: getattr(parts.core.bearers, f"_{name}", None),  # type: ignore[misc]  # a default is no argument here
+            value,
+            _server(name, key_files=["/keys"]),
+            "# nothing" if name == "realm" else _server(key_files=["/keys"]),
+        )
+        for name, value in (("realm", "https://a"), ("service", "s"), ("issuer", "t"))
+    },
+    "auth.token_server.key_files": Row(
+        "['/a', '/b']",
+        lambda parts: [each.__self__.__class__.__name__ for each in parts.plan.openers],
+        ["TrustedKeys"],
+        _server(),
+        _server(key_url="https://a"),
+    ),
+    "auth.token_server.key_url": Row(
+        "'https://a'",
+        lambda parts: [each.__self__.__class__.__name__ for each in parts.plan.closers],
+        ["OutboundAgent"],
+        _server(),
+        _server(key_files=["/keys"]),
+    ),
+    "auth.token_server.reread_seconds": Row(
+        "7", lambda parts: parts.core.bearers._keys._reread_seconds, 7, _server(key_url="https://a")
+    ),
     "auth.remember_seconds": Row("7", lambda parts: parts.checker._verified._seconds, 7),
     "auth.hash_workers": Row(
         "5",
@@ -356,7 +226,7 @@ ROWS: Mapping[str, Row] = {
         }.items()
     },
     "metadata.provider": Row(
-        f"'{__name__}.OtherMetadata'", lambda parts: type(parts.plan.metadata).__name__, "OtherMetadata"
+        f"'{settingcase.__name__}.OtherMetadata'", lambda parts: type(parts.plan.metadata).__name__, "OtherMetadata"
     ),
     "metadata.url": Row(
         "'sqlite:////x'", lambda parts: parts.plan.metadata._database.url.render_as_string(), "sqlite:////x"
@@ -365,15 +235,17 @@ ROWS: Mapping[str, Row] = {
         "{size = 5}",
         lambda parts: parts.plan.metadata.options,
         {"size": 5},
-        f"metadata.provider = '{__name__}.OtherMetadata'\n",
+        f"metadata.provider = '{settingcase.__name__}.OtherMetadata'\n",
     ),
-    "blobs.provider": Row(f"'{__name__}.OtherBlobs'", lambda parts: type(parts.plan.blobs).__name__, "OtherBlobs"),
+    "blobs.provider": Row(
+        f"'{settingcase.__name__}.OtherBlobs'", lambda parts: type(parts.plan.blobs).__name__, "OtherBlobs"
+    ),
     "blobs.folder": Row("'/b'", lambda parts: parts.plan.blobs._store._folders.staging, Path("/b/staging")),
     "blobs.options": Row(
         "{size = 5}",
         lambda parts: parts.plan.blobs.options,
         {"size": 5},
-        f"blobs.provider = '{__name__}.OtherBlobs'\n",
+        f"blobs.provider = '{settingcase.__name__}.OtherBlobs'\n",
     ),
     "log.access": Row("'/access'", lambda parts: parts.logs, [("LogFile", "/access")]),
     "log.audit": Row("'/audit'", lambda parts: parts.logs, [("LogFile", "/audit")]),

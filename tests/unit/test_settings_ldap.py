@@ -14,7 +14,7 @@ from dockreg.config import ConfigError, read_config
 from dockreg.configpeople import LDAPSettings
 from dockreg.model.ldapserver import LDAPServer
 from tests.support import require_module
-from tests.unit.test_settings import Parts
+from tests.unit.settingcase import Parts
 
 _LDAP = "auth.checkers = ['ldap']\n[auth.ldap]\n"
 _URL, _BASE = "url = 'ldaps://a'\n", "user_base = 'dc=a'\n"

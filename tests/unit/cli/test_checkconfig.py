@@ -71,6 +71,20 @@ class CheckTests(SynchronousTestCase):
         path.write_bytes(b"")
         self.assertEqual([], check(config, MemoryReactorClock()))
 
+    def test_keys_of_a_token_server(self) -> None:
+        """A file without the public keys that it should have is refused."""
+        path = Path(self.mktemp()).absolute()
+        server = "realm = 'https://auth.example/token'\nservice = 'r'\nissuer = 'i'"
+        config = self.config(f"[auth.token_server]\n{server}\nkey_files = ['{path}']")
+        for content in (None, b"", b"nonsense"):
+            if content is not None:
+                path.write_bytes(content)
+            error = self.refused(config)
+            self.assertEqual("auth.token_server.key_files", error.key)
+            self.assertIn(str(path), error.reason)
+        path.write_bytes(authority().pem)
+        self.assertEqual([], check(config, MemoryReactorClock()))
+
     def test_checkers_of_twistd(self) -> None:
         """A checker that twistd does not have, or that does not take its argument, is refused."""
         for entry in ("flie:/etc/people", "memory:odd", "anonymous"):
