@@ -14,7 +14,7 @@ from dockreg.configured import connection_limits, proxying, trusted_proxies
 from dockreg.lifecycle import Listener, Reloadable
 from dockreg.providers.listening import Judge, allow_all, without_proxy
 from dockreg.web.app import RegistryResource
-from dockreg.web.browsers import CrossOrigin, Upgrade
+from dockreg.web.browsers import BrowserHeaders, CrossOrigin, Upgrade
 from dockreg.web.entrance import Entrance
 from dockreg.web.exchange import API
 from dockreg.web.monitoring import Metrics, Monitoring, MonitoringResource
@@ -119,7 +119,7 @@ class Sites:
             (
                 resource,
                 config.tls.listen,
-                evolve(plain, hsts_seconds=config.tls.hsts_seconds),
+                evolve(plain, browsers=BrowserHeaders(config.tls.hsts_seconds)),
                 None if tls is None else tls.around,
             ),
             (resource.limited_to({API.V1}), config.v1.listen, evolve(plain, upgrade=upgrade), None),

@@ -52,22 +52,34 @@ def set_headers(request: Request) -> None:
         request.setHeader(b"Cache-Control", b"private")
 
 
-def header_lines(request: Request, answer: Headers, hsts_seconds: int) -> bytes:
+@define(eq=False)
+class BrowserHeaders:
     """
-    The lines that every answer has, as they are sent.
+    The headers that every answer has.
 
-    :param answer: the headers of the answer; those that it has are left as they are.
     :param hsts_seconds: for how long browsers shall come by https only, 0 for not at all.
     """
-    lines = _PLAIN_LINES
-    if not answer.hasHeader(CONTENT_POLICY[0]):
-        lines += _POLICY_LINES
-    if not answer.hasHeader(b"Cache-Control") and request.requestHeaders.hasHeader(b"Authorization"):
-        # What is said to one is not for others; caches know that (RFC 9111 3.5), and some do not.
-        lines += b"Cache-Control: private\r\n"
-    if hsts_seconds:
-        lines += b"Strict-Transport-Security: max-age=%d\r\n" % hsts_seconds
-    return lines
+
+    hsts_seconds: int = 0
+    _own_policy: bytes = field(init=False)
+    _no_policy: bytes = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        hsts = b"Strict-Transport-Security: max-age=%d\r\n" % self.hsts_seconds if self.hsts_seconds else b""
+        self._own_policy = _PLAIN_LINES + hsts
+        self._no_policy = self._own_policy + _POLICY_LINES
+
+    def lines(self, request: Request, answer: Headers) -> bytes:
+        """
+        Those that are missing, as they are sent.
+
+        :param answer: the headers of the answer; those that it has are left as they are.
+        """
+        lines = self._own_policy if answer.hasHeader(CONTENT_POLICY[0]) else self._no_policy
+        if not answer.hasHeader(b"Cache-Control") and request.requestHeaders.hasHeader(b"Authorization"):
+            # What is said to one is not for others; caches know that (RFC 9111 3.5), and some do not.
+            lines += b"Cache-Control: private\r\n"
+        return lines
 
 
 @define(eq=False)
@@ -82,7 +94,7 @@ class CrossOrigin:
 
     def header_lines(self, request: Request) -> bytes:
         """What an answer says about the origin that asks, as it is sent."""
-        if not self.origins or request.method not in _READING:
+        if request.method not in _READING:
             return b""
         origin = self._allowed(request)
         vary = b"Vary: Origin\r\n"

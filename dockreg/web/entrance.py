@@ -16,7 +16,7 @@ from twisted.web.server import Request as AnyRequest
 from zope.interface import implementer
 
 from dockreg.web.admission import flat_error
-from dockreg.web.browsers import CrossOrigin, Upgrade, header_lines
+from dockreg.web.browsers import BrowserHeaders, CrossOrigin, Upgrade
 from dockreg.web.headers import set_nocache
 from dockreg.web.rates import RateLimit
 from dockreg.web.v2.base import is_v2, set_api_version
@@ -74,14 +74,14 @@ class Entrance:
     :param url_bytes: what a URL may have, its query included; 0 for no other limit than that of all headers.
     :param rates: how many requests a client may send.
     :param upgrade: on a plain site, where browsers should rather go.
-    :param hsts_seconds: on a site of TLS, for how long browsers shall come there only.
+    :param browsers: what every answer says to browsers.
     """
 
     url_bytes: int = 0
     rates: RateLimit | None = None
     cross_origin: CrossOrigin = field(factory=CrossOrigin)
     upgrade: Upgrade | None = None
-    hsts_seconds: int = 0
+    browsers: BrowserHeaders = field(factory=BrowserHeaders)
 
     def answer(self, request: "Request") -> Answer | None:
         """The answer to a request that gets no further; None when it may come in."""
@@ -95,9 +95,10 @@ class Entrance:
         if self.url_bytes and len(request.uri) > self.url_bytes:
             sentence = f"the URL is longer than {self.url_bytes} bytes"
             return _error(request, HTTPStatus.REQUEST_URI_TOO_LONG, UNSUPPORTED, sentence)
-        allowed = self.cross_origin.preflight(request)
-        if allowed is not None:
-            return Answer(HTTPStatus.NO_CONTENT, allowed)
+        if self.cross_origin.origins:
+            allowed = self.cross_origin.preflight(request)
+            if allowed is not None:
+                return Answer(HTTPStatus.NO_CONTENT, allowed)
         sent_on = None if self.upgrade is None else self.upgrade.headers(request, request.origin.scheme)
         if sent_on is not None:
             return Answer(HTTPStatus.TEMPORARY_REDIRECT, sent_on, flat_error("visit this registry by https"))
@@ -105,4 +106,5 @@ class Entrance:
 
     def header_lines(self, request: AnyRequest, answer: Headers) -> bytes:
         """The lines that every answer of the site has besides its own headers, as they are sent."""
-        return header_lines(request, answer, self.hsts_seconds) + self.cross_origin.header_lines(request)
+        lines = self.browsers.lines(request, answer)
+        return lines + self.cross_origin.header_lines(request) if self.cross_origin.origins else lines

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dockreg.web.requests import Request
     from dockreg.web.site import Site
 
+_BLANKS = (b" ", b"\t")
+_FRAMING = (b"Content-Length", b"Transfer-Encoding")
 #: The digits of the largest length that anybody means.
 _MAX_LENGTH_DIGITS = 19
 #: What names of headers are made of (RFC 9110 5.6.2).
@@ -33,17 +35,19 @@ class FramedChannel(HTTPChannel):
         raise NotImplementedError
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse(400)
+        if self._receivedHeaderSize > self.totalHeadersSize:
+            self._refuse_size()
+        else:
+            self.refuse(400)
 
     def lineReceived(self, line: bytes) -> None:
         """One line of a request, up to the end of its headers."""
-        if line[:1] in (b" ", b"\t"):
+        if line.startswith(_BLANKS):
             # A header that goes on in the next line (RFC 9112 5.2), or something before the method.
             self.refuse(400)
-        elif self._receivedHeaderSize + len(line) > self.totalHeadersSize:
-            self._refuse_size()
         else:
-            super().lineReceived(line)
+            # Once for each line: quicker than super().
+            HTTPChannel.lineReceived(self, line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """A line longer than all headers may be."""
@@ -55,6 +59,8 @@ class FramedChannel(HTTPChannel):
 
     def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:
         """Which header tells the length. Unlike the parent, takes no other coding than ``chunked``."""
+        if header not in _FRAMING:
+            return True
         if header == b"Content-Length" and len(data) > _MAX_LENGTH_DIGITS:
             # int() refuses thousands of digits with an error that nobody expects.
             return bool(self._failChooseTransferDecoder())

@@ -178,7 +178,7 @@ class Request(server.Request):
         agent = self.requestHeaders.getRawHeaders(b"User-Agent") or [b""]
         self._owner.request_ended(
             RequestRecord(
-                address=self.origin.address,
+                address=self.origin.address if self._trusts_peer else self._peer,
                 method=self.method.decode("ascii", "backslashreplace"),
                 # An absolute URI may name a user and a password.
                 path=self.path.decode("ascii", "backslashreplace") if self.path.startswith(b"/") else "*",

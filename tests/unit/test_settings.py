@@ -94,7 +94,10 @@ ROWS: Mapping[str, Row] = {
     ),
     "http.request_burst": Row("7", lambda parts: parts.rates("burst"), [7] * 2, "metrics.listen = ['tcp:5001']\n"),
     "tls.hsts_seconds": Row(
-        "3", lambda parts: [each.factory.entrance.hsts_seconds for each in parts.plan.listeners], [0, 3], _CERTIFIED
+        "3",
+        lambda parts: [each.factory.entrance.browsers.hsts_seconds for each in parts.plan.listeners],
+        [0, 3],
+        _CERTIFIED,
     ),
     "tls.listen": Row(
         "['tcp:1']",

@@ -8,7 +8,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.model.networks import Networks
-from dockreg.web.browsers import CrossOrigin, Upgrade
+from dockreg.web.browsers import BrowserHeaders, CrossOrigin, Upgrade
 from dockreg.web.entrance import Entrance
 from dockreg.web.limits import Limits
 from dockreg.web.proxies import Proxies
@@ -101,7 +101,7 @@ class HeaderTests(EntranceCase):
 
     def test_hsts(self) -> None:
         """A site of TLS tells browsers to come back by TLS, and another one does not."""
-        self.enter(hsts_seconds=300)
+        self.enter(browsers=BrowserHeaders(300))
         self.assertEqual("max-age=300", self.ask("GET /")["strict-transport-security"])
 
 
