@@ -158,12 +158,7 @@ class Gate:
             if witness is not None:
                 witness.how = ANONYMOUS_HOW
             return ANONYMOUS  # What engines up to 1.6 send when nobody is logged in.
-        try:
-            principal = await self.login(request, name, password)
-        except RegistryError as problem:
-            if witness is not None:
-                witness.told = problem
-            raise
+        principal = await self.login(request, name, password)
         if witness is not None and principal.token_id is not None:
             witness.how = "access token"
         return principal

@@ -7,8 +7,9 @@ every pull begins with it. Of an upload the end is written down, not its steps.
 """
 
 from collections.abc import Mapping
+from weakref import WeakSet
 
-from attrs import define
+from attrs import define, field
 from twisted.web.server import Request
 
 from dockreg.callables import IdentifierFactory
@@ -63,6 +64,8 @@ class RequestAudit:
     log: IAuditLog
     new_id: IdentifierFactory
     reads: bool = False
+    #: Errors that have been written down, so that the request that ends with one is not another line.
+    _told: WeakSet[BaseException] = field(init=False, factory=WeakSet)
 
     def begin(self, request: Request, route: Route, parts: Mapping[str, str]) -> "Witness":
         """The request has found its route."""
@@ -89,6 +92,11 @@ class RequestAudit:
             request=request_id,
         )
         self.log.record(event)
+        self._told.add(problem)
+
+    def has_told(self, problem: BaseException | None) -> bool:
+        """Whether the error has been written down already."""
+        return problem is not None and problem in self._told
 
 
 @define(eq=False)
@@ -106,12 +114,10 @@ class Witness:
     caller: Caller | None = None
     #: Whether the caller has the right that the route needs.
     admitted: bool = False
-    #: The error that has been written down already.
-    told: BaseException | None = None
 
     def ended(self, problem: BaseException | None) -> None:
         """The route returned, or the request was refused on the way to it, or failed."""
-        if problem is not None and problem is self.told:
+        if self.audit.has_told(problem):
             return
         result = self._result(problem)
         if result is None:

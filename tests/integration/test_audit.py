@@ -189,3 +189,24 @@ class AuditTests(SynchronousTestCase):
         self.assertEqual(1, self.daemon.command("user", "create", "anna", "--no-password"))
         self.path.rmdir()
         self.assertEqual(0, self.daemon.command("user", "show", "anna"))
+
+    def test_token_service(self) -> None:
+        """A login at the token service that fails or is throttled is one line, in either form; a token is none."""
+        self.start()
+        self.register()
+
+        def post(password: str) -> int:
+            form = f"grant_type=password&username=anna&password={password.replace(' ', '+')}&service=&client_id=x"
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            return self.daemon.request("POST", "/v2/token", form.encode(), headers)[0]
+
+        self.assertEqual(200, post(SECRETS[0]))
+        self.assertEqual(200, self.daemon.request("GET", "/v2/token", headers=RIGHT)[0])
+        self.assertEqual(401, self.daemon.request("GET", "/v2/token", headers=WRONG)[0])
+        self.assertIn(post(SECRETS[1]), (400, 401))
+        self.assertEqual([429, 429], [post(SECRETS[0]), self.daemon.request("GET", "/v2/token", headers=RIGHT)[0]])
+        lines = [each for each in self.lines() if each["action"] != "register"]
+        self.assertEqual(
+            [("anna", "login", "failed", "Unauthorized")] * 2 + [("anna", "login", "denied", "TooManyAttempts")] * 2,
+            [(each["who"], each["action"], each["result"], each["reason"]) for each in lines],
+        )
