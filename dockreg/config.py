@@ -316,7 +316,7 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
         bearers = ("challenge", "bearer_seconds", "refresh_seconds", "token_server")
         yield "when role is index: it has no v2", [f"auth.{name}" for name in bearers]
     if auth.authorizer:
-        yield "beside auth.authorizer, which decides", ["auth.anonymous"]
+        yield "beside auth.authorizer, which decides", ["auth.anonymous", "auth.rules"]
     if config.role == "registry" or auth.authorizer or auth.anonymous != "push":
         yield "unless everybody may push by the rules of dockreg", ["allow_unauthenticated"]
     yield from idle_keys(auth.checkers)

@@ -1,7 +1,8 @@
 """``[auth]`` and the tables below it."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 from attrs import field, frozen
@@ -196,6 +197,9 @@ class AuthSettings:
     """``[auth]``: who may do what."""
 
     anonymous: str = field(default="push", validator=valid.one_of("push", "pull", "none"))
+    anonymous_search: str = field(default="auto", validator=valid.one_of("auto", "on", "off"))
+    new_repositories: str = field(default="public", validator=valid.one_of("public", "private"))
+    rules: tuple[Mapping[str, Any], ...] = field(default=(), validator=valid.rules)
     registration: str = field(default="open", validator=valid.one_of("open", "invitation", "closed"))
     email: str = field(default="optional", validator=valid.one_of("optional", "required", "none"))
     checkers: tuple[str, ...] = field(default=("accounts",), validator=valid.checkers, repr=_spelled_checkers)

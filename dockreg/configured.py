@@ -5,8 +5,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from dockreg.attempts import AttemptLimits
 from dockreg.config import Config
+from dockreg.configvalues import parse_rule
 from dockreg.model.networks import Networks
 from dockreg.model.platforms import Platform
+from dockreg.providers.auth.judging import Policy
+from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS
 from dockreg.providers.listening import Proxying
 from dockreg.uploads import UploadLimits
 from dockreg.v1images import ImageLimits
@@ -70,6 +73,17 @@ def platform_of(config: Config) -> Platform:
     return Platform(*config.v2.platform.split("/"))
 
 
+def policy_of(config: Config, *, strangers: bool) -> Policy:
+    """
+    What of ``[auth]`` says who may do what.
+
+    :param strangers: whether anybody can make himself an account.
+    """
+    rules = tuple(map(parse_rule, config.auth.rules))
+    private = config.auth.new_repositories == "private"
+    return Policy(ANONYMOUS_ACTIONS[config.auth.anonymous], strangers=strangers, private=private, rules=rules)
+
+
 def door_settings(config: Config) -> DoorSettings:
     """What of ``[v1]`` and ``[v2]`` the doors are told."""
     return DoorSettings(
@@ -88,4 +102,5 @@ def door_settings(config: Config) -> DoorSettings:
         audit_reads=config.log.audit_reads,
         name_characters=config.http.name_characters,
         sends_to_bearers=config.auth.challenge == "bearer",
+        anonymous_search=config.auth.anonymous_search,
     )

@@ -1,14 +1,18 @@
 """What a value of the configuration may be."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from dockreg.errors import RegistryError
+from dockreg.model.access import Action
 from dockreg.model.names import is_host_port
 from dockreg.model.networks import Networks
+from dockreg.model.patterns import RepositoryPattern
+from dockreg.model.rights import Rule, Subject
 
 # Each is a validator of attrs that raises ValueError with the rest of a sentence. Values of the
 # wrong type get the same error as other bad ones: for who wrote the file there is no difference.
@@ -110,6 +114,54 @@ def checkers(_: object, attribute: object, value: tuple[str, ...]) -> None:
             )
     if len(set(value)) < len(value):
         raise ValueError("must not name one twice")
+
+
+def rules(_: object, __: object, value: object) -> None:
+    """A list of rules about who may do what."""
+    if not isinstance(value, tuple):
+        raise ValueError("must be a list of tables: write [[auth.rules]]")  # noqa: TRY004
+    for number_of_rule, table in enumerate(value, 1):
+        try:
+            parse_rule(table)
+        except ValueError as error:
+            raise ValueError(f"rule {number_of_rule}: {error}") from None
+
+
+def parse_rule(table: object) -> Rule:
+    """The rule that a table is. :raises ValueError: it is none."""
+    if not isinstance(table, Mapping):
+        raise ValueError("must be a table: write [[auth.rules]]")  # noqa: TRY004
+    for key in table:
+        if key not in _RULE_KEYS:
+            raise ValueError(f"there is no such key: {key}; there are {', '.join(_RULE_KEYS)}")
+    listed = {key: _listed(key, table.get(key, [])) for key in _RULE_KEYS}
+    if not listed["who"] or not listed["repositories"]:
+        raise ValueError("must say 'who' and which 'repositories'")
+    if not listed["allow"] and not listed["deny"]:
+        raise ValueError("must say what to 'allow' or to 'deny'")
+    try:
+        who = frozenset(map(Subject.parse, listed["who"]))
+        repositories = tuple(map(RepositoryPattern.parse, listed["repositories"]))
+    except RegistryError as error:
+        raise ValueError(str(error)) from None
+    return Rule(who, repositories, _actions(listed["allow"]), _actions(listed["deny"]))
+
+
+_RULE_KEYS = ("who", "repositories", "allow", "deny")
+
+
+def _listed(key: str, value: object) -> Sequence[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"{key!r} must be a list of texts")
+    return value
+
+
+def _actions(words: Sequence[str]) -> frozenset[Action]:
+    known = {each.value: each for each in Action}
+    for word in words:
+        if word not in known:
+            raise ValueError(f"{word!r} is no action: write some of {', '.join(known)}")
+    return frozenset(known[word] for word in words)
 
 
 def endpoints(_: object, attribute: object, value: tuple[str, ...]) -> None:

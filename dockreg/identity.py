@@ -15,7 +15,7 @@ from dockreg.attempts import Attempts
 from dockreg.callables import InThread
 from dockreg.checkers import Means, make_checkers
 from dockreg.config import Config
-from dockreg.configured import attempt_limits
+from dockreg.configured import attempt_limits, policy_of
 from dockreg.credentials import ClientCertificate
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IAuthenticator, IAuthorizer
@@ -25,7 +25,7 @@ from dockreg.model.networks import Networks
 from dockreg.providers.auth.accesstokens import AccessTokenAuthenticator
 from dockreg.providers.auth.cred import CredAuthenticator
 from dockreg.providers.auth.hashing import PasswordHasher
-from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS, Rules
+from dockreg.providers.auth.rules import Rules
 from dockreg.providers.auth.throttled import ThrottledAuthenticator
 from dockreg.providers.auth.tokens import TokenSigner
 from dockreg.providers.auth.turns import Turns
@@ -122,8 +122,7 @@ def make_identity(
         known = CredAuthenticator(checkers, metadata.accounts, tokens)
         checked = AccessTokenAuthenticator(make_access_tokens(metadata, reactor), known)
         authenticator = ThrottledAuthenticator(attempts, checked)
-    everybody = ANONYMOUS_ACTIONS[config.auth.anonymous]
-    authorizer: IAuthorizer = Rules(metadata.repositories, everybody, strangers=strangers)
+    authorizer: IAuthorizer = Rules(metadata.rights, policy_of(config, strangers=strangers))
     if config.auth.authorizer:
         arguments = {"repositories": metadata.repositories}
         authorizer = made("auth.authorizer", config.auth.authorizer, IAuthorizer, arguments)

@@ -224,7 +224,7 @@ class IRepositoryStore(Interface):
     async def create(name: RepositoryName, owner: str | None, now: float) -> RepositoryRecord:
         """
         The repository, created if it is not there. One that was deleted comes back: with the images it held if its
-        owner is the same, without them otherwise.
+        owner is the same, without them otherwise. What a robot creates is owned by the account that the robot belongs to.
         """
 
     async def delete(name: RepositoryName, now: float) -> None:

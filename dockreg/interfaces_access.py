@@ -208,7 +208,17 @@ class IAuthorizer(Interface):
     async def granted(principal: Principal, wanted: Access) -> frozenset[Action]:
         """
         The part of ``wanted.actions`` that is allowed now, within the ceiling; possibly empty, never an error. A
-        repository that does not exist is judged as if the principal were about to create it.
+        repository that does not exist is judged as if the principal were about to create it; to a known one who may
+        not, it looks like one that is private to others.
+        """
+
+    async def granted_each(
+        principal: Principal, action: Action, names: Sequence[RepositoryName]
+    ) -> Sequence[RepositoryName]:
+        """
+        Those of the repositories in which ``action`` is allowed now, in the same order, for lists and for the search of
+        one that will do. Those that do not exist may be left out. How many were asked for and exist, and whether any,
+        hardly shows in the time that it takes.
         """
 
 

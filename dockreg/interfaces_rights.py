@@ -11,7 +11,6 @@ from zope.interface import Interface
 from dockreg.model.access import Action
 from dockreg.model.names import RepositoryName
 from dockreg.model.patterns import RepositoryPattern
-from dockreg.model.repositories import RepositoryRecord
 from dockreg.model.rights import Grant, Group, Member, Namespace, Standing, Subject
 
 
@@ -52,9 +51,9 @@ class IRightsStore(Interface):
 
     # Namespaces
 
-    async def create_namespace(name: str, owners: Collection[Subject], private: bool, now: float) -> Namespace:
+    async def create_namespace(name: str, owners: Collection[Subject], private: bool | None, now: float) -> Namespace:
         """
-        :param private: whether repositories that are made in it are private.
+        :param private: whether repositories that are made in it are private; None: as they are elsewhere.
         :raises NamespaceExists: there is a record of it.
         :raises GroupUnknown: an owner is a group that would be stored here, and is not.
         """
@@ -68,8 +67,8 @@ class IRightsStore(Interface):
     async def delete_namespace(name: str) -> None:
         """Forget a namespace and its members; its repositories stay. :raises NamespaceUnknown: there is no record of it."""
 
-    async def set_new_private(name: str, private: bool) -> Namespace:
-        """Say whether repositories that are made in it are private. :raises NamespaceUnknown: there is no record of it."""
+    async def set_new_private(name: str, private: bool | None) -> Namespace:
+        """Say whether repositories that are made in it are private, as above. :raises NamespaceUnknown: there is no record of it."""
 
     async def set_member(name: str, member: Member) -> Namespace:
         """
@@ -109,15 +108,20 @@ class IRightsStore(Interface):
 
     # Judging
 
-    async def find(subjects: Collection[Subject], name: RepositoryName) -> tuple[RepositoryRecord | None, Standing]:
+    async def find(subjects: Collection[Subject], name: RepositoryName) -> Standing:
         """
-        A repository, None when it is not there, and the standing of somebody who is all of these subjects, in it.
+        A repository, and the standing in it of somebody who is all of these subjects.
 
-        The stored groups of the accounts among the subjects are added. All grants that match the name are there; others may be.
+        The stored groups of the accounts among the subjects are added. All grants that match the name are there, others
+        may be.
         """
 
     async def find_each(subjects: Collection[Subject], names: Collection[RepositoryName]) -> Standing:
-        """The same for several repositories; all grants that match one of the names are there."""
+        """
+        The same for several repositories together.
+
+        Which names these are, and whether there are any, hardly shows in the time that it takes: nothing is remembered.
+        """
 
     async def find_all(subjects: Collection[Subject]) -> Standing:
-        """All grants and roles of somebody, as above; nothing about namespaces beside."""
+        """All grants and roles of somebody, as above; nothing about repositories and namespaces beside."""

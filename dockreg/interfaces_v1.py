@@ -16,7 +16,6 @@ from dockreg.model.v1 import (
     LayerFacts,
     MadeImage,
     PushScope,
-    ReachableImage,
     StagedImage,
     StagedLayer,
     V1Image,
@@ -49,11 +48,11 @@ class IV1ImageStore(Interface):
     async def is_listed(name: RepositoryName, image_id: ImageID) -> bool:
         """Whether :meth:`list_images` has ``image_id``. False when there is no such repository."""
 
-    async def find(image_id: ImageID, owner: str | None) -> Sequence[ReachableImage]:
-        """
-        Each complete image of this id with each repository that holds it, and those that ``owner`` (None: anonymous)
-        pushed without announcing them, oldest first.
-        """
+    async def holders(image_id: ImageID) -> Sequence[RepositoryName]:
+        """The repositories that hold a complete image under this id; those of the oldest image first, by their names."""
+
+    async def find_own(image_id: ImageID, owner: str | None) -> V1Image | None:
+        """The complete image of this id that ``owner`` (None: anonymous) pushed without announcing it."""
 
     async def find_in(name: RepositoryName, image_id: ImageID) -> V1Image | None:
         """The complete image that the repository holds under this id."""

@@ -108,10 +108,11 @@ class Manifests:
         config = next((each.descriptor for each in manifest.references if each.role is Role.CONFIG), None)
         if manifest.media_type not in MANIFEST_TYPES or config is None:
             return None
+        images: dict[RepositoryName, V1Image] = {}
         for name, image in await self.registry.metadata.manifests.origins(config.digest):
-            if await self.registry.may(principal, Action.PULL, name):
-                return image
-        return None
+            images.setdefault(name, image)
+        readable = await self.registry.readable(principal, list(images))
+        return images[readable[0]] if readable else None
 
     async def _put_schema1(
         self,

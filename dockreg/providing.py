@@ -25,13 +25,15 @@ class IRegistryReactor(IThreadReactor, IReactorTime):
 
 def make_metadata_store(config: Config, in_thread: InThread, clock: IReactorTime) -> IMetadataStore:
     """The configured metadata store. :raises ConfigError: it is a provider of others that can not be made."""
-    settings = config.metadata
+    settings, private = config.metadata, config.auth.new_repositories == "private"
     if settings.provider != "sql":
         arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
+        if private:
+            arguments["private"] = True
         return cast("IMetadataStore", made("metadata.provider", settings.provider, IMetadataStore, arguments))
     from dockreg.providers.metadata.sql import SQLMetadataStore
 
-    return SQLMetadataStore(config.metadata_url, in_thread)
+    return SQLMetadataStore(config.metadata_url, in_thread, private=private)
 
 
 def make_blob_store(config: Config, in_thread: InThread, clock: IReactorTime) -> IBlobStore:

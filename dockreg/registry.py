@@ -18,14 +18,14 @@ from dockreg.errors import BlobUnknown, Denied, NameUnknown, RegistryError, Unau
 from dockreg.interfaces import IBlobReader, IBlobStore, IMetadataStore, IUpload
 from dockreg.interfaces_access import IAuthorizer
 from dockreg.interfaces_v1 import IImageList
-from dockreg.model.access import ANONYMOUS, Access, Action, Principal
+from dockreg.model.access import Access, Action, Principal
 from dockreg.model.blobs import Blob, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest, parse_manifest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import RepositoryRecord, TagRecord
 from dockreg.model.v1 import AnnouncedImage, ImageID
-from dockreg.shield import shielded
+from dockreg.shield import detached, shielded
 
 _SEARCH_BATCH = 500
 _READ_BYTES = 256 * 1024
@@ -80,9 +80,9 @@ class Registry:
             raise Denied(f"{principal} may not {action.value} here")
         raise absent or NameUnknown(str(repository))
 
-    async def world_readable(self, repository: RepositoryName | None) -> bool:
-        """Whether caches between us and the client may keep what comes from this repository."""
-        return repository is not None and await self.may(ANONYMOUS, Action.PULL, repository)
+    async def readable(self, principal: Principal, names: Sequence[RepositoryName]) -> Sequence[RepositoryName]:
+        """Those of the repositories that ``principal`` may pull from, in the same order."""
+        return await self.authorizer.granted_each(principal, Action.PULL, names)
 
     # Repositories
 
@@ -135,15 +135,15 @@ class Registry:
         """At most ``limit`` repositories with manifests that ``principal`` may pull from, after the text ``after``."""
         found: list[RepositoryName] = []
         principal = principal.for_lists
+        batch = limit
         while len(found) < limit:
-            names = await self.metadata.repositories.names(after, _SEARCH_BATCH)
-            for name in names:
-                if len(found) < limit and name.in_oci and await self.may(principal, Action.PULL, name):
-                    found.append(name)
-            if len(names) < _SEARCH_BATCH:
+            batch = min(batch, _SEARCH_BATCH)
+            names = await self.metadata.repositories.names(after, batch)
+            found += await self.readable(principal, [name for name in names if name.in_oci])
+            if len(names) < batch:
                 break
-            after = names[-1].value
-        return found
+            after, batch = names[-1].value, 2 * batch
+        return found[:limit]
 
     async def search(self, principal: Principal, term: str, page: int, page_size: int) -> SearchPage:
         """
@@ -156,19 +156,13 @@ class Registry:
         results: list[RepositoryRecord] = []
         after: RepositoryName | None = None
         while batch := await self.metadata.repositories.search(term, after, _SEARCH_BATCH):
-            for record in batch:
-                if not await self._is_shown(principal, record):
-                    continue
-                if first <= total < first + page_size:
-                    results.append(record)
-                total += 1
+            records = [record for record in batch if _may_be_shown(principal, record)]
+            readable = frozenset(await self.readable(principal, [record.name for record in records]))
+            shown = [record for record in records if record.name in readable]
+            results += shown[max(0, first - total) : max(0, first + page_size - total)]
+            total += len(shown)
             after = batch[-1].name
         return SearchPage(total, results)
-
-    async def _is_shown(self, principal: Principal, record: RepositoryRecord) -> bool:
-        if record.private and (record.owner is None or principal.name is None) and not principal.admin:
-            return False
-        return await self.may(principal, Action.PULL, record.name)
 
     # Blobs
 
@@ -208,19 +202,22 @@ class Registry:
         """
         return await open_blob(self.blobs, self.in_thread, blob, start)
 
-    async def store_blob(self, content: bytes, name: RepositoryName | None = None) -> StoredBlob:
+    async def store_blob(self, content: bytes, name: RepositoryName, *, link: bool = True) -> StoredBlob:
         """
-        Record a small document as a blob, of a repository if one is named; what is stored already is leased again.
+        Record a small document as a blob, for a repository; what that has already is leased again.
 
+        :param link: make it part of the repository. Otherwise the repository need not be there yet.
         :raises NameUnknown: there is no such repository.
         """
-        return await shielded(self._store_blob(content, name))
+        return await shielded(self._store_blob(content, name, partial(self._record, name if link else None)))
 
-    async def _store_blob(self, content: bytes, name: RepositoryName | None) -> StoredBlob:
+    async def _store_blob(
+        self, content: bytes, name: RepositoryName, record: Callable[[StoredBlob], Awaitable[StoredBlob]]
+    ) -> StoredBlob:
         digest = Digest.sha256(content)
-        record = partial(self._record, name)
-        known = await self.metadata.blobs.find(digest)
-        if known is not None:
+        # What only others have is written again: to pass over it would tell that they have it.
+        known = await self.metadata.blobs.find_in(name, digest)
+        if isinstance(known, StoredBlob):
             return await record(known)
         upload: IUpload = await self.blobs.start_upload()
         try:
@@ -254,19 +251,25 @@ class Registry:
             if not await self.metadata.blobs.is_recorded(committed):
                 await self._drop(committed)
             raise
-        if recorded != committed:
-            await self._drop(committed)
-        else:
-            await self.blobs.confirm(committed)
+        # Not awaited: the time of the answer would tell whether somebody else has pushed the same bytes. A note that the
+        # commit left is settled at the next start if this comes to nothing.
+        detached(self._drop(committed) if recorded != committed else self._confirm(committed))
         return recorded
 
     async def _drop(self, committed: StoredBlob) -> None:
         await self.blobs.delete(committed)
+        await self._confirm(committed)
+
+    async def _confirm(self, committed: StoredBlob) -> None:
         await self.blobs.confirm(committed)
 
     def lease_end(self) -> float:
         """Until when a blob that was just pushed is safe from collection."""
         return self.clock.seconds() + self.lease_seconds
+
+
+def _may_be_shown(principal: Principal, record: RepositoryRecord) -> bool:
+    return principal.admin or not record.private or (record.owner is not None and principal.name is not None)
 
 
 @implementer(IImageList)

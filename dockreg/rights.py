@@ -58,11 +58,13 @@ class Rights:
 
     # Namespaces
 
-    async def create_namespace(self, name: str, owners: Collection[Subject], *, private: bool = False) -> Namespace:
+    async def create_namespace(
+        self, name: str, owners: Collection[Subject], *, private: bool | None = None
+    ) -> Namespace:
         """
         Give a namespace to its owners: from now on only its members make repositories in it.
 
-        :param private: whether these are private.
+        :param private: whether these are private; None: as repositories are elsewhere when they are made.
         :raises RightsInvalid: no name can begin so, or an owner is neither an account nor a group.
         :raises NamespaceExists: it belongs to somebody already. :raises GroupUnknown: an owner is a group that is not there.
         """
@@ -82,8 +84,8 @@ class Rights:
         """Forget whose a namespace is; its repositories stay as they are. :raises NamespaceUnknown: it is not known."""
         await self._store.delete_namespace(name)
 
-    async def set_new_private(self, name: str, *, private: bool) -> Namespace:
-        """Say what new repositories in it are; those that are there stay. :raises NamespaceUnknown: it is not known."""
+    async def set_new_private(self, name: str, *, private: bool | None) -> Namespace:
+        """Say what new repositories in it are, as above; those that are there stay. :raises NamespaceUnknown: it is not known."""
         return await self._store.set_new_private(name, private)
 
     async def set_member(self, name: str, subject: Subject, role: Role) -> Namespace:

@@ -1,4 +1,4 @@
-"""Work that must not stop half way because the one who asked for it went away."""
+"""Work that must not stop half way because the one who asked for it went away, or does not wait."""
 
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -33,3 +33,12 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
 
     _ = Deferred.fromCoroutine(work).addBoth(ended)
     return await outer
+
+
+def detached(work: Coroutine[Any, Any, object]) -> None:
+    """Begin ``work``, and let it run to its end; what it raises is logged."""
+
+    def failed(failure: Failure) -> None:
+        log.failure("work that nobody waits for failed", failure)
+
+    _ = Deferred.fromCoroutine(work).addErrback(failed)

@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError
 from dockreg.callables import IdentifierFactory
 from dockreg.errors import BlobUnknown, BodyTooLarge, DigestInvalid, RangeInvalid, UploadBusy, UploadUnknown
 from dockreg.interfaces import IUpload
-from dockreg.model.access import Action, Principal
+from dockreg.model.access import Principal
 from dockreg.model.blobs import NOTHING_RECEIVED, Blob, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.layers import LayerInspector
@@ -238,12 +238,11 @@ class Uploads:
         index = self.registry.metadata.blobs
         sources = [source] if source is not None else await index.holders(digest, _MOST_HOLDERS)
         now, lease = self.registry.clock.seconds(), self.registry.lease_end()
-        for each in sources:
-            if await self.registry.may(principal, Action.PULL, each):
-                with suppress(BlobUnknown):  # The source lost it in this very moment.
-                    mounted = await index.mount(name, each, digest, principal.name, now, lease)
-                    if mounted is not None:
-                        return mounted
+        for each in await self.registry.readable(principal, sources):
+            with suppress(BlobUnknown):  # The source lost it in this very moment.
+                mounted = await index.mount(name, each, digest, principal.name, now, lease)
+                if mounted is not None:
+                    return mounted
         return None
 
     async def expire(self) -> int:

@@ -56,7 +56,7 @@ class ImageLimits:
 
 @frozen
 class ReadableImage:
-    """A complete image that the caller may read; ``public`` says whether everybody may."""
+    """A complete image that the caller may read; ``public`` says that everybody may."""
 
     image: V1Image
     public: bool
@@ -86,7 +86,7 @@ class V1Images:
         """
         found = await self._find_or_make(caller, image_id)
         if found is not None:
-            return ReadableImage(found.image, await self.registry.world_readable(found.repository))
+            return ReadableImage(found.image, found.repository is not None and caller.principal.is_anybody)
         if await self._store.is_staged(caller.repository, caller.principal.name, image_id):
             raise ImageIncomplete(str(image_id))
         raise ImageUnknown(str(image_id))
@@ -103,8 +103,13 @@ class V1Images:
         found = await self._find(caller, image_id)
         if found is not None:
             return found
-        # What was pushed through v2 becomes v1 images when it is first asked for.
-        await self.views.make(image_id)
+        # What was pushed through v2 becomes v1 images when it is first asked for, by who can read it.
+        holders = await self.views.holders(image_id)
+        if caller.repository is None:
+            readable = frozenset(await self.registry.readable(caller.principal, [name for name, _ in holders]))
+        else:
+            readable = frozenset({caller.repository})
+        await self.views.make([(name, digest) for name, digest in holders if name in readable])
         return await self._find(caller, image_id)
 
     async def _find(self, caller: Caller, image_id: ImageID) -> ReachableImage | None:
@@ -114,12 +119,11 @@ class V1Images:
         announced = await self._announced(caller, image_id) if caller.principal.name is not None else ()
         if announced:
             return await self._find_in(announced, image_id)
-        for reachable in await self._store.find(image_id, caller.principal.name):
-            if reachable.repository is None or await self.registry.may(
-                caller.principal, Action.PULL, reachable.repository
-            ):
-                return reachable
-        return None
+        own = await self._store.find_own(image_id, caller.principal.name)
+        if own is not None:
+            return ReachableImage(own, None)
+        holders = await self._store.holders(image_id)
+        return await self._find_in(await self.registry.readable(caller.principal, holders), image_id)
 
     async def _find_in(self, names: Sequence[RepositoryName], image_id: ImageID) -> ReachableImage | None:
         for name in names:
@@ -290,7 +294,7 @@ class V1Images:
         overwrite = await registry.may(caller.principal, Action.OVERWRITE, name)
         view = await registry.in_thread(schema2_view, await self._store.chain(image))
         if view is not None:
-            await registry.store_blob(view.config)
+            await registry.store_blob(view.config, name, link=False)
         now = registry.clock.seconds()
         await registry.metadata.repositories.create(name, caller.principal.name, now)
         manifest = None if view is None else view.manifest

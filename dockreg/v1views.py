@@ -77,11 +77,15 @@ class V1Views:
         else:
             await self.registry.metadata.images.set_image(name, tag, digest, image)
 
-    async def make(self, image_id: ImageID) -> None:
-        """Make the images of the manifests whose topmost image has this id, if there are any."""
+    async def holders(self, image_id: ImageID) -> Sequence[tuple[RepositoryName, Digest]]:
+        """The manifests whose topmost image would have this id, and the repositories that hold them."""
         if len(image_id.value) != 64:
-            return
-        for name, digest in await self.registry.metadata.images.with_config(Digest("sha256", image_id.value)):
+            return ()
+        return await self.registry.metadata.images.with_config(Digest("sha256", image_id.value))
+
+    async def make(self, manifests: Sequence[tuple[RepositoryName, Digest]]) -> None:
+        """Make the images of some manifests of repositories."""
+        for name, digest in manifests:
             try:
                 await self.image_of(name, digest)
             except (BlobUnknown, ManifestUnknown):

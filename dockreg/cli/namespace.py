@@ -10,6 +10,8 @@ from dockreg.cli.people import People, change, json_option, notice_unknown, show
 from dockreg.cli.settings import config_options, configured
 from dockreg.model.rights import Member, Namespace, Role, Subject
 
+_NEW = {True: "private", False: "public", None: "default"}
+
 
 @click.group()
 def namespace() -> None:
@@ -19,10 +21,10 @@ def namespace() -> None:
 @namespace.command()
 @click.argument("name")
 @click.option("--owner", "owners", multiple=True, required=True, metavar="WHO", help="An account, or group:NAME.")
-@click.option("--private", is_flag=True, help="Make new repositories in it private.")
+@click.option("--private/--public", default=None, help="What new repositories in it are, else auth.new_repositories.")
 @json_option
 @config_options
-def create(name: str, owners: Sequence[str], private: bool, as_json: bool, **where: Any) -> None:
+def create(name: str, owners: Sequence[str], private: bool | None, as_json: bool, **where: Any) -> None:
     """
     Give the namespace NAME to its owners.
 
@@ -42,13 +44,18 @@ def create(name: str, owners: Sequence[str], private: bool, as_json: bool, **whe
 
 @namespace.command("change")
 @click.argument("name")
-@click.option("--private/--public", required=True, help="What new repositories in it are; those that are there stay.")
+@click.option("--private", "new", flag_value="private", help="New repositories in it are private.")
+@click.option("--public", "new", flag_value="public", help="New repositories in it are public.")
+@click.option("--default", "new", flag_value="as auth.new_repositories says", help="They are what they are elsewhere.")
 @json_option
 @config_options
-def change_new(name: str, private: bool, as_json: bool, **where: Any) -> None:
-    """Say what new repositories in the namespace NAME are."""
+def change_new(name: str, new: str | None, as_json: bool, **where: Any) -> None:
+    """Say what new repositories in the namespace NAME are; those that are there stay."""
+    if new is None:
+        raise click.UsageError("say what they are: --private, --public or --default")
     config = configured(**where)
-    done = f"new repositories are {'private' if private else 'public'}"
+    private = {"private": True, "public": False}.get(new)
+    done = f"new repositories are {new}"
 
     async def act(people: People) -> Namespace:
         return await people.rights.set_new_private(name, private=private)
@@ -143,7 +150,7 @@ def list_namespaces(as_json: bool, **where: Any) -> None:
         if as_json:
             show_json([_members(each) for each in found])
             return
-        rows = [(each.name, "private" if each.private else "public", _listed(each.members)) for each in found]
+        rows = [(each.name, _NEW[each.private], _listed(each.members)) for each in found]
         show_rows(("name", "new repositories", "members"), rows)
 
     change(config, lambda people: people.rights.list_namespaces(), show_namespaces)

@@ -4,6 +4,7 @@ from enum import Enum
 
 from attrs import evolve, frozen
 
+from dockreg.model.accounts import ROBOT_MARK
 from dockreg.model.names import RepositoryName
 from dockreg.model.patterns import RepositoryPattern
 
@@ -133,6 +134,16 @@ class Principal:
     renewable: bool = False
     decided: bool = False
     token_id: str | None = None
+
+    @property
+    def is_robot(self) -> bool:
+        """Whether this is a program that somebody made an account for: it may do what was given to it, and no more."""
+        return self.name is not None and ROBOT_MARK in self.name
+
+    @property
+    def is_anybody(self) -> bool:
+        """Whether everybody may do what this one may: caches between us and the client may keep what is read."""
+        return self.name is None and not self.decided
 
     def within(self, repository: RepositoryName | None) -> frozenset[Action]:
         """What the credential allows at most, as :meth:`Ceiling.within`; everything when it was no token."""

@@ -8,9 +8,10 @@ from attrs import field, frozen
 
 from dockreg.errors import NameInvalid
 from dockreg.errors_rights import RightsInvalid
-from dockreg.model.access import EVERYTHING, Action
+from dockreg.model.access import EVERYTHING, NOTHING, Action
 from dockreg.model.names import RepositoryName
 from dockreg.model.patterns import RepositoryPattern
+from dockreg.model.repositories import RepositoryRecord
 
 #: All that makes up a push and its undoing, short of administration.
 MAY_PUSH: frozenset[Action] = frozenset({Action.PULL, Action.PUSH, Action.OVERWRITE, Action.DELETE})
@@ -129,10 +130,14 @@ class Member:
 
 @frozen
 class Namespace:
-    """What is stored of the repositories whose names begin with ``name``: whose they are, and what new ones are."""
+    """
+    What is stored of the repositories whose names begin with ``name``: whose they are.
+
+    ``private`` says whether new ones are private, None that they are as the configuration has it.
+    """
 
     name: str
-    private: bool
+    private: bool | None
     members: Sequence[Member]
     created_at: float
 
@@ -153,16 +158,33 @@ class Standing:
     What is stored at one moment about somebody, as far as it concerns certain repositories.
 
     :param subjects: what this somebody is, stored groups too.
+    :param repositories: those that are there.
     :param roles: by namespace.
-    :param namespaces: those of the repositories' that there is a record of.
-    :param accounts: those of the namespaces that are names of accounts, and since when.
+    :param namespaces: those of the repositories' that there is a record of, and whether new repositories are private there.
+    :param accounts: those of the namespaces that are names of accounts, deleted ones too, and since when. One that was
+        given its name again has what was there before: since ever.
     """
 
     subjects: frozenset[Subject]
     grants: tuple[Grant, ...] = ()
     roles: Mapping[str, frozenset[Role]] = field(factory=dict)
-    namespaces: frozenset[str] = frozenset()
+    namespaces: Mapping[str, bool | None] = field(factory=dict)
     accounts: Mapping[str, float] = field(factory=dict)
+    repositories: Mapping[RepositoryName, RepositoryRecord] = field(factory=dict)
+
+
+@frozen
+class Rule:
+    """What the configuration allows or denies to some in some repositories; what is denied to who is allowed it wins."""
+
+    who: frozenset[Subject]
+    repositories: tuple[RepositoryPattern, ...]
+    allow: frozenset[Action] = NOTHING
+    deny: frozenset[Action] = NOTHING
+
+    def covers(self, name: RepositoryName) -> bool:
+        """Whether the rule is about the repository."""
+        return any(pattern.matches(name) for pattern in self.repositories)
 
 
 def parse_group(text: str) -> str:

@@ -137,6 +137,19 @@ class AuthorizerContract(ContractCase):
                     granted = self.now(authorizer.granted(principal, Access(repository, only)))
                     self.assertEqual(everything & only, granted, (principal, repository, action))
 
+    def test_each(self) -> None:
+        """Of several repositories those come back, in their order, in which one by one the action is granted, too."""
+        authorizer = self.make_authorizer()
+        names = [OTHER_REPOSITORY, REPOSITORY, RepositoryName("absent")]
+        for principal in self.principals():
+            for action in Action:
+                each = list(self.now(authorizer.granted_each(principal, action, names)))
+                self.assertEqual([name for name in names if name in each], each)
+                for name in each:
+                    granted = self.now(authorizer.granted(principal, Access(name, frozenset({action}))))
+                    self.assertEqual({action}, granted, (principal, name))
+                self.assertEqual([], list(self.now(authorizer.granted_each(principal, action, []))))
+
     def test_ceiling(self) -> None:
         """In its repository a token reaches no further than its actions, whoever bears it."""
         authorizer = self.make_authorizer()

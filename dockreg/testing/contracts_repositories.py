@@ -166,7 +166,7 @@ class RepositoryStoreContract(MetadataContract):
         await self.raises(NameUnknown, metadata.repositories.get(BUSYBOX))
         await self.raises(NameUnknown, metadata.repositories.delete(BUSYBOX, 2.0))
         self.assertEqual([], list(await metadata.repositories.search("", None, 10)))
-        self.assertEqual([], list(await metadata.images.find(some_id(1), None)))
+        self.assertEqual([], list(await metadata.images.holders(some_id(1))))
         self.assertIsNone(await metadata.images.find_in(BUSYBOX, some_id(1)))
         self.assertFalse(await metadata.images.is_listed(BUSYBOX, some_id(1)))
         self.assertEqual([], list(await metadata.images.announced_by("alice", some_id(1), 0.0)))

@@ -7,6 +7,7 @@ imported contract as a test of its own.
 
 from collections.abc import Collection
 
+from attrs import evolve
 from zope.interface.verify import verifyObject
 
 from dockreg.errors_rights import (
@@ -21,6 +22,7 @@ from dockreg.interfaces_rights import IRightsStore
 from dockreg.model.access import EVERYTHING, Action
 from dockreg.model.names import RepositoryName
 from dockreg.model.patterns import RepositoryPattern
+from dockreg.model.repositories import RepositoryRecord
 from dockreg.model.rights import ANYBODY, AUTHENTICATED, Grant, Group, Member, Namespace, Role, Standing, Subject
 from dockreg.testing.contracts_auth import ContractCase
 
@@ -47,7 +49,7 @@ class RightsStoreContract(ContractCase):
         """Make an account that the store sees."""
         raise NotImplementedError
 
-    def make_repository(self, name: RepositoryName, owner: str | None, now: float) -> None:
+    def make_repository(self, name: RepositoryName, owner: str | None, now: float, *, private: bool = False) -> None:
         """Make a repository that the store sees."""
         raise NotImplementedError
 
@@ -128,8 +130,10 @@ class RightsStoreContract(ContractCase):
         owners = [Member(ANNA, Role.OWNER), Member(BERTA, Role.OWNER)]
         self.assertEqual(Namespace("team", True, owners, 1.5), made)
         self.assertEqual(made, self.now(self.store.get_namespace("team")))
-        self.assertFalse(self.now(self.store.set_new_private("team", False)).private)
-        self.assertFalse(self.now(self.store.get_namespace("team")).private)
+        for private in (False, None, True):
+            self.assertIs(private, self.now(self.store.set_new_private("team", private)).private)
+            self.assertIs(private, self.now(self.store.get_namespace("team")).private)
+            self.assertEqual({"team": private}, dict(self.standing((), APP).namespaces))
 
     def test_members(self) -> None:
         """A member has one role, the last that was given."""
@@ -240,12 +244,13 @@ class RightsStoreContract(ContractCase):
         return self.now(self.store.grant(subject, pattern(where), actions, 1.0))
 
     def standing(self, subjects: Collection[Subject], *names: RepositoryName) -> Standing:
-        """In one repository or in several."""
+        """In some repositories; in one alone it is the same as in one of several."""
+        found = self.now(self.store.find_each(subjects, names))
         if len(names) == 1:
-            _, found = self.now(self.store.find(subjects, names[0]))
-            self.assertEqual(found, self.now(self.store.find_each(subjects, names)))
-            return found
-        return self.now(self.store.find_each(subjects, names))
+            alone = self.now(self.store.find(subjects, names[0]))
+            self.assertEqual(frozenset(found.grants), frozenset(alone.grants))
+            self.assertEqual(evolve(found, grants=()), evolve(alone, grants=()))
+        return found
 
     def patterns(self, found: Standing) -> set[tuple[str, str]]:
         """What is granted, to whom and where."""
@@ -254,18 +259,19 @@ class RightsStoreContract(ContractCase):
     def test_nothing_found(self) -> None:
         """Where nothing is stored somebody is only what is said."""
         subjects = {ANNA, AUTHENTICATED, FOREIGN}
-        self.assertEqual((None, Standing(frozenset(subjects))), self.now(self.store.find(subjects, APP)))
+        self.assertEqual(Standing(frozenset(subjects)), self.standing(subjects, APP, TOOL))
         self.assertEqual(Standing(frozenset(subjects)), self.now(self.store.find_all(subjects)))
-        self.assertEqual(Standing(frozenset()), self.now(self.store.find((), APP))[1])
-        self.assertEqual(Standing(frozenset()), self.now(self.store.find_each((), ())))
+        self.assertEqual(Standing(frozenset()), self.standing((), APP))
+        self.assertEqual(Standing(frozenset()), self.standing(()))
 
-    def test_find_repository(self) -> None:
-        """The repository is found with the rest, by its name."""
-        self.make_repository(APP, "anna", 3.5)
-        found, _ = self.now(self.store.find({ANYBODY}, APP))
-        assert found is not None
-        self.assertEqual((APP, "anna", False, 3.5), (found.name, found.owner, found.private, found.created_at))
-        self.assertIsNone(self.now(self.store.find({ANYBODY}, TOOL))[0])
+    def test_find_repositories(self) -> None:
+        """The repositories are found with the rest, by their names."""
+        self.make_repository(APP, "anna", 3.5, private=True)
+        self.make_repository(TOP, None, 4.5)
+        expected = [RepositoryRecord(APP, "anna", True, "", 3.5), RepositoryRecord(TOP, None, False, "", 4.5)]
+        found = self.standing({ANYBODY}, APP, TOOL, TOP)
+        self.assertEqual({each.name: each for each in expected}, dict(found.repositories))
+        self.assertEqual([APP], list(self.standing({ANYBODY}, APP).repositories))
 
     def test_find_grants(self) -> None:
         """Somebody has the grants of each subject that he is, and of the stored groups that he is in, which match."""
@@ -292,6 +298,19 @@ class RightsStoreContract(ContractCase):
         found = self.standing({ANNA}, APP, TOOL, TOP)
         self.assertEqual({("anna", "team/app"), ("anna", "busybox"), ("anna", "team/**")}, self.patterns(found))
 
+    def test_find_for_many(self) -> None:
+        """However many repositories are asked for, each thing is found once."""
+        names = [RepositoryName(f"team/{number:03}") for number in range(300)]
+        self.make_repository(names[299], None, 1.0)
+        self.now(self.store.create_namespace("team", [ANNA], False, 1.0))
+        self.grant(ANNA, "team/*", PULL)
+        self.grant(ANNA, "team/150", PULL)
+        found = self.standing({ANNA}, *names)
+        self.assertEqual(2, len(found.grants))
+        self.assertEqual({("anna", "team/*"), ("anna", "team/150")}, self.patterns(found))
+        self.assertEqual([names[299]], list(found.repositories))
+        self.assertEqual({"team": frozenset({Role.OWNER})}, dict(found.roles))
+
     def test_find_roles(self) -> None:
         """The roles in a namespace are those of the member itself, and of the groups that it is in."""
         self.now(self.store.create_group("dev", 1.0))
@@ -312,9 +331,10 @@ class RightsStoreContract(ContractCase):
         self.make_account("busy", 7.5)
         self.make_account("team", 8.5)
         found = self.standing({ANYBODY}, APP, RepositoryName("busy/box"), RepositoryName("free/x"), TOP)
-        self.assertEqual((frozenset({"team"}), {"team": 8.5, "busy": 7.5}), (found.namespaces, dict(found.accounts)))
-        self.now(self.store.create_namespace("library", [], False, 1.0))
-        self.assertEqual(frozenset({"library"}), self.standing({ANYBODY}, TOP).namespaces)
+        self.assertEqual({"team": False}, dict(found.namespaces))
+        self.assertEqual({"team": 8.5, "busy": 7.5}, dict(found.accounts))
+        self.now(self.store.create_namespace("library", [], None, 1.0))
+        self.assertEqual({"library": None}, dict(self.standing({ANYBODY}, TOP).namespaces))
 
     def test_odd_names(self) -> None:
         """Whoever has a name that can not be stored has no rights that are."""

@@ -3,7 +3,7 @@
 from dockreg.errors import ImageConflict, LayerMissing, NameUnknown
 from dockreg.interfaces import IMetadataStore
 from dockreg.model.digest import Digest
-from dockreg.model.v1 import AnnouncedImage, Checksums, LayerFacts, PushScope, ReachableImage, StagedImage, V1Image
+from dockreg.model.v1 import AnnouncedImage, Checksums, LayerFacts, PushScope, StagedImage, V1Image
 from dockreg.testing.contracts_metadata import MetadataContract, some_blob
 from dockreg.testing.contracts_repositories import BUSYBOX, OTHER, push, some_id, some_json, stage
 
@@ -242,8 +242,7 @@ class CompletionContract(_V1Contract):
         self.assertNotEqual(first.key, second.key)
         self.assertEqual(first, await metadata.images.find_in(BUSYBOX, some_id(1)))
         self.assertEqual(second, await metadata.images.find_in(OTHER, some_id(1)))
-        found = await metadata.images.find(some_id(1), None)
-        self.assertEqual([ReachableImage(first, BUSYBOX), ReachableImage(second, OTHER)], list(found))
+        self.assertEqual([BUSYBOX, OTHER], list(await metadata.images.holders(some_id(1))))
 
     async def test_lost_race(self) -> None:
         """Where an image of the id is held meanwhile, that one is returned, and only the staging changes."""
@@ -287,7 +286,8 @@ class CompletionContract(_V1Contract):
         layer = await stage(metadata, SCOPE, some_json(some_id(2), base), base)
         completing = metadata.images.complete(layer, some_id(2), SCOPE, [BUSYBOX, OTHER], 2.0)
         self.assertEqual(some_id(1).value, (await self.raises(ImageConflict, completing)).image_id)
-        self.assertEqual([], list(await metadata.images.find(some_id(2), None)))
+        self.assertEqual([], list(await metadata.images.holders(some_id(2))))
+        self.assertIsNone(await metadata.images.find_own(some_id(2), None))
         self.assertEqual([layer], list(await metadata.images.staged_layers(SCOPE, some_id(2))))
 
     async def test_own(self) -> None:
@@ -295,9 +295,10 @@ class CompletionContract(_V1Contract):
         metadata = await self.with_repositories()
         own = await push(metadata, some_id(1), repositories=(), principal="alice")
         anonymous = await push(metadata, some_id(1), repositories=(), comment="anonymous")
-        self.assertEqual([ReachableImage(own, None)], list(await metadata.images.find(some_id(1), "alice")))
-        self.assertEqual([ReachableImage(anonymous, None)], list(await metadata.images.find(some_id(1), None)))
-        self.assertEqual([], list(await metadata.images.find(some_id(1), "bobby")))
+        self.assertEqual(own, await metadata.images.find_own(some_id(1), "alice"))
+        self.assertEqual(anonymous, await metadata.images.find_own(some_id(1), None))
+        self.assertIsNone(await metadata.images.find_own(some_id(1), "bobby"))
+        self.assertEqual([], list(await metadata.images.holders(some_id(1))))
         again = await push(metadata, some_id(1), repositories=(), principal="alice", comment="again")
         self.assertEqual(own, again)
 
@@ -306,17 +307,20 @@ class CompletionContract(_V1Contract):
         metadata = await self.with_repositories()
         own = await push(metadata, some_id(1), repositories=(), principal="alice")
         child = await push(metadata, some_id(2), own, repositories=[BUSYBOX, OTHER])
-        held = [ReachableImage(own, OTHER), ReachableImage(own, BUSYBOX)]
-        self.assertEqual([ReachableImage(own, None), *held], list(await metadata.images.find(some_id(1), "alice")))
-        self.assertEqual(held, list(await metadata.images.find(some_id(1), None)))
-        self.assertEqual(2, len(await metadata.images.find(child.image_id, None)))
+        self.assertEqual(own, await metadata.images.find_own(some_id(1), "alice"))
+        self.assertIsNone(await metadata.images.find_own(some_id(1), None))
+        for image_id in (some_id(1), child.image_id):
+            self.assertEqual([OTHER, BUSYBOX], list(await metadata.images.holders(image_id)))
+        await metadata.repositories.delete(OTHER, 4.0)
+        self.assertEqual([BUSYBOX], list(await metadata.images.holders(some_id(1))))
 
     async def test_find_nothing(self) -> None:
         """What is staged or unknown is not found."""
         metadata = await self.with_repositories()
         await stage(metadata, SCOPE, some_json(some_id(1)))
         for number in (1, 2):
-            self.assertEqual([], list(await metadata.images.find(some_id(number), None)))
+            self.assertEqual([], list(await metadata.images.holders(some_id(number))))
+            self.assertIsNone(await metadata.images.find_own(some_id(number), None))
             self.assertIsNone(await metadata.images.find_in(BUSYBOX, some_id(number)))
 
     async def test_chain(self) -> None:

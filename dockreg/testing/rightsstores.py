@@ -93,7 +93,9 @@ class MemoryRightsStore:
         if subject.kind is Kind.GROUP and ":" not in subject.name:
             await self.get_group(subject.name)
 
-    async def create_namespace(self, name: str, owners: Collection[Subject], private: bool, now: float) -> Namespace:
+    async def create_namespace(
+        self, name: str, owners: Collection[Subject], private: bool | None, now: float
+    ) -> Namespace:
         """See :meth:`.IRightsStore.create_namespace`."""
         if name in self._namespaces:
             raise NamespaceExists(name)
@@ -119,7 +121,7 @@ class MemoryRightsStore:
         await self.get_namespace(name)
         del self._namespaces[name]
 
-    async def set_new_private(self, name: str, private: bool) -> Namespace:
+    async def set_new_private(self, name: str, private: bool | None) -> Namespace:
         """See :meth:`.IRightsStore.set_new_private`."""
         self._namespaces[name] = evolve(await self.get_namespace(name), private=private)
         return self._namespaces[name]
@@ -176,14 +178,13 @@ class MemoryRightsStore:
         every = [self._grants[key] for key in sorted(self._grants)]
         return [each for each in every if subject in (None, each.subject)]
 
-    async def find(
-        self, subjects: Collection[Subject], name: RepositoryName
-    ) -> tuple[RepositoryRecord | None, Standing]:
+    async def find(self, subjects: Collection[Subject], name: RepositoryName) -> Standing:
         """See :meth:`.IRightsStore.find`."""
-        return self.find_repository(name), await self.find_each(subjects, [name])
+        return await self.find_each(subjects, [name])
 
     async def find_each(self, subjects: Collection[Subject], names: Collection[RepositoryName]) -> Standing:
         """See :meth:`.IRightsStore.find_each`."""
+        records = {name: self.find_repository(name) for name in names}
         every = await self.find_all(subjects)
         spaces = {name.namespace for name in names}
         since = {space: self.since(space) for space in spaces}
@@ -191,8 +192,9 @@ class MemoryRightsStore:
             every,
             grants=tuple(each for each in every.grants if any(map(each.repositories.matches, names))),
             roles={space: roles for space, roles in every.roles.items() if space in spaces},
-            namespaces=frozenset(spaces & self._namespaces.keys()),
+            namespaces={name: each.private for name, each in self._namespaces.items() if name in spaces},
             accounts={space: known for space, known in since.items() if known is not None},
+            repositories={name: record for name, record in records.items() if record is not None},
         )
 
     async def find_all(self, subjects: Collection[Subject]) -> Standing:

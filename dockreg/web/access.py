@@ -95,7 +95,7 @@ class Gate:
             caller = Caller(principal, await self._repository(request, principal, parsed))
             if witness is not None:
                 witness.caller = caller
-            await self._require(route, route.needs, caller, parsed)
+            await self._require(route.needs, caller, parsed, _absent(route, parsed))
         if witness is not None:
             witness.admitted = True
         return Exchange(request, caller, self.room, witness), parsed
@@ -179,14 +179,13 @@ class Gate:
             return None
         return hinted.ceiling.repository if hinted.ceiling and hinted.name == principal.name else None
 
-    async def _require(self, route: Route, needs: Right, caller: Caller, parsed: Mapping[str, Any]) -> None:
+    async def _require(
+        self, needs: Right, caller: Caller, parsed: Mapping[str, Any], absent: RegistryError | None
+    ) -> None:
         registry, principal = self.registry, caller.principal
         if needs.on is On.REPOSITORY:
-            # Without a repository it is the blob that is said to be unknown.
-            unknown = BlobUnknown(str(parsed["digest"])) if route.rule.endswith("/blobs/<digest>") else None
-            await registry.require(principal, needs.action, parsed["repository"], absent=unknown)
+            await registry.require(principal, needs.action, parsed["repository"], absent=absent)
         elif needs.on is On.IMAGE:
-            absent = ImageUnknown(str(parsed["image_id"]))
             await registry.require(principal, needs.action, caller.repository, absent=absent)
         elif needs.on is On.ACCOUNT:
             _require_account(needs.action, principal, parsed.get("account"))
@@ -221,6 +220,15 @@ def challenged(problem: Unauthorized, request: Request, route: Route, parts: Map
     except (RegistryError, UnicodeDecodeError):
         return problem
     return Challenged(problem.reason, problem.fault, tuple(wanted))
+
+
+def _absent(route: Route, parsed: Mapping[str, Any]) -> RegistryError | None:
+    """What the door says of a thing that is not there, or whose repository is not, unless that this is unknown."""
+    if "image_id" in parsed and "repository" not in parsed:
+        return ImageUnknown(str(parsed["image_id"]))
+    if "upload_id" in parsed:
+        return UploadUnknown(parsed["upload_id"])
+    return BlobUnknown(str(parsed["digest"])) if "/blobs/" in route.rule and "digest" in parsed else None
 
 
 def _require_account(action: Action, principal: Principal, account: str | None) -> None:

@@ -61,6 +61,7 @@ class DoorSettings:
     audit_reads: bool
     name_characters: int
     sends_to_bearers: bool
+    anonymous_search: str
 
     @property
     def locations(self) -> Locations:
@@ -136,7 +137,7 @@ def make_doors(core: Core, settings: DoorSettings, clock: IReactorTime, new_id: 
         ),
         users=UsersDoor(core.accounts),
         programs=ProgramsDoor(core.access_tokens, core.accounts),
-        search=SearchDoor(registry),
+        search=SearchDoor(registry, settings.anonymous_search),
         v2=_make_v2_doors(core, settings, new_id, gate),
     )
 

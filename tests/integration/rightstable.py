@@ -50,7 +50,7 @@ WHO_PULLS_OR_NOTHING = Pattern(
 WHO_PUSHES = Pattern(
     public="  401       401     403      ok      ok      403      401     404       403     403     404       401",
     private=" 401       401     404      ok      ok      403      401     404       403     403     404       401",
-    absent="  401       401     ok       ok      ok      403      401     404       403     403     404       401",
+    absent="  401       401     404      ok      ok      403      401     404       403     403     404       401",
 )  # fmt: skip
 # What is pushed here belongs to no repository until it is tagged, and to its pusher alone.
 WHO_PUSHES_IMAGES = Pattern(
@@ -78,6 +78,9 @@ WHO_OWNS_THE_ACCOUNT = Pattern(
 )  # fmt: skip
 WHO_LISTS = Pattern(
     public="  ok        401     ok       ok      ok      403      401     403       403     ok      ok        401",
+)  # fmt: skip
+WHO_SEARCHES = Pattern(
+    public="  401       401     ok       ok      ok      403      401     403       403     ok      ok        401",
 )  # fmt: skip
 ADMINISTRATORS = Pattern(
     public="  401       401     403      403     ok      403      401     403       403     403     403       401",
@@ -193,5 +196,5 @@ ROWS: Mapping[str, Row] = {
     "v1-list-robots": Row("GET", "/v1/users/alice/robots/", WHO_OWNS_THE_ACCOUNT, "200"),
     "v1-create-robot": Row("POST", "/v1/users/alice/robots/", WHO_OWNS_THE_ACCOUNT, "400", "{{}}"),
     "v1-delete-robot": Row("DELETE", "/v1/users/alice/robots/x", WHO_OWNS_THE_ACCOUNT, "404"),
-    "v1-search": Row("GET", "/v1/search?q=alice", WHO_LISTS, "200"),
+    "v1-search": Row("GET", "/v1/search?q=alice", WHO_SEARCHES, "200"),
 }

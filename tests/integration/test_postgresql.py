@@ -161,8 +161,9 @@ class PostgreSQLRightsStoreTests(contracts_rights.RightsStoreContract):
     def make_account(self, name: str, now: float) -> None:
         self.now(self.metadata.accounts.create(name, "x", "", admin=False, now=now))
 
-    def make_repository(self, name: RepositoryName, owner: str | None, now: float) -> None:
+    def make_repository(self, name: RepositoryName, owner: str | None, now: float, *, private: bool = False) -> None:
         self.now(self.metadata.repositories.create(name, owner, now))
+        self.now(self.metadata.repositories.set_private(name, private))
 
 
 class PostgreSQLInvitationStoreTests(contracts_people.InvitationStoreContract):

@@ -19,6 +19,7 @@ PARTS = {
     "digest": f"sha256:{IMAGE}", "reference": "latest", "upload_id": "x" * 24,
 }  # fmt: skip
 
+
 #: What answers with defaults, or an empty list, for what is not known.
 DEFAULTS = ("v1-tag-json", "v1-latest-json", "v1-layer-access", "end-12")
 
@@ -50,8 +51,8 @@ def basic(name: str, password: str) -> dict[str, str]:
 class RefusalTests(SynchronousTestCase):
     """What the gate says."""
 
-    def start(self, anonymous: str, further: str = "") -> Daemon:
-        config = f'[auth]\nanonymous = "{anonymous}"\n{further}'
+    def start(self, anonymous: str, settings: str = "") -> Daemon:
+        config = f'[auth]\nanonymous = "{anonymous}"\n{settings}'
         daemon = Daemon(Path(self.mktemp()).absolute(), config=config)
         daemon.start()
         self.addCleanup(daemon.kill)
@@ -130,6 +131,25 @@ class RefusalTests(SynchronousTestCase):
             else:
                 self.assertEqual(401, status, route)
 
+    def test_anonymous_pull_of_private_things(self) -> None:
+        """
+        Where new repositories are private, one that is absent is 401 to anonymous, as one that is there: to be told that
+        it is not would tell which ones are. An image that can not be reached is 404 to read.
+        """
+        daemon = self.start("pull", 'new_repositories = "private"\n')
+        owner = basic("joe_1", "secret of joe_1")
+        self.assertEqual(200, daemon.request("PUT", "/v1/repositories/joe_1/app/", b"[]", owner)[0])
+        for route in all_routes():
+            if not isinstance(route.needs, Right) or route.needs.on not in (On.REPOSITORY, On.IMAGE):
+                continue
+            path = path_of(route)
+            status, body, headers = daemon.request(route.method, path, b"")
+            readable = route.needs == Right(Action.PULL, On.IMAGE)
+            self.assertEqual(404 if readable else 401, status, route)
+            hidden = daemon.request(route.method, path.replace("joe/app", "joe_1/app"), b"")
+            self.assertEqual((status, body.replace(b"joe/", b"joe_1/")), hidden[:2], route)
+            self.assertEqual(headers.keys(), hidden[2].keys(), route)
+
     def test_private_repository(self) -> None:
         """A private repository looks absent to all but its owner, and is not found by a search."""
         daemon = self.start("pull")
@@ -149,9 +169,10 @@ class RefusalTests(SynchronousTestCase):
             self.assertEqual(absent[0], hidden[0])
             self.assertEqual(absent[1].replace(b"none", b"app"), hidden[1])
             self.assertEqual(401, daemon.request("GET", url)[0])
-        for headers, expected in ((owner, ["joe_1/app"]), (other, []), ({}, [])):
+        for headers, expected in ((owner, ["joe_1/app"]), (other, [])):
             found = json.loads(daemon.request("GET", "/v1/search?q=app", headers=headers)[1])
             self.assertEqual(expected, [result["name"] for result in found["results"]])
+        self.assertEqual(401, daemon.request("GET", "/v1/search?q=app")[0])
 
     def test_strangers(self) -> None:
         """Where strangers can make themselves accounts, these change nothing that somebody else owns."""
@@ -168,14 +189,17 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(200, daemon.request("PUT", "/v1/repositories/jane/app/", b"[]", stranger)[0])
 
     def test_colleagues(self) -> None:
-        """Where accounts are given, whoever has one pushes to every repository that is not private."""
+        """Where accounts are given, whoever has one pushes to what is not private, but in the namespaces of others."""
         daemon = self.start("pull")
         daemon.stop()
         daemon.configure('[auth]\nanonymous = "pull"\nregistration = "closed"\n')
         daemon.start()
         owner, colleague = basic("joe_1", "secret of joe_1"), basic("jane", "secret of jane")
         for headers in (owner, colleague):
-            self.assertEqual(200, daemon.request("PUT", "/v1/repositories/joe_1/app/", b"[]", headers)[0])
+            self.assertEqual(200, daemon.request("PUT", "/v1/repositories/demo/app/", b"[]", headers)[0])
+        self.assertEqual(404, daemon.request("PUT", "/v1/repositories/joe_1/app/", b"[]", colleague)[0])
+        self.assertEqual(200, daemon.request("PUT", "/v1/repositories/joe_1/app/", b"[]", owner)[0])
+        self.assertEqual(403, daemon.request("PUT", "/v1/repositories/joe_1/app/", b"[]", colleague)[0])
 
     def test_token_is_a_ceiling(self) -> None:
         """A token opens its repository, for what it says; it opens no other one, whoever its bearer is."""

@@ -61,7 +61,9 @@ class RightsCommandTests(TestCase):
         made = await self.told("namespace", "create", "team", "--owner", "anna", "--private")
         owner = {"subject": "anna", "role": "owner"}
         self.assertEqual({"name": "team", "private": True, "members": [owner]}, made)
-        await self.done("namespace", "change", "team", "--public")
+        for option, private in (("--default", None), ("--public", False)):
+            changed = await self.told("namespace", "change", "team", option)
+            self.assertEqual({"name": "team", "private": private, "members": [owner]}, changed)
         await self.done("namespace", "member", "team", "berta", "writer")
         self.assertEqual("anna\towner\nberta\twriter\n", await self.done("namespace", "show", "team"))
         await self.done("namespace", "remove", "team", "berta")
@@ -70,6 +72,8 @@ class RightsCommandTests(TestCase):
         self.assertIn("namespace team exists", await self.refused("namespace", "create", "team", "--owner", "berta"))
         await self.done("namespace", "delete", "team")
         self.assertEqual("", await self.done("namespace", "list"))
+        await self.done("namespace", "create", "other", "--owner", "anna")
+        self.assertEqual("other\tdefault\tanna=owner\n", await self.done("namespace", "list"))
 
     async def test_grants(self) -> None:
         """Grants add up, and are taken back in part or as a whole."""

@@ -117,6 +117,7 @@ def ask(world: World, row: Row, visibility: str, caller: str, *, may: bool) -> A
     headers = {name: value.format(**parts) for name, value in row.headers.items()}
     body = row.body.format(**parts).encode("latin-1")
     status, content, answered = world.ask(row.method, row.path.format(**parts), authorization, body, headers)
-    for part in ("repo", "image", "digest", "blob"):
-        content = content.replace(parts[part].encode(), part.encode())
+    named = {**parts, "session": parts.get("session", "no/session").rpartition("/")[2]}
+    for part in ("repo", "image", "digest", "blob", "session"):
+        content = content.replace(named[part].encode(), part.encode())
     return Answer(status, content, frozenset(answered))

@@ -46,17 +46,17 @@ class HeaderTests(AnswerCase):
             self.assertEqual(forever(scope), found, path)
 
     def test_forever(self) -> None:
-        """What never changes may be kept for a year, by everybody if everybody may pull; what is private, by one."""
+        """What never changes may be kept for a year, by everybody if it was read without a name; otherwise by one."""
         self.start()
         owner = self.register("joe_1")
         token = self.push("demo/app", TOP)
-        for headers in ({}, token, owner):
-            self.check_forever("public", headers)
+        for headers, scope in (({}, "public"), (token, "public"), (owner, "private")):
+            self.check_forever(scope, headers)
         self.assertEqual(gzip_layer(TOP.layer), self.get(f"/v1/images/{TOP.id}/layer"))
         self.assertEqual(TOP.json, self.get(f"/v1/images/{TOP.id}/json"))
         self.assertEqual(200, self.status("DELETE", "/v1/repositories/demo/app/"))
         token = self.push("joe_1/app", TOP, headers=owner)
-        self.check_forever("public", token)
+        self.check_forever("private", token)
         private = {"access": "private"}
         self.assertEqual(200, self.status("PUT", "/v1/repositories/joe_1/app/properties", private, owner))
         for headers in (token, owner):

@@ -12,6 +12,7 @@ from dockreg.interfaces_access import IAuthorizer
 from dockreg.model.access import Access, Action, Principal
 from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.metadata.sql import SQLMetadataStore
+from dockreg.testing.authorizers import OneByOne
 
 #: What the factories below were called with, newest last.
 CALLS: list[tuple[str, object]] = []
@@ -45,7 +46,7 @@ def two_people() -> InMemoryUsernamePasswordDatabaseDontUse:
 
 
 @implementer(IAuthorizer)
-class OnlyAnna:
+class OnlyAnna(OneByOne):
     """Lets one person do everything, and nobody else anything."""
 
     def __init__(self, repositories: IRepositoryStore) -> None:

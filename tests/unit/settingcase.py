@@ -1,67 +1,18 @@
 """Where a setting is to be seen: the parts of a configuration, and providers of others."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from attrs import frozen
 from twisted.internet.testing import MemoryReactorClock
-from zope.interface import implementer
 
-from dockreg.callables import InThread
 from dockreg.config import read_config
 from dockreg.configured import door_settings
-from dockreg.interfaces import IBlobStore, IMetadataStore, IRepositoryStore
-from dockreg.interfaces_access import IAuthorizer
-from dockreg.model.access import Access, Action, Principal
-from dockreg.model.blobs import StoredBlob
-from dockreg.model.digest import Digest
-from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.listening import allow_all
-from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.service import make_registry_service, open_registry
 from dockreg.web.assembly import make_doors, make_gate
 
 T = TypeVar("T")
-
-
-@implementer(IBlobStore)
-class OtherBlobs(MemoryBlobStore):
-    """A blob store of somebody else, which writes down what is there when it recovers."""
-
-    def __init__(self, in_thread: InThread, clock: Any, **options: object) -> None:
-        super().__init__()
-        self.options = options
-        self.events: list[object] = []
-        self._reactor = clock
-
-    async def recover(
-        self, is_recorded: Callable[[StoredBlob], Awaitable[bool]], is_resumable: Callable[[str], Awaitable[bool]]
-    ) -> int:
-        """As any, once the metadata has answered."""
-        recorded = await is_recorded(StoredBlob(Digest.sha256(b""), "none", 0))
-        self.events.append({"recorded": recorded, "ports": len(self._reactor.tcpServers)})
-        return 0
-
-
-@implementer(IMetadataStore)
-class OtherMetadata(SQLMetadataStore):
-    """A metadata store of somebody else."""
-
-    def __init__(self, in_thread: InThread, clock: object, **options: object) -> None:
-        super().__init__("sqlite://", in_thread)
-        self.options = options
-
-
-@implementer(IAuthorizer)
-class OtherRules:
-    """Rules of somebody else."""
-
-    def __init__(self, repositories: IRepositoryStore) -> None:
-        self.repositories = repositories
-
-    async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:
-        """Nothing."""
-        return frozenset()
 
 
 class Parts:
@@ -94,6 +45,16 @@ class Parts:
         counting = self.core.authenticator._attempts
         assert counting is self.core.accounts._attempts
         return counting._limits
+
+    @property
+    def policy(self) -> Any:
+        """What is judged by."""
+        return self.core.registry.authorizer._policy
+
+    @property
+    def new(self) -> Any:
+        """How repositories begin, and what is said of those that are not there."""
+        return self.plan.metadata.repositories._new, self.policy.private
 
     @property
     def places(self) -> object:

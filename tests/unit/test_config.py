@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dockreg.config import TABLES, Config, ConfigError, HTTPSettings, load_config, read_config
+from dockreg.config import TABLES, Config, ConfigError, HTTPSettings, read_config
 from dockreg.configpeople import shown_checkers
 from dockreg.model.networks import Networks
 from dockreg.web.limits import Limits
@@ -43,6 +43,7 @@ BAD_LDAP = [
     ("timeout_seconds = 0", "timeout_seconds", "0.1 or more"),
 ]
 
+_RULE = '[[auth.rules]]\nwho = ["anna"]\nrepositories = ["a"]\ndeny = ["pull"]\n'
 #: What is wrong, the key that the message names, and a part of what it says.
 BAD = [
     ("listen = 5000", "listen", "list of texts"),
@@ -95,6 +96,22 @@ BAD = [
     ("[v1]\nmax_uncompressed_bytes = 0", "v1.max_uncompressed_bytes", "1 or more"),
     ("[v1]\nmax_layer_entries = 0", "v1.max_layer_entries", "1 or more"),
     ('[auth]\nanonymous = "admin"', "auth.anonymous", "push, pull, none"),
+    ('[auth]\nanonymous_search = "yes"', "auth.anonymous_search", "auto, on, off"),
+    ('[auth]\nnew_repositories = "secret"', "auth.new_repositories", "public, private"),
+    ('[auth]\nrules = "all"', "auth.rules", "[[auth.rules]]"),
+    ('[auth]\nrules = ["all"]', "auth.rules", "rule 1: must be a table"),
+    ('[[auth.rules]]\nrepositories = ["a"]\nallow = ["pull"]', "auth.rules", "rule 1: must say 'who'"),
+    ('[[auth.rules]]\nwho = ["anna"]\nallow = ["pull"]', "auth.rules", "which 'repositories'"),
+    ('[[auth.rules]]\nwho = ["anna"]\nrepositories = ["a"]', "auth.rules", "to 'allow' or to 'deny'"),
+    ('[[auth.rules]]\nwho = "anna"\nrepositories = ["a"]\nallow = ["pull"]', "auth.rules", "'who' must be a list"),
+    ('[[auth.rules]]\nwho = ["an na "]\nrepositories = ["a"]\nallow = ["pull"]', "auth.rules", "'an na ' is nobody"),
+    ('[[auth.rules]]\nwho = ["anna"]\nrepositories = ["A"]\nallow = ["pull"]', "auth.rules", "'A' is not a pattern"),
+    ('[[auth.rules]]\nwho = ["anna"]\nrepositories = ["a"]\nallow = ["read"]', "auth.rules", "'read' is no action"),
+    (
+        f'{_RULE}[[auth.rules]]\nwhom = ["anna"]\nrepositories = ["a"]',
+        "auth.rules",
+        "rule 2: there is no such key: whom",
+    ),
     ("[auth]\nremember_seconds = 61", "auth.remember_seconds", "60 or less"),
     ("[auth]\nhash_workers = true", "auth.hash_workers", "whole number"),
     ('[auth]\ncheckers = [":x"]', "auth.checkers", "dotted path"),
@@ -117,6 +134,11 @@ BAD = [
     ('[auth]\ncheckers = ["a.b", "accounts"]', "auth.registration", "strangers take names"),
     ('role = "index"\n[auth]\ncheckers = []', "auth.checkers", "must not be empty"),
     ('[auth]\nauthorizer = "a.b"\nanonymous = "none"', "auth.anonymous", "no effect beside auth.authorizer"),
+    (
+        '[auth]\nauthorizer = "a.b"\n[[auth.rules]]\nwho = ["a"]\nrepositories = ["a"]\nallow = ["pull"]',
+        "auth.rules",
+        "no effect beside auth.authorizer",
+    ),
     ("[auth]\ncheckers = ['a.b']\nremember_seconds = 5", "auth.remember_seconds", "unless auth.checkers has"),
     ('allow_unauthenticated = true\n[auth]\nanonymous = "pull"', "allow_unauthenticated", "unless everybody may push"),
     ('allow_unauthenticated = true\n[auth]\nauthorizer = "a.b"', "allow_unauthenticated", "unless everybody may push"),
@@ -146,6 +168,9 @@ IDLE = {
     "registry": [
         "allow_unauthenticated = true",
         'auth.anonymous = "none"',
+        'auth.anonymous_search = "on"',
+        'auth.new_repositories = "private"',
+        'auth.rules = [{who = ["anna"], repositories = ["a"], allow = ["pull"]}]',
         'auth.registration = "closed"',
         'auth.checkers = ["accounts", "a.b"]',
         'auth.authorizer = "a.b"',
@@ -325,55 +350,3 @@ def _documented(section: str) -> list[str]:
 def _toml(value: object) -> str:
     # JSON spells all values that are asked for here as TOML does.
     return json.dumps(list(value) if isinstance(value, tuple) else value)
-
-
-class LoadConfigTests(SynchronousTestCase):
-    """:func:`dockreg.config.load_config`."""
-
-    def write(self, text: str) -> str:
-        """A file that holds ``text``."""
-        path = Path(self.mktemp())
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-    def test_no_file(self) -> None:
-        """Without a file all is at its default, below the working directory."""
-        self.assertEqual(Config(data_dir=Path.cwd() / "dockreg-data"), load_config(None))
-
-    def test_missing_file(self) -> None:
-        """A file that is not there is told by its name."""
-        error = self.assertRaises(ConfigError, load_config, "/nowhere/d.toml")
-        self.assertEqual("/nowhere/d.toml: can not be read: No such file or directory", str(error))
-
-    def test_not_utf8(self) -> None:
-        """A file that is not text is told by its name."""
-        path = Path(self.mktemp())
-        path.write_bytes(b"\xff")
-        error = self.assertRaises(ConfigError, load_config, str(path))
-        self.assertEqual(f"{path}: can not be read: not UTF-8", str(error))
-
-    def test_command_line_first(self) -> None:
-        """The command line goes before the file."""
-        file = self.write('data_dir = "/a"\nlisten = ["tcp:1"]')
-        config = load_config(file, "/b", ["tcp:2", "tcp:3"], {"STATE_DIRECTORY": "/c"})
-        self.assertEqual((Path("/b"), ("tcp:2", "tcp:3")), (config.data_dir, config.listen))
-
-    def test_state_directory(self) -> None:
-        """The state folder of systemd is the default data folder, and the first one if there are several."""
-        self.assertEqual(Path("/s"), load_config(None, environ={"STATE_DIRECTORY": "/s:/t"}).data_dir)
-        file = self.write('data_dir = "/a"')
-        self.assertEqual(Path("/a"), load_config(file, environ={"STATE_DIRECTORY": "/s"}).data_dir)
-
-    def test_places(self) -> None:
-        """Database and blobs are in the data folder unless the file says otherwise."""
-        config = load_config(None, "/d")
-        self.assertEqual("sqlite:////d/metadata.sqlite3", config.metadata_url)
-        self.assertEqual(Path("/d/blobs"), config.blob_folder)
-        config = load_config(self.write('[metadata]\nurl = "sqlite:////x"\n[blobs]\nfolder = "/y"'), "/d")
-        self.assertEqual("sqlite:////x", config.metadata_url)
-        self.assertEqual(Path("/y"), config.blob_folder)
-
-    def test_empty_option(self) -> None:
-        """An empty ``--data-dir`` is refused rather than taken for the working directory."""
-        error = self.assertRaises(ConfigError, load_config, None, "")
-        self.assertEqual("--data-dir", error.key)

@@ -13,7 +13,7 @@ from dockreg.config import read_config
 from dockreg.lifecycle import RegistryService
 from dockreg.model.v1 import ImageID, ImageJSON, PushScope
 from dockreg.service import make_registry_service, open_registry
-from tests.unit.settingcase import OtherBlobs
+from tests.unit.others import OtherBlobs
 
 T = TypeVar("T")
 

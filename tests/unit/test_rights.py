@@ -46,7 +46,7 @@ class RightsTests(ContractCase):
         self.now(self.rights.create_group("dev"))
         made = self.now(self.rights.create_namespace("team", [ANNA]))
         self.assertEqual(
-            (False, [Member(ANNA, Role.OWNER)], 1_400_000_000), (made.private, list(made.members), made.created_at)
+            (None, [Member(ANNA, Role.OWNER)], 1_400_000_000), (made.private, list(made.members), made.created_at)
         )
         self.assertTrue(self.now(self.rights.set_new_private("team", private=True)).private)
         self.now(self.rights.set_member("team", DEV, Role.READER))

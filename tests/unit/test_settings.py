@@ -12,13 +12,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from dockreg.accounts import EmailAddresses, Registration
 from dockreg.config import TABLES, Config
 from dockreg.configured import door_settings
+from dockreg.model.access import Action
 from dockreg.model.networks import Networks
+from dockreg.model.patterns import RepositoryPattern
 from dockreg.model.platforms import Platform
 from dockreg.model.repositories import Sparse
+from dockreg.model.rights import Rule, Subject
 from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS
+from dockreg.providers.metadata.links import NewRepositories
 from dockreg.supervision import worker_count
 from dockreg.web.exchange import Role
-from tests.unit import settingcase
+from tests.unit import others
 from tests.unit.settingcase import Parts, Row, limit_row
 
 _TLS = "tls.listen = ['tcp:1']\n"
@@ -56,6 +60,7 @@ def _server(but: str = "", **more: object) -> str:
     return "".join(f"auth.token_server.{name} = {value!r}\n" for name, value in values.items() if name != but)
 
 
+RULE = Rule(frozenset({Subject.group("dev")}), (RepositoryPattern("a/*"),), frozenset({Action.PULL}))
 ROWS: Mapping[str, Row] = {
     "data_dir": Row('"/a"', lambda parts: parts.places, ("/a/metadata.sqlite3", Path("/a/blobs/staging"), Path("/a"))),
     "listen": Row('["tcp:1", "tcp:2"]', lambda parts: parts.listeners, [("tcp:1", False), ("tcp:2", False)]),
@@ -145,7 +150,12 @@ ROWS: Mapping[str, Row] = {
     "index.cache_seconds": Row(
         "5", lambda parts: parts.core.authenticator._lists._seconds, 5, _OTHER_INDEX, _OTHER_INDEX
     ),
-    "auth.anonymous": Row('"pull"', lambda parts: parts.core.registry.authorizer._anonymous, ANONYMOUS_ACTIONS["pull"]),
+    "auth.anonymous": Row('"pull"', lambda parts: parts.policy.anonymous, ANONYMOUS_ACTIONS["pull"]),
+    "auth.anonymous_search": Row('"off"', lambda parts: parts.doors.search.anonymous, "off"),
+    "auth.new_repositories": Row('"private"', lambda parts: parts.new, (NewRepositories(private=True), True)),
+    "auth.rules": Row(
+        '[{who = ["group:dev"], repositories = ["a/*"], allow = ["pull"]}]', lambda parts: parts.policy.rules, (RULE,)
+    ),
     "auth.registration": Row('"closed"', lambda parts: parts.core.accounts._registration, Registration.CLOSED),
     "auth.email": Row('"none"', lambda parts: parts.core.accounts._email_addresses, EmailAddresses.NONE),
     "auth.checkers": Row(
@@ -155,7 +165,7 @@ ROWS: Mapping[str, Row] = {
         beside='auth.registration = "closed"\n',
     ),
     "auth.authorizer": Row(
-        f"'{settingcase.__name__}.OtherRules'",
+        f"'{others.__name__}.OtherRules'",
         lambda parts: type(parts.core.registry.authorizer).__name__,
         "OtherRules",
     ),
@@ -229,7 +239,7 @@ ROWS: Mapping[str, Row] = {
         }.items()
     },
     "metadata.provider": Row(
-        f"'{settingcase.__name__}.OtherMetadata'", lambda parts: type(parts.plan.metadata).__name__, "OtherMetadata"
+        f"'{others.__name__}.OtherMetadata'", lambda parts: type(parts.plan.metadata).__name__, "OtherMetadata"
     ),
     "metadata.url": Row(
         "'sqlite:////x'", lambda parts: parts.plan.metadata._database.url.render_as_string(), "sqlite:////x"
@@ -238,17 +248,17 @@ ROWS: Mapping[str, Row] = {
         "{size = 5}",
         lambda parts: parts.plan.metadata.options,
         {"size": 5},
-        f"metadata.provider = '{settingcase.__name__}.OtherMetadata'\n",
+        f"metadata.provider = '{others.__name__}.OtherMetadata'\n",
     ),
     "blobs.provider": Row(
-        f"'{settingcase.__name__}.OtherBlobs'", lambda parts: type(parts.plan.blobs).__name__, "OtherBlobs"
+        f"'{others.__name__}.OtherBlobs'", lambda parts: type(parts.plan.blobs).__name__, "OtherBlobs"
     ),
     "blobs.folder": Row("'/b'", lambda parts: parts.plan.blobs._store._folders.staging, Path("/b/staging")),
     "blobs.options": Row(
         "{size = 5}",
         lambda parts: parts.plan.blobs.options,
         {"size": 5},
-        f"blobs.provider = '{settingcase.__name__}.OtherBlobs'\n",
+        f"blobs.provider = '{others.__name__}.OtherBlobs'\n",
     ),
     "log.access": Row("'/access'", lambda parts: parts.logs, [("LogFile", "/access")]),
     "log.audit": Row("'/audit'", lambda parts: parts.logs, [("LogFile", "/audit")]),

@@ -277,7 +277,7 @@ class CancelledTests(ThreadedTestCase):
 
     def test_finish(self) -> None:
         """While a session is closed, it has all of them, or none, or has become the blob."""
-        self.assertGreater(self.sessions(lambda upload_id: self.finish(ONE, upload_id, CONTENT[4:], DIGEST)), 5)
+        self.assertGreater(self.sessions(lambda upload_id: self.finish(ONE, upload_id, CONTENT[4:], DIGEST)), 3)
 
     def test_whole_blob(self) -> None:
         """While a request brings a whole blob, nothing is left but the blob, if it was complete."""
@@ -287,7 +287,7 @@ class CancelledTests(ThreadedTestCase):
             if self.result(self.metadata.blobs.find_in(ONE, Digest.sha256(b"blob %d" % jobs))) is not None:
                 self.assertEqual(b"blob %d" % jobs, self.content(ONE, Digest.sha256(b"blob %d" % jobs)))
             jobs += 1
-        self.assertGreater(jobs, 3)
+        self.assertGreater(jobs, 2)
 
     def test_cancel(self) -> None:
         """While a session is being cancelled, it is as it was afterwards, or gone."""

@@ -88,11 +88,11 @@ class LateTests(ViewCase):
         self.assertEqual(["a"], self.unsettled())
 
     def test_by_id(self) -> None:
-        """An image that is asked for by its id is made for every repository that has all of it, and for no other."""
+        """An image is found by its id, and made for every repository that has all of it, and for no other."""
         self.put(self.image.manifest, "latest")
         self.push_image(self.image, "latest", name=TWO)
         for image_id in ("f" * 64, "f" * 16, self.expected):
-            self.result(self.views.make(ImageID(image_id)))
+            self.result(self.views.make(self.result(self.views.holders(ImageID(image_id)))))
         held = [self.result(self.metadata.images.find_in(name, ImageID(self.expected))) for name in (ONE, TWO)]
         self.assertEqual([False, True], [image is not None for image in held])
 

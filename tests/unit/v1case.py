@@ -25,6 +25,7 @@ from dockreg.model.v1 import AnnouncedImage, ClaimedChecksums, ImageID, TagClien
 from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.registry import AnnouncedImages, Registry
+from dockreg.testing.authorizers import OneByOne
 from dockreg.v1images import ImageLimits, V1Images
 from dockreg.v1views import V1Views
 
@@ -40,7 +41,7 @@ async def here(function: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 @implementer(IAuthorizer)
-class Policy:
+class Policy(OneByOne):
     """Everything is allowed but what is in ``refused``."""
 
     def __init__(self) -> None:

@@ -7,6 +7,7 @@ here but the words around its signature.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import define, field, frozen, validators
@@ -154,6 +155,12 @@ class IndexAuthorizer:
     async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:
         """See :meth:`.IAuthorizer.granted`."""
         return wanted.actions & principal.within(wanted.repository) if principal.ceiling is not None else NOTHING
+
+    async def granted_each(
+        self, principal: Principal, action: Action, names: Sequence[RepositoryName]
+    ) -> Sequence[RepositoryName]:
+        """See :meth:`.IAuthorizer.granted_each`."""
+        return [name for name in names if principal.ceiling is not None and action in principal.within(name)]
 
 
 def _said(token: str) -> tuple[RepositoryName, frozenset[Action]]:

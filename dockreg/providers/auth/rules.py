@@ -3,50 +3,67 @@ Who may do what.
 
 What everybody may do, without saying who they are, is a setting:
 
-=============  ===============================  ======================================================
-``anonymous``  in a repository                  in a repository without an owner, in addition
-=============  ===============================  ======================================================
+=============  ===============================  ==========================================================
+``anonymous``  in a repository                  in one without an owner, or that is not there, in addition
+=============  ===============================  ==========================================================
 ``push``       pull, push, overwrite, delete    admin
 ``pull``       pull                             nothing
 ``none``       nothing                          nothing
-=============  ===============================  ======================================================
+=============  ===============================  ==========================================================
 
-Who has a name may, in addition to what everybody may:
+Beside that, a place belongs to somebody:
 
-==================================================  =========================================
-repository                                          actions
-==================================================  =========================================
-owned by the name, or in the namespace of the name  pull, push, overwrite, delete, admin
-another one, not private                            pull, push, overwrite, delete
-the same, where strangers can register              pull, if somebody with a name owns it
-another one, private                                nothing
-==================================================  =========================================
+- A namespace of which there is a record belongs to its members: owners may do everything in it, writers all but
+  administer, readers pull. Nobody else may do more there than pull what is not private, and only as far as the setting
+  for everybody, or having a name, goes.
+- A namespace without a record belongs to the account of its name, but for repositories that are older than the account.
+  ``library`` is nobody's: it is where names without a namespace are (all engines).
+- Elsewhere a repository belongs to who made it. One that is not there is judged as if its first pusher owned it.
 
+Who has a name, and is no robot, may, in addition to what everybody may:
+
+====================================================  =======================================
+repository                                            actions
+====================================================  =======================================
+one's own, or in the namespace of one's own name      pull, push, overwrite, delete, admin
+in the namespace of others, not private               pull
+in the namespace of others, private or not there      nothing
+another one, not private                              pull, push, overwrite, delete
+the same, where strangers can register                pull, if somebody with a name owns it
+another one, private                                  nothing
+====================================================  =======================================
+
+- Grants and the rules of the configuration allow more, to accounts, groups, all who have a name, or everybody, in the
+  repositories that their patterns match, private ones and those that are not there too. A robot has only that, its
+  roles in namespaces, and what everybody has.
+- What a rule of the configuration denies wins over whatever allows it. Denied to ``anonymous`` is denied to who has no
+  name only, while what is allowed to ``anonymous`` is allowed to all.
 - A private repository is closed to everybody, with one exception: one without an owner stays open where everybody may
   push, for nobody else could ever use it.
-- ``library`` is nobody's namespace: it is where names without a namespace are (all engines).
-- A repository that is not there is judged as if its first pusher owned it.
-- On the registry as a whole there is pull (search, lists) for who may pull at all, push (images that are not
-  announced to a repository) for who may push at all, and admin.
+- On the registry as a whole there is pull (search, lists), push (images that are not announced to a repository), and
+  admin. Pull is for who may pull anywhere; push for who has a name, for robots that may push anywhere, and for all where
+  everybody may push.
 - An administrator may do everything.
 - A token is a ceiling. Where it reaches its bearer may do what the token says and the rules still allow; in every
   other repository nothing, whatever its bearer may do without it.
+- What another token server has decided is granted as it stands in the token.
+
+What is not there looks, to who has a name and could not make it, like what is private. Who has no name is told that it is
+not there where he could read it if it was, that is, where new repositories are public; else it looks private, too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from attrs import define, field
+from attrs import define
 from zope.interface import implementer
 
-from dockreg.errors import NameUnknown
-from dockreg.interfaces import IRepositoryStore
 from dockreg.interfaces_access import IAuthorizer
-from dockreg.model.access import EVERYTHING, NOTHING, Access, Action, Principal
+from dockreg.interfaces_rights import IRightsStore
+from dockreg.model.access import NOTHING, Access, Action, Principal
 from dockreg.model.names import RepositoryName
-from dockreg.model.repositories import RepositoryRecord
-
-MAY_PUSH: frozenset[Action] = frozenset({Action.PULL, Action.PUSH, Action.OVERWRITE, Action.DELETE})
+from dockreg.model.rights import MAY_PUSH
+from dockreg.providers.auth.judging import Policy, explicit_anywhere, judge, subjects_of
 
 #: What concerns no certain repository.
 ON_REGISTRY: frozenset[Action] = frozenset({Action.PULL, Action.PUSH})
@@ -56,71 +73,51 @@ ANONYMOUS_ACTIONS: Mapping[str, frozenset[Action]] = MappingProxyType(
     {"push": MAY_PUSH, "pull": frozenset({Action.PULL}), "none": NOTHING}
 )
 
-_NO_NAMESPACE = "library"
-
 
 @implementer(IAuthorizer)
 @define(eq=False)
 class Rules:
-    """
-    The rules above, with one point read for each question about a repository.
+    """The rules above. Each question about repositories is one look at what is stored."""
 
-    :param anonymous: what everybody may do, one of :data:`ANONYMOUS_ACTIONS`.
-    :param authenticated: what a name adds to that, :data:`MAY_PUSH` unless said otherwise.
-    :param strangers: whether anybody can make himself an account, so that to have a name says little.
-    """
-
-    _repositories: IRepositoryStore
-    _anonymous: frozenset[Action]
-    _authenticated: frozenset[Action] = MAY_PUSH
-    _strangers: bool = field(default=False, kw_only=True)
+    _rights: IRightsStore
+    _policy: Policy
 
     async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:
         """See :meth:`.IAuthorizer.granted`."""
         name = wanted.repository
         reached = wanted.actions & principal.within(name)
-        if not reached:
-            return NOTHING
+        if principal.decided:
+            return reached if principal.ceiling is not None else NOTHING
+        if not reached or principal.admin:
+            return reached
         if name is None:
-            return reached & self._on_registry(principal)
-        record = await self._find(name)
-        return reached & (self._of_everybody(record) | self._own(principal, name, record))
+            return reached & await self._on_registry(principal, reached)
+        standing = await self._rights.find(subjects_of(principal), name)
+        return reached & judge(self._policy, principal, standing, name)
 
-    async def _find(self, name: RepositoryName) -> RepositoryRecord | None:
-        try:
-            return await self._repositories.get(name)
-        except NameUnknown:
-            return None
+    async def granted_each(
+        self, principal: Principal, action: Action, names: Sequence[RepositoryName]
+    ) -> Sequence[RepositoryName]:
+        """See :meth:`.IAuthorizer.granted_each`."""
+        reached = [name for name in names if action in principal.within(name)]
+        if principal.decided:
+            return reached if principal.ceiling is not None else ()
+        # Asked for no name, too: whether there were any is not to be told by the time that this takes.
+        standing = await self._rights.find_each(subjects_of(principal), reached)
+        return [
+            name
+            for name in reached
+            if name in standing.repositories
+            and (principal.admin or action in judge(self._policy, principal, standing, name))
+        ]
 
-    def _on_registry(self, principal: Principal) -> frozenset[Action]:
-        if principal.admin:
-            return EVERYTHING
-        allowed = self._anonymous if principal.name is None else self._anonymous | self._authenticated
-        return allowed & ON_REGISTRY
-
-    def _of_everybody(self, record: RepositoryRecord | None) -> frozenset[Action]:
-        ownerless = record is None or record.owner is None
-        open_to_push = Action.PUSH in self._anonymous
-        if record is not None and record.private and not (ownerless and open_to_push):
-            return NOTHING
-        return self._anonymous | {Action.ADMIN} if ownerless and open_to_push else self._anonymous
-
-    def _own(self, principal: Principal, name: RepositoryName, record: RepositoryRecord | None) -> frozenset[Action]:
-        if principal.name is None:
-            return NOTHING
-        if principal.admin:
-            return EVERYTHING
-        if self._belongs_to(principal.name, name, record):
-            return self._authenticated | {Action.ADMIN}
-        if record is not None and record.private:
-            return NOTHING
-        if self._strangers and record is not None and record.owner is not None:
-            return self._authenticated & {Action.PULL}
-        return self._authenticated
-
-    def _belongs_to(self, principal_name: str, name: RepositoryName, record: RepositoryRecord | None) -> bool:
-        if name.namespace == principal_name != _NO_NAMESPACE:
-            return True
-        if record is None:
-            return Action.PUSH in self._authenticated
-        return record.owner == principal_name
+    async def _on_registry(self, principal: Principal, wanted: frozenset[Action]) -> frozenset[Action]:
+        """What somebody may do at all, looked up only where it is not plain."""
+        is_somebody = principal.name is not None
+        plain = ON_REGISTRY if is_somebody and not principal.is_robot else self._policy.anonymous & ON_REGISTRY
+        # Where some may push somewhere without a name, the others are to be asked for theirs all the same.
+        possible = ON_REGISTRY if is_somebody else frozenset({Action.PULL})
+        if not (wanted - plain) & possible:
+            return plain
+        standing = await self._rights.find_all(subjects_of(principal))
+        return plain | (explicit_anywhere(self._policy, standing) & possible)

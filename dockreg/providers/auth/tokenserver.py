@@ -18,6 +18,7 @@ from zope.interface import implementer
 from dockreg.errors import Unauthorized
 from dockreg.interfaces_access import IAuthorizer, IBearers
 from dockreg.model.access import Access, Action, Ceiling, Principal
+from dockreg.model.names import RepositoryName
 from dockreg.model.scopes import parse_scope, reach_of
 from dockreg.providers.auth.challenges import bearer_challenge
 from dockreg.providers.auth.jwts import INVALID_TOKEN, invalid
@@ -135,6 +136,14 @@ class Deciding:
         if principal.decided:
             return wanted.actions & principal.within(wanted.repository)
         return await self._others.granted(principal, wanted)
+
+    async def granted_each(
+        self, principal: Principal, action: Action, names: Sequence[RepositoryName]
+    ) -> Sequence[RepositoryName]:
+        """See :meth:`.IAuthorizer.granted_each`."""
+        if principal.decided:
+            return [name for name in names if action in principal.within(name)]
+        return await self._others.granted_each(principal, action, names)
 
 
 def _is_moment(moment: object) -> bool:

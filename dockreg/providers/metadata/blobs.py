@@ -11,13 +11,12 @@ from dockreg.model.blobs import Blob, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import LayerFacts
-from dockreg.providers.metadata.links import create_repository, link_blobs, lock_repository
+from dockreg.providers.metadata.links import NewRepositories, link_blobs, lock_repository
 from dockreg.providers.metadata.rows import (
     BLOB_COLUMNS,
     BLOB_TABLES,
     STORED_COLUMNS,
     AnyRow,
-    account_column,
     blob_of,
     facts_columns,
     facts_of,
@@ -90,8 +89,9 @@ _IMAGE_USERS = (
 class SQLBlobIndex:
     """See :class:`~dockreg.interfaces.IBlobIndex`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, new: NewRepositories) -> None:
         self._database = database
+        self._new = new
 
     async def find(self, digest: Digest) -> StoredBlob | None:
         """See :class:`~dockreg.interfaces.IBlobIndex`; a derived blob has no object."""
@@ -115,8 +115,9 @@ class SQLBlobIndex:
         leased_until: float,
     ) -> Blob | None:
         """See :class:`~dockreg.interfaces.IBlobIndex`."""
-        lease = leased_until
-        return await self._database.write(_mount, name, source, digest, owner=owner, now=now, leased_until=lease)
+        return await self._database.write(
+            _mount, name, source, digest, new=self._new, owner=owner, now=now, leased_until=leased_until
+        )
 
     async def record_in(
         self,
@@ -133,7 +134,7 @@ class SQLBlobIndex:
 
         def change(connection: Connection) -> StoredBlob:
             if create:
-                repository = create_repository(connection, name, account_column(owner), now)
+                repository = self._new.create(connection, name, owner, now)
             else:
                 repository = lock_repository(connection, name).key
             recorded = record_blob(connection, blob, facts, leased_until)
@@ -213,6 +214,7 @@ def _mount(
     source: RepositoryName,
     digest: Digest,
     *,
+    new: NewRepositories,
     owner: str | None,
     now: float,
     leased_until: float,
@@ -220,7 +222,7 @@ def _mount(
     if _find_in(connection, source, digest) is None:
         return None
     # Repositories are locked before blobs, everywhere. The blob is looked for again under its lock.
-    repository = create_repository(connection, name, account_column(owner), now)
+    repository = new.create(connection, name, owner, now)
     row = connection.execute(_LOCK, {"wanted": str(digest)}).one_or_none()
     found = _find_in(connection, source, digest)
     if row is None or found is None:

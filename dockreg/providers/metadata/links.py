@@ -3,12 +3,14 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from attrs import frozen
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal, select, update
 
 from dockreg.errors import ImageConflict, ImageUnknown, NameUnknown
+from dockreg.model.accounts import ROBOT_MARK
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import ImageID
-from dockreg.providers.metadata.rows import AnyRow
+from dockreg.providers.metadata.rows import AnyRow, account_column
 from dockreg.providers.metadata.tables import (
     manifest_blobs,
     manifests,
@@ -18,6 +20,7 @@ from dockreg.providers.metadata.tables import (
     v1_image_list,
     v1_images,
 )
+from dockreg.providers.metadata.tables_access import namespaces
 
 FIND_REPOSITORY = select(repositories).where(
     repositories.c.name == bindparam("wanted"), repositories.c.deleted_at.is_(None)
@@ -25,6 +28,7 @@ FIND_REPOSITORY = select(repositories).where(
 # Enough to exclude each other, without stopping others that insert rows which refer to the repository.
 _LOCK_REPOSITORY = FIND_REPOSITORY.with_for_update(key_share=True)
 
+_NEW_PRIVATE = select(namespaces.c.private).where(namespaces.c.name == bindparam("namespace"))
 _LINKED_KEY = select(repository_v1_images.c.image_key).where(
     repository_v1_images.c.repository_key == bindparam("repository"),
     repository_v1_images.c.image_id == bindparam("image_id"),
@@ -78,28 +82,37 @@ def lock_repository(connection: Connection, name: RepositoryName) -> AnyRow:
     return _known(connection.execute(_LOCK_REPOSITORY, {"wanted": name.value}).one_or_none(), name)
 
 
-def create_repository(connection: Connection, name: RepositoryName, owner: str, now: float) -> int:
-    """The key of the locked repository, which is made or brought back if it is not there (``IRepositoryStore.create``)."""
-    query = select(repositories).where(repositories.c.name == name.value).with_for_update(key_share=True)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        values = {"name": name.value, "owner": owner, "private": False, "description": "", "created_at": now}
-        inserted = connection.execute(insert(repositories), values).inserted_primary_key
-        assert inserted is not None
-        return int(inserted[0])
-    if row.deleted_at is not None:
-        _bring_back(connection, row, owner)
-    key: int = row.key
-    return key
+@frozen
+class NewRepositories:
+    """How repositories begin: ``private`` says what they are where their namespace does not."""
 
+    private: bool = False
 
-def _bring_back(connection: Connection, row: AnyRow, owner: str) -> None:
-    values: dict[str, object] = {"deleted_at": None}
-    if row.owner != owner:
+    def create(self, connection: Connection, name: RepositoryName, owner: str | None, now: float) -> int:
+        """The key of the locked repository, which is made or brought back if it is not there (``IRepositoryStore.create``)."""
+        query = select(repositories).where(repositories.c.name == name.value).with_for_update(key_share=True)
+        row = connection.execute(query).one_or_none()
+        if row is not None and row.deleted_at is None:
+            return int(row.key)
+        person = account_column(owner).partition(ROBOT_MARK)[0]
+        if row is not None and row.owner == person:
+            connection.execute(update(repositories).where(repositories.c.key == row.key), {"deleted_at": None})
+            return int(row.key)
+        private = connection.execute(_NEW_PRIVATE, {"namespace": name.namespace}).scalar_one_or_none()
+        values = {
+            "owner": person,
+            "private": self.private if private is None else private,
+            "description": "",
+            "created_at": now,
+        }
+        if row is None:
+            inserted = connection.execute(insert(repositories), {"name": name.value, **values}).inserted_primary_key
+            assert inserted is not None
+            return int(inserted[0])
         for table in (repository_v1_images, v1_image_list, repository_blobs):
             connection.execute(delete(table).where(table.c.repository_key == row.key))
-        values |= {"owner": owner, "private": False, "description": ""}
-    connection.execute(update(repositories).where(repositories.c.key == row.key), values)
+        connection.execute(update(repositories).where(repositories.c.key == row.key), {"deleted_at": None, **values})
+        return int(row.key)
 
 
 def find_repository(connection: Connection, name: RepositoryName) -> AnyRow:

@@ -14,7 +14,7 @@ from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import Referrer, Sparse, StoredManifest
 from dockreg.model.v1 import V1Image
 from dockreg.providers.metadata.deletion import delete_manifest
-from dockreg.providers.metadata.links import create_repository, find_repository, lock_repository
+from dockreg.providers.metadata.links import NewRepositories, find_repository, lock_repository
 from dockreg.providers.metadata.manifestrows import (
     Origin,
     insert_manifest,
@@ -106,8 +106,9 @@ _ORIGINS = (
 class SQLManifestStore:
     """See :class:`~dockreg.interfaces.IManifestStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, new: NewRepositories) -> None:
         self._database = database
+        self._new = new
 
     async def put(
         self,
@@ -125,7 +126,7 @@ class SQLManifestStore:
         """See :class:`~dockreg.interfaces.IManifestStore`."""
 
         def change(connection: Connection) -> None:
-            repository = create_repository(connection, name, account_column(pushed_by), now)
+            repository = self._new.create(connection, name, pushed_by, now)
             origin = Origin(account_column(pushed_by), now, derived=signed is not None)
             key = _push(connection, repository, manifest, origin, sparse)
             if image is not None:

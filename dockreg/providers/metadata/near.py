@@ -95,6 +95,7 @@ def _weight(found: Any) -> int:
     content = getattr(found, "content", None)
     if isinstance(content, bytes):
         return _ENTRY_BYTES + len(content)
-    if isinstance(found, Sequence):
-        return _ENTRY_BYTES + _PART_BYTES * len(found)
+    parts = getattr(found, "grants", found)
+    if isinstance(parts, Sequence):
+        return _ENTRY_BYTES + _PART_BYTES * len(parts)
     return _ENTRY_BYTES

@@ -11,8 +11,8 @@ from dockreg.model.manifest import Manifest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import RepositoryRecord, TagRecord
 from dockreg.model.v1 import ImageID, TagClient, V1Image
-from dockreg.providers.metadata.links import create_repository, find_repository, link_image, lock_repository
-from dockreg.providers.metadata.rows import AnyRow, account_column, account_name, digest_of, storable, storable_or_none
+from dockreg.providers.metadata.links import NewRepositories, find_repository, link_image, lock_repository
+from dockreg.providers.metadata.rows import AnyRow, account_name, digest_of, storable, storable_or_none
 from dockreg.providers.metadata.tables import (
     manifests,
     repositories,
@@ -82,8 +82,9 @@ _NAMES = (
 class SQLRepositoryStore:
     """See :class:`~dockreg.interfaces.IRepositoryStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, new: NewRepositories) -> None:
         self._database = database
+        self._new = new
 
     async def get(self, name: RepositoryName) -> RepositoryRecord:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
@@ -91,7 +92,7 @@ class SQLRepositoryStore:
 
     async def create(self, name: RepositoryName, owner: str | None, now: float) -> RepositoryRecord:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
-        return await self._database.write(_create, name, account_column(owner), now)
+        return await self._database.write(_create, name, self._new, owner, now)
 
     async def delete(self, name: RepositoryName, now: float) -> None:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
@@ -161,8 +162,10 @@ def _get(connection: Connection, name: RepositoryName) -> RepositoryRecord:
     return _record(find_repository(connection, name))
 
 
-def _create(connection: Connection, name: RepositoryName, owner: str, now: float) -> RepositoryRecord:
-    create_repository(connection, name, owner, now)
+def _create(
+    connection: Connection, name: RepositoryName, new: NewRepositories, owner: str | None, now: float
+) -> RepositoryRecord:
+    new.create(connection, name, owner, now)
     return _get(connection, name)
 
 

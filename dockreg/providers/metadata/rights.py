@@ -17,7 +17,6 @@ from dockreg.interfaces_rights import IRightsStore
 from dockreg.model.access import Action
 from dockreg.model.names import RepositoryName
 from dockreg.model.patterns import RepositoryPattern
-from dockreg.model.repositories import RepositoryRecord
 from dockreg.model.rights import Grant, Group, Kind, Member, Namespace, Role, Standing, Subject
 from dockreg.providers.metadata import standing
 from dockreg.providers.metadata.rows import AnyRow, storable
@@ -63,7 +62,9 @@ class SQLRightsStore:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""
         return await self._database.write(_remove_from_group, name, account)
 
-    async def create_namespace(self, name: str, owners: Collection[Subject], private: bool, now: float) -> Namespace:
+    async def create_namespace(
+        self, name: str, owners: Collection[Subject], private: bool | None, now: float
+    ) -> Namespace:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""
         return await self._database.write(_create_namespace, name, owners, private=private, now=now)
 
@@ -79,7 +80,7 @@ class SQLRightsStore:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""
         await self._database.write(_delete_namespace, name)
 
-    async def set_new_private(self, name: str, private: bool) -> Namespace:
+    async def set_new_private(self, name: str, private: bool | None) -> Namespace:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""
         return await self._database.write(_set_new_private, name, private)
 
@@ -107,11 +108,9 @@ class SQLRightsStore:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""
         return await self._database.read(_list_grants, subject)
 
-    async def find(
-        self, subjects: Collection[Subject], name: RepositoryName
-    ) -> tuple[RepositoryRecord | None, Standing]:
+    async def find(self, subjects: Collection[Subject], name: RepositoryName) -> Standing:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""
-        return await self._database.read(standing.find, subjects, name)
+        return await self._database.find(standing.find, frozenset(subjects), name)
 
     async def find_each(self, subjects: Collection[Subject], names: Collection[RepositoryName]) -> Standing:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""
@@ -119,7 +118,7 @@ class SQLRightsStore:
 
     async def find_all(self, subjects: Collection[Subject]) -> Standing:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""
-        return await self._database.read(standing.find_all, subjects)
+        return await self._database.find(standing.find_all, frozenset(subjects))
 
 
 # Groups
@@ -207,7 +206,7 @@ def _get_namespace(connection: Connection, name: str) -> Namespace:
 
 
 def _create_namespace(
-    connection: Connection, name: str, owners: Collection[Subject], *, private: bool, now: float
+    connection: Connection, name: str, owners: Collection[Subject], *, private: bool | None, now: float
 ) -> Namespace:
     if _is_there(connection, select(namespaces.c.name).where(namespaces.c.name == name)):
         raise NamespaceExists(name)
@@ -222,7 +221,7 @@ def _delete_namespace(connection: Connection, name: str) -> None:
         raise NamespaceUnknown(name)
 
 
-def _set_new_private(connection: Connection, name: str, private: bool) -> Namespace:
+def _set_new_private(connection: Connection, name: str, private: bool | None) -> Namespace:
     connection.execute(update(namespaces).where(namespaces.c.name == storable(name)), {"private": private})
     return _get_namespace(connection, name)
 

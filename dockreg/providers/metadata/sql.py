@@ -14,6 +14,7 @@ from dockreg.providers.metadata.accounts import SQLAccountStore
 from dockreg.providers.metadata.blobs import SQLBlobIndex
 from dockreg.providers.metadata.invitations import SQLInvitationStore
 from dockreg.providers.metadata.keys import SQLKeyStore
+from dockreg.providers.metadata.links import NewRepositories
 from dockreg.providers.metadata.manifests import SQLManifestStore
 from dockreg.providers.metadata.repositories import SQLRepositoryStore
 from dockreg.providers.metadata.rights import SQLRightsStore
@@ -32,6 +33,7 @@ class SQLMetadataStore:
     :param url: ``sqlite:////var/lib/dockreg/dockreg.sqlite`` (its folder is made with mode 0700, the file with 0600;
         ``?timeout=`` says how many seconds to wait for writers in other processes, else 15) or
         ``postgresql+psycopg://user@host/database``.
+    :param private: whether new repositories are private where no namespace says otherwise.
     """
 
     blobs: IBlobIndex
@@ -45,11 +47,12 @@ class SQLMetadataStore:
     rights: IRightsStore
     invitations: IInvitationStore
 
-    def __init__(self, url: str, in_thread: InThread) -> None:
+    def __init__(self, url: str, in_thread: InThread, *, private: bool = False) -> None:
         self._database = Database(url, in_thread)
-        self.blobs = SQLBlobIndex(self._database)
-        self.repositories = SQLRepositoryStore(self._database)
-        self.manifests = SQLManifestStore(self._database)
+        new = NewRepositories(private)
+        self.blobs = SQLBlobIndex(self._database, new)
+        self.repositories = SQLRepositoryStore(self._database, new)
+        self.manifests = SQLManifestStore(self._database, new)
         self.uploads = SQLUploadStore(self._database)
         self.images = SQLV1ImageStore(self._database)
         self.accounts = SQLAccountStore(self._database)

@@ -24,11 +24,12 @@ account_group_members = Table(
     Index(None, "account", "group_name"),
 )
 
+# ``private``: what new repositories are, NULL for what they are elsewhere.
 namespaces = Table(
     "namespaces",
     metadata,
     Column("name", TEXT, primary_key=True),
-    Column("private", Boolean, nullable=False),
+    Column("private", Boolean),
     Column("created_at", Double, nullable=False),
 )
 

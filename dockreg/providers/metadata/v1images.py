@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, and_, bindparam, exists, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, insert, select, update
 from zope.interface import implementer
 
 from dockreg.errors import ImageUnknown
@@ -18,7 +18,6 @@ from dockreg.model.v1 import (
     LayerFacts,
     MadeImage,
     PushScope,
-    ReachableImage,
     StagedImage,
     StagedLayer,
     V1Image,
@@ -91,18 +90,25 @@ _IS_LISTED = select(
         repositories.c.deleted_at.is_(None),
     )
 )
-_OF_PUSHER = v1_images.c.unannounced & (v1_images.c.pushed_by == bindparam("owner"))
-_REACHABLE = (
-    select(v1_images.c.key, repositories.c.name.label("repository"), _OF_PUSHER.label("own"))
+_HOLDERS = (
+    select(repositories.c.name)
     .select_from(
-        v1_images.outerjoin(_links, _links.c.image_key == v1_images.c.key).outerjoin(
-            repositories, and_(repositories.c.key == _links.c.repository_key, repositories.c.deleted_at.is_(None))
+        v1_images.join(_links, _links.c.image_key == v1_images.c.key).join(
+            repositories, repositories.c.key == _links.c.repository_key
         )
     )
-    .where(v1_images.c.image_id == bindparam("wanted"), or_(repositories.c.key.is_not(None), _OF_PUSHER))
+    .where(v1_images.c.image_id == bindparam("wanted"), repositories.c.deleted_at.is_(None))
     .order_by(v1_images.c.key, repositories.c.name)
 )
-_IMAGE = select(*IMAGE_COLUMNS).select_from(IMAGE_TABLES).where(v1_images.c.key == bindparam("wanted"))
+_OWN = (
+    select(*IMAGE_COLUMNS)
+    .select_from(IMAGE_TABLES)
+    .where(
+        v1_images.c.image_id == bindparam("wanted"),
+        v1_images.c.unannounced,
+        v1_images.c.pushed_by == bindparam("owner"),
+    )
+)
 _HELD = (
     select(*IMAGE_COLUMNS)
     .select_from(
@@ -143,9 +149,13 @@ class SQLV1ImageStore:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         return await self._database.read(_is_listed, name, image_id)
 
-    async def find(self, image_id: ImageID, owner: str | None) -> Sequence[ReachableImage]:
+    async def holders(self, image_id: ImageID) -> Sequence[RepositoryName]:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
-        return await self._database.find(_find, image_id, account_column(owner))
+        return await self._database.find(_holders, image_id)
+
+    async def find_own(self, image_id: ImageID, owner: str | None) -> V1Image | None:
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
+        return await self._database.find(_find_own, image_id, account_column(owner))
 
     async def find_in(self, name: RepositoryName, image_id: ImageID) -> V1Image | None:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
@@ -305,19 +315,13 @@ def _is_listed(connection: Connection, name: RepositoryName, image_id: ImageID) 
     return bool(connection.execute(_IS_LISTED, {"name": name.value, "wanted": image_id.value}).scalar())
 
 
-def _find(connection: Connection, image_id: ImageID, owner: str) -> Sequence[ReachableImage]:
-    found: list[ReachableImage] = []
-    # An image may be in many repositories; its json is read once.
-    images: dict[int, V1Image] = {}
-    for row in connection.execute(_REACHABLE, {"wanted": image_id.value, "owner": owner}).all():
-        is_first = row.key not in images
-        if is_first:
-            images[row.key] = image_of(connection.execute(_IMAGE, {"wanted": row.key}).one())
-        if row.own and is_first:
-            found.append(ReachableImage(images[row.key], None))
-        if row.repository is not None:
-            found.append(ReachableImage(images[row.key], RepositoryName(row.repository)))
-    return found
+def _holders(connection: Connection, image_id: ImageID) -> Sequence[RepositoryName]:
+    return [RepositoryName(name) for name in connection.execute(_HOLDERS, {"wanted": image_id.value}).scalars()]
+
+
+def _find_own(connection: Connection, image_id: ImageID, owner: str) -> V1Image | None:
+    row = connection.execute(_OWN, {"wanted": image_id.value, "owner": owner}).one_or_none()
+    return None if row is None else image_of(row)
 
 
 def _find_in(connection: Connection, name: RepositoryName, image_id: ImageID) -> V1Image | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from attrs import define
 
-from dockreg.errors import RequestInvalid
+from dockreg.errors import RequestInvalid, Unauthorized
+from dockreg.model.access import Action
 from dockreg.model.repositories import RepositoryRecord
 from dockreg.registry import Registry
 from dockreg.web.exchange import Exchange
@@ -23,9 +24,16 @@ class SearchDoor:
     """``GET /v1/search``."""
 
     registry: Registry
+    anonymous: str = "auto"
 
     async def search(self, exchange: Exchange) -> bytes:
-        """The repositories that the caller may pull from, by a part of their name; all of them without a term."""
+        """
+        The repositories that the caller may pull from, by a part of their name; all of them without a term.
+
+        :raises Unauthorized: the caller has no name, and has to have one.
+        """
+        if exchange.principal.name is None and not await self._is_open(exchange):
+            raise Unauthorized("log in to search")
         term = exchange.query("q") or ""
         if len(term) > _MAX_TERM:
             raise RequestInvalid(f"a search term has at most {_MAX_TERM} characters")
@@ -44,6 +52,13 @@ class SearchDoor:
                 "results": [_result(record, text_only=text_only) for record in found.results],
             }
         ).encode()
+
+    async def _is_open(self, exchange: Exchange) -> bool:
+        # Clients of today ask without credentials first, and are content with what they get: whoever has something
+        # private would never find it. Where everybody may push nobody is asked for a name at all (podman, "search").
+        if self.anonymous == "auto":
+            return await self.registry.may(exchange.principal, Action.PUSH, None)
+        return self.anonymous == "on"
 
 
 def _number(exchange: Exchange, name: str, default: int) -> int:

@@ -28,7 +28,7 @@ class BlobsDoor:
         blob = await self.registry.metadata.blobs.find_in(repository, digest)
         if blob is None:
             raise BlobUnknown(str(digest))
-        scope = b"public" if await self.registry.world_readable(repository) else b"private"
+        scope = b"public" if exchange.principal.is_anybody else b"private"
         request = exchange.request
         request.setHeader(b"content-type", b"application/octet-stream")
         request.setHeader(b"cache-control", scope + b", max-age=%d, immutable" % _YEAR)

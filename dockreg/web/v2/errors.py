@@ -58,7 +58,8 @@ def errors_of(problem: errors.RegistryError, code: str) -> bytes:
         return error_list(code, str(problem))
     kind = type(problem)
     members = {each.name: getattr(problem, each.name) for each in attrs.fields(kind)} if attrs.has(kind) else {}
-    return error_list(code, str(problem), members or None)
+    told = {name: value for name, value in members.items() if isinstance(value, str | int)}
+    return error_list(code, str(problem), told or None)
 
 
 def _entry(code: str, message: str, detail: object) -> Mapping[str, Any]:

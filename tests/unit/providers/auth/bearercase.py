@@ -23,6 +23,7 @@ from dockreg.providers.auth.cred import CredAuthenticator
 from dockreg.providers.auth.keys import LoadedKey, TokenKeys
 from dockreg.providers.auth.tokens import TokenSigner
 from dockreg.testing.accountstores import MemoryAccountStore, MemoryKeyStore
+from dockreg.testing.authorizers import OneByOne
 from dockreg.testing.contracts_auth import ContractCase
 from dockreg.testing.contracts_tokens import ORIGIN, SERVICE
 from tests.unit.providers.auth.support import counted_bytes, counter
@@ -37,7 +38,7 @@ ANNA = Principal("anna")
 
 @implementer(IAuthorizer)
 @define(eq=False)
-class Policy:
+class Policy(OneByOne):
     """Everybody may do what the test says, in the repositories that there are."""
 
     rights: dict[tuple[str | None, str | None], frozenset[Action]] = field(factory=dict)

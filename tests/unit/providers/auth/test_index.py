@@ -386,3 +386,6 @@ class IndexAuthorizerTests(contracts_auth.ContractCase):
             (Principal("root", admin=True), APP, frozenset()),
         ):
             self.assertEqual(expected, self.now(authorizer.granted(principal, Access(repository, everything))))
+            if repository is not None:
+                listed = [repository] if Action.PUSH in expected else []
+                self.assertEqual(listed, list(self.now(authorizer.granted_each(principal, Action.PUSH, [repository]))))

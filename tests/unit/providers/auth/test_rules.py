@@ -1,51 +1,28 @@
-"""Tests of :mod:`dockreg.providers.auth.rules`: the table in its docstring, row by row."""
+"""Tests of :mod:`dockreg.providers.auth.rules`: the tables in its docstring, row by row."""
 
 from dockreg.interfaces_access import IAuthorizer
 from dockreg.model.access import ANONYMOUS, Access, Action, Ceiling, Principal
 from dockreg.model.names import RepositoryName
-from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS, MAY_PUSH, Rules
+from dockreg.model.rights import MAY_PUSH
+from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS
 from dockreg.testing import contracts_auth
-from tests.unit.providers.auth.support import open_store
-
-NOTHING: frozenset[Action] = frozenset()
-EVERYTHING = frozenset(Action)
-PULL = frozenset({Action.PULL})
-OWNED = MAY_PUSH | {Action.ADMIN}
-
-ANNA, BERTA, ROOT = Principal("anna"), Principal("berta"), Principal("root", admin=True)
-
-#: Made below: anna owns demo/*, nobody owns free/*.
-PUBLIC, PRIVATE = RepositoryName("demo/public"), RepositoryName("demo/private")
-FREE, FREE_PRIVATE = RepositoryName("free/public"), RepositoryName("free/private")
-ABSENT = RepositoryName("demo/absent")
-ALL = (PUBLIC, PRIVATE, FREE, FREE_PRIVATE, ABSENT)
-
-
-class RulesCase(contracts_auth.ContractCase):
-    """Rules over a store with repositories of each kind."""
-
-    def setUp(self) -> None:
-        self.store = open_store(self)
-
-    def fill(self) -> None:
-        for name, owner in ((PUBLIC, "anna"), (PRIVATE, "anna"), (FREE, None), (FREE_PRIVATE, None)):
-            self.create(name, owner, private=name in (PRIVATE, FREE_PRIVATE))
-
-    def create(self, name: RepositoryName, owner: str | None, *, private: bool = False) -> None:
-        self.now(self.store.repositories.create(name, owner, 0.0))
-        self.now(self.store.repositories.set_private(name, private))
-
-    def rules(self, anonymous: str, authenticated: frozenset[Action] = MAY_PUSH) -> IAuthorizer:
-        return Rules(self.store.repositories, ANONYMOUS_ACTIONS[anonymous], authenticated)
-
-    def granted(self, rules: IAuthorizer, principal: Principal, name: RepositoryName | None) -> frozenset[Action]:
-        return self.now(rules.granted(principal, Access(name, EVERYTHING)))
-
-    def assert_table(self, rules: IAuthorizer, principal: Principal, *expected: frozenset[Action]) -> None:
-        """What is granted in :data:`ALL`, in that order."""
-        self.assertEqual(
-            dict(zip(ALL, expected, strict=True)), {name: self.granted(rules, principal, name) for name in ALL}
-        )
+from tests.unit.providers.auth.rulescase import (
+    ABSENT,
+    ALL,
+    ANNA,
+    BERTA,
+    EVERYTHING,
+    FREE,
+    FREE_PRIVATE,
+    NOTHING,
+    ON_REGISTRY,
+    PRIVATE,
+    PUBLIC,
+    PULL,
+    ROBOT,
+    ROOT,
+    RulesCase,
+)
 
 
 class EmptyRulesTests(RulesCase, contracts_auth.AuthorizerContract):
@@ -66,51 +43,63 @@ class RepositoryTests(RulesCase):
         self.fill()
 
     def test_anonymous(self) -> None:
-        """Everybody may do what the setting says; private is closed to them, unless nobody owns it and all may push."""
-        self.assert_table(self.rules("push"), ANONYMOUS, MAY_PUSH, NOTHING, OWNED, OWNED, OWNED)
+        """
+        Everybody may do what the setting says; private is closed to them, unless nobody owns it and all may push.
+
+        Who may not create what is not there is judged as if it were public, where it would be when it is new.
+        """
+        self.assert_table(self.rules("push"), ANONYMOUS, MAY_PUSH, NOTHING, EVERYTHING, EVERYTHING, EVERYTHING)
         self.assert_table(self.rules("pull"), ANONYMOUS, PULL, NOTHING, PULL, NOTHING, PULL)
+        self.assert_table(self.rules("pull", private=True), ANONYMOUS, PULL, NOTHING, PULL, NOTHING, NOTHING)
         self.assert_table(self.rules("none"), ANONYMOUS, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
 
     def test_owner(self) -> None:
         """Who owns a repository administers it, private or not; elsewhere the owner is like others with a name."""
-        self.assert_table(self.rules("push"), ANNA, OWNED, OWNED, OWNED, OWNED, OWNED)
+        self.assert_table(self.rules("push"), ANNA, *[EVERYTHING] * 5)
         for setting in ("pull", "none"):
-            self.assert_table(self.rules(setting), ANNA, OWNED, OWNED, MAY_PUSH, NOTHING, OWNED)
+            self.assert_table(self.rules(setting), ANNA, EVERYTHING, EVERYTHING, MAY_PUSH, NOTHING, EVERYTHING)
 
     def test_other_names(self) -> None:
         """Who has a name may push what is not private, and what they would create would be theirs."""
-        self.assert_table(self.rules("push"), BERTA, MAY_PUSH, NOTHING, OWNED, OWNED, OWNED)
+        self.assert_table(self.rules("push"), BERTA, MAY_PUSH, NOTHING, EVERYTHING, EVERYTHING, EVERYTHING)
         for setting in ("pull", "none"):
-            self.assert_table(self.rules(setting), BERTA, MAY_PUSH, NOTHING, MAY_PUSH, NOTHING, OWNED)
+            self.assert_table(self.rules(setting), BERTA, MAY_PUSH, NOTHING, MAY_PUSH, NOTHING, EVERYTHING)
+
+    def test_strangers(self) -> None:
+        """Where everybody can have a name it changes nothing that somebody else owns."""
+        for setting in ("pull", "none"):
+            rules = self.rules(setting, strangers=True)
+            self.assert_table(rules, BERTA, PULL, NOTHING, MAY_PUSH, NOTHING, EVERYTHING)
+            self.assert_table(rules, ANNA, EVERYTHING, EVERYTHING, MAY_PUSH, NOTHING, EVERYTHING)
 
     def test_administrator(self) -> None:
         """An administrator may do everything everywhere."""
         for setting in ANONYMOUS_ACTIONS:
             self.assert_table(self.rules(setting), ROOT, *[EVERYTHING] * 5)
 
-    def test_namespace(self) -> None:
-        """A namespace belongs to the account of its name, whoever owns the repositories in it."""
+    def test_robot(self) -> None:
+        """A robot has what everybody has, and nothing of the account that it belongs to."""
+        self.assert_table(self.rules("push"), ROBOT, MAY_PUSH, NOTHING, EVERYTHING, EVERYTHING, EVERYTHING)
+        self.assert_table(self.rules("pull"), ROBOT, PULL, NOTHING, PULL, NOTHING, NOTHING)
+        self.assert_table(self.rules("none"), ROBOT, *[NOTHING] * 5)
+
+    def test_namespace_known_elsewhere(self) -> None:
+        """A namespace belongs to the one of its name, also when he has no account here."""
         for principal in (Principal("demo"), Principal("free")):
-            expected = [OWNED if name.namespace == principal.name else None for name in ALL]
-            for name, actions in zip(ALL, expected, strict=True):
-                if actions is not None:
-                    self.assertEqual(actions, self.granted(self.rules("none"), principal, name), (principal, name))
+            for name in ALL:
+                if name.namespace == principal.name:
+                    self.assertEqual(EVERYTHING, self.granted(self.rules("none"), principal, name), (principal, name))
         self.assertEqual(NOTHING, self.granted(self.rules("none"), Principal("dem"), PRIVATE))
 
     def test_library(self) -> None:
-        """An account called library owns no names without a namespace."""
+        """An account called library owns no names without a namespace, and keeps nobody from making them."""
+        self.account("library")
         name = RepositoryName("secret")
         self.create(name, "anna", private=True)
         self.assertEqual(NOTHING, self.granted(self.rules("none"), Principal("library"), name))
         self.create(RepositoryName("library/a/b"), "anna", private=True)
         self.assertEqual(NOTHING, self.granted(self.rules("none"), Principal("library"), RepositoryName("library/a/b")))
-
-    def test_fewer_for_names(self) -> None:
-        """Where names may only pull they own nothing that they could create, and lose nothing that everybody has."""
-        rules = self.rules("none", PULL)
-        self.assert_table(rules, BERTA, PULL, NOTHING, PULL, NOTHING, PULL)
-        rules = self.rules("push", NOTHING)
-        self.assert_table(rules, BERTA, MAY_PUSH, NOTHING, OWNED, OWNED, OWNED)
+        self.assertEqual(EVERYTHING, self.granted(self.rules("none"), BERTA, "new"))
 
     def test_changes_count_at_once(self) -> None:
         """A repository that turns private, or back, is judged so by the next request."""
@@ -123,20 +112,55 @@ class RepositoryTests(RulesCase):
     def test_deleted(self) -> None:
         """A repository that was deleted is judged as one that was never there."""
         self.now(self.store.repositories.delete(PRIVATE, 1.0))
-        self.assertEqual(OWNED, self.granted(self.rules("none"), BERTA, PRIVATE))
+        self.assertEqual(EVERYTHING, self.granted(self.rules("none"), BERTA, PRIVATE))
+
+    def test_absent_like_private(self) -> None:
+        """To a name that may not create a repository it looks the same, whether it is private or not there."""
+        self.account("demo")
+        for setting in ("pull", "none"):
+            for strangers in (True, False):
+                for private in (True, False):
+                    rules = self.rules(setting, strangers=strangers, private=private)
+                    for principal in (BERTA, ROBOT):
+                        for name in (PRIVATE, ABSENT):
+                            self.assertEqual(NOTHING, self.granted(rules, principal, name), (principal, name))
+                    absent = self.granted(rules, ANONYMOUS, ABSENT)
+                    self.assertEqual(PULL if setting == "pull" and not private else NOTHING, absent)
+                    self.assertEqual(NOTHING, self.granted(rules, ANONYMOUS, PRIVATE))
 
 
 class RegistryTests(RulesCase):
     def test_registry(self) -> None:
         """On the registry as a whole one may pull and push who may at all; administrators administrate it."""
-        both = frozenset({Action.PULL, Action.PUSH})
-        for setting, anonymous in (("push", both), ("pull", PULL), ("none", NOTHING)):
+        for setting, anonymous in (("push", ON_REGISTRY), ("pull", PULL), ("none", NOTHING)):
             rules = self.rules(setting)
             self.assertEqual(anonymous, self.granted(rules, ANONYMOUS, None))
-            self.assertEqual(both, self.granted(rules, ANNA, None))
+            self.assertEqual(ON_REGISTRY, self.granted(rules, ANNA, None))
             self.assertEqual(EVERYTHING, self.granted(rules, ROOT, None))
-        self.assertEqual(NOTHING, self.granted(self.rules("none", NOTHING), ANNA, None))
-        self.assertEqual(both, self.granted(self.rules("push", NOTHING), ANNA, None))
+            self.assertEqual(anonymous, self.granted(rules, ROBOT, None))
+
+    def test_somewhere(self) -> None:
+        """Who may pull somewhere may search, and a robot that may push somewhere may push; others are asked for a name."""
+        self.grant("anonymous", "sandbox/**", Action.PULL, Action.PUSH)
+        for setting in ("pull", "none"):
+            self.assertEqual(PULL, self.granted(self.rules(setting), ANONYMOUS, None))
+            self.assertEqual(ON_REGISTRY, self.granted(self.rules(setting), ROBOT, None))
+
+    def test_robots(self) -> None:
+        """What a robot may do somewhere by a grant, a group, a rule or a role it may do on the registry."""
+        self.group("dev", "anna+ci", "anna+cd")
+        self.grant("anna+ci", "team/app", Action.PUSH)
+        self.grant("group:dev", "team/app", Action.PULL, Action.ADMIN)
+        self.namespace("team", **{"anna+team": "writer"})
+        rules = self.rules("none", {"who": ["anna+rule"], "repositories": ["x"], "allow": ["pull"]})
+        for name, expected in (
+            ("ci", ON_REGISTRY),
+            ("cd", PULL),
+            ("team", ON_REGISTRY),
+            ("rule", PULL),
+            ("x", NOTHING),
+        ):
+            self.assertEqual(expected, self.granted(rules, Principal(f"anna+{name}"), None), name)
 
 
 class CeilingTests(RulesCase):
@@ -170,3 +194,17 @@ class CeilingTests(RulesCase):
             for bearer in (self.bearer("anna", FREE, *Action), self.bearer("root", FREE, *Action, admin=True)):
                 for name in (PUBLIC, PRIVATE, FREE_PRIVATE, ABSENT, None):
                     self.assertEqual(NOTHING, self.granted(rules, bearer, name))
+
+    def test_decided(self) -> None:
+        """What another token server has decided is granted as it stands in the token, whatever the rules say."""
+        ceiling = Ceiling.of(PRIVATE, PULL)
+        rules = self.rules("push", {"who": ["anonymous", "authenticated"], "repositories": ["**"], "deny": ["pull"]})
+        for principal in (
+            Principal(None, ceiling=ceiling, decided=True),
+            Principal("x", ceiling=ceiling, decided=True),
+        ):
+            self.assertEqual(PULL, self.granted(rules, principal, PRIVATE))
+            self.assertEqual(NOTHING, self.granted(rules, principal, FREE))
+            self.assertEqual(NOTHING, self.now(rules.granted(principal, Access(None, EVERYTHING))))
+        self.assertEqual(NOTHING, self.granted(rules, Principal("x", decided=True), FREE))
+        self.assertEqual([], list(self.now(rules.granted_each(Principal("x", decided=True), Action.PULL, [FREE]))))

@@ -57,11 +57,19 @@ class MemoryRightsStoreTests(contracts_rights.RightsStoreContract):
     def make_account(self, name: str, now: float) -> None:
         self.accounts[name] = now
 
-    def make_repository(self, name: RepositoryName, owner: str | None, now: float) -> None:
-        self.repositories[name] = RepositoryRecord(name, owner, False, "", now)
+    def make_repository(self, name: RepositoryName, owner: str | None, now: float, *, private: bool = False) -> None:
+        self.repositories[name] = RepositoryRecord(name, owner, private, "", now)
 
 
 class SQLRightsStoreTests(contracts_rights.RightsStoreContract):
+    def test_deleted_account(self) -> None:
+        """The namespace of an account that was deleted is its, and of who is given the name again, with what is in it."""
+        self.make_account("team", 5.0)
+        self.now(self.metadata.accounts.delete("team", 6.0))
+        self.assertEqual({"team": 5.0}, dict(self.standing((), contracts_rights.APP).accounts))
+        self.now(self.metadata.accounts.create("team", "x", "", admin=False, now=7.0, again=True))
+        self.assertEqual({"team": 0.0}, dict(self.standing((), contracts_rights.APP).accounts))
+
     def make_rights_store(self) -> IRightsStore:
         self.metadata = open_store(self)
         return self.metadata.rights
@@ -69,8 +77,9 @@ class SQLRightsStoreTests(contracts_rights.RightsStoreContract):
     def make_account(self, name: str, now: float) -> None:
         self.now(self.metadata.accounts.create(name, "x", "", admin=False, now=now))
 
-    def make_repository(self, name: RepositoryName, owner: str | None, now: float) -> None:
+    def make_repository(self, name: RepositoryName, owner: str | None, now: float, *, private: bool = False) -> None:
         self.now(self.metadata.repositories.create(name, owner, now))
+        self.now(self.metadata.repositories.set_private(name, private))
 
 
 class MemoryInvitationStoreTests(contracts_people.InvitationStoreContract):

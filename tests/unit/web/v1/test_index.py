@@ -12,6 +12,7 @@ from dockreg.model.access import Access, Action, Caller, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.model.networks import Networks
 from dockreg.registry import Registry
+from dockreg.testing.authorizers import OneByOne
 from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.proxies import Proxies
 from dockreg.web.requests import Request
@@ -22,7 +23,7 @@ NAME = RepositoryName("demo/app")
 
 
 @implementer(IAuthorizer)
-class MayPush:
+class MayPush(OneByOne):
     """Grants pull and push, nothing else."""
 
     async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:

@@ -37,7 +37,7 @@ def upgrade() -> None:
     op.create_table(
         "namespaces",
         Column("name", TEXT, nullable=False),
-        Column("private", Boolean, nullable=False),
+        Column("private", Boolean),
         Column("created_at", Double, nullable=False),
         PrimaryKeyConstraint("name", name=op.f("pk_namespaces")),
     )
