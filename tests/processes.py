@@ -8,14 +8,26 @@ import socket
 import subprocess
 import sys
 import time  # noqa: TID251  # a real process starts in real time
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import attrs
+
+from dockreg.config import LogSettings
+
 _START_SECONDS = 30.0
+#: The settings of ``[log]`` that are files.
+LOGS = tuple(each.name for each in attrs.fields(LogSettings) if each.default == "")
 
 
 class Daemon:
-    """``twistd dockreg`` on a free port of 127.0.0.1, with its data in ``folder``."""
+    """
+    ``twistd dockreg`` on a free port of 127.0.0.1, with its data in ``folder``.
+
+    Its logs are there too: ``daemon.log``, and unless the configuration says otherwise all others that there are.
+    ``tests.logscan`` looks through them when the tests are over.
+    """
 
     def __init__(self, folder: Path, *options: str, config: str = "") -> None:
         self.folder = folder
@@ -29,7 +41,8 @@ class Daemon:
 
     def configure(self, config: str) -> None:
         """Replace the configuration file; it counts from the next start on."""
-        self._config.write_text(config)
+        logs = "".join(["[log]\n", *(f'{name} = "{self.folder}/{name}.log"\n' for name in LOGS)])
+        self._config.write_text(config if "log" in tomllib.loads(config) else f"{config}\n{logs}")
 
     @property
     def pid(self) -> int:

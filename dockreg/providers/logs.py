@@ -91,8 +91,9 @@ class LogFile(MultiService):
         timer.setServiceParent(self)
 
     async def close(self) -> None:
-        """Stop, and write what waits."""
-        await succeed(super().stopService())
+        """Stop, and write what waits. Harmless when it was not started, as when the service could not be."""
+        if self.running:
+            await succeed(super().stopService())
         await self.lines.flush()
 
     def stopService(self) -> "Deferred[None]":

@@ -55,9 +55,8 @@ class ClientCase(SynchronousTestCase):
         self.sample.write_archive(self.archive, "sample:1")
         self._requests_seen = 0
         self._clients: dict[str, Client] = {}
-        self._log = self.place.path("access.log")
-        config = f'{self.settings}\n[log]\naccess = "{self._log}"\n'
-        self.daemon = Daemon(Path(self.mktemp()).absolute(), config=config)
+        self.daemon = Daemon(Path(self.mktemp()).absolute(), config=self.settings)
+        self._log = self.daemon.folder / "access.log"
         self.addCleanup(self.daemon.stop)
         self.daemon.start()
         self.host = f"127.0.0.1:{self.daemon.port}"

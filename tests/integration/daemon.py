@@ -3,6 +3,7 @@
 import datetime as dt
 import ipaddress
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve, frozen
 from cryptography import x509
@@ -18,6 +19,7 @@ from dockreg.config import Config, read_config
 from dockreg.identity import make_accounts, make_hasher
 from dockreg.providing import make_metadata_store
 from dockreg.service import make_registry_service
+from tests.processes import LOGS
 
 
 @frozen
@@ -61,7 +63,7 @@ async def start_registry(
         lines = f'listen = ["ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}"]\n'
     elif tls:
         lines = f'listen = []\ntls.listen = ["{listen}"]\ntls.certificate = "{pem}"\n'
-    config = read_config(f'data_dir = "{folder / "data"}"\n{lines}{settings}')
+    config = logging_to(folder, read_config(f'data_dir = "{folder / "data"}"\n{lines}{settings}'))
     if only_v1:
         config = evolve(config, listen=(), v1=evolve(config.v1, listen=config.listen))
     service = make_registry_service(config, reactor)
@@ -72,6 +74,12 @@ async def start_registry(
     assert isinstance(address, IPv4Address)
     trust = optionsForClientTLS("127.0.0.1", trustRootFromCertificates([certificate]))
     return RunningRegistry("https" if tls else "http", address.port, config, trust)
+
+
+def logging_to(folder: Path, config: Config) -> Config:
+    """The same configuration with each log in a folder, where ``tests.logscan`` finds it."""
+    files: dict[str, Any] = {name: f"{folder}/{name}.log" for name in LOGS if not getattr(config.log, name)}
+    return evolve(config, log=evolve(config.log, **files))
 
 
 async def deactivate(registry: RunningRegistry, username: str) -> None:

@@ -47,6 +47,7 @@ class Process:
         descriptor: int | None = None,
     ) -> None:
         self.lines: list[str] = []
+        self._log = Path(test.mktemp()).absolute().with_name("daemon.log")
         self.running = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -64,7 +65,7 @@ class Process:
         """The first match in a line to come."""
         assert self.running.stdout is not None
         for line in self.running.stdout:
-            self.lines.append(line)
+            self._keep(line)
             if match := pattern.search(line):
                 return match
         raise AssertionError(f"the program ended before it said {pattern.pattern}:\n{''.join(self.lines)}")
@@ -72,8 +73,14 @@ class Process:
     def rest(self) -> tuple[int, str]:
         """Exit status and all that it said, once it has ended."""
         assert self.running.stdout is not None
-        self.lines.extend(self.running.stdout)
+        for line in self.running.stdout:
+            self._keep(line)
         return self.running.wait(), "".join(self.lines)
+
+    def _keep(self, line: str) -> None:
+        self.lines.append(line)
+        with self._log.open("a") as log:
+            log.write(line)
 
     def terminate(self) -> tuple[int, str]:
         """Ask it to end."""

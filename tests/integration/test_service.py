@@ -19,6 +19,7 @@ from dockreg.config import ConfigError, read_config
 from dockreg.lifecycle import RegistryService, StartFailed
 from dockreg.service import make_registry_service
 from tests.integration import thirdparty
+from tests.integration.daemon import logging_to
 
 IMAGE = "1" * 64
 
@@ -66,7 +67,8 @@ class ServiceTestCase(TestCase):
     def make(self, settings: str = "", environ: dict[str, str] | None = None) -> RegistryService:
         """A service that listens on a free port, with further lines of configuration."""
         top = f"data_dir = {str(self.data)!r}\nlisten = ['tcp:0:interface=127.0.0.1']\n"
-        service = make_registry_service(read_config(top + settings), self.reactor, environ)
+        config = logging_to(self.data.parent, read_config(top + settings))
+        service = make_registry_service(config, self.reactor, environ)
         self.addCleanup(service.stopService)
         return service
 

@@ -4,11 +4,9 @@ import atexit
 import gzip
 import hashlib
 import json
-import tempfile
 from functools import cache
 from itertools import count
 from pathlib import Path
-from shutil import rmtree
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -115,15 +113,9 @@ def make_index(*children: dict[str, Any], **more: Any) -> bytes:
 @cache
 def _daemon(_of: str, config: str) -> Daemon:
     """The daemon of a class of tests; it is stopped when the tests are over."""
-    folder = Path(tempfile.mkdtemp(prefix="dockreg-v2-"))
-    daemon = Daemon(folder, config=config)
+    daemon = Daemon(Path(f"daemon-{next(_numbers)}").absolute(), config=config)
     daemon.start()
-
-    def end() -> None:
-        daemon.kill()
-        rmtree(folder)
-
-    atexit.register(end)
+    atexit.register(daemon.kill)
     return daemon
 
 

@@ -121,3 +121,8 @@ class JSONLogTests(SynchronousTestCase):
         self.events()
         self.log.info("after")
         self.assertEqual([], self.service.lines._waiting)
+
+    def test_never_started(self) -> None:
+        """A log whose service could not be started is stopped all the same."""
+        self.successResultOf(self.service.stopService())
+        self.assertFalse(self.path.exists())
