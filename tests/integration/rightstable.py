@@ -73,6 +73,10 @@ WHO_HAS_ITS_TOKEN = Pattern(
 WHO_HAS_A_NAME = Pattern(
     public="  401       401     ok       ok      ok      403      401     ok        ok      ok      ok        401",
 )  # fmt: skip
+# Everybody gets a token, with less in it for who may do less; only credentials that are wrong, or no password, get none.
+WHO_ASKS_FOR_TOKENS = Pattern(
+    public="  ok        401     ok       ok      ok      403      401     401       401     ok      ok        401",
+)  # fmt: skip
 WHO_OWNS_THE_ACCOUNT = Pattern(
     public="  401       401     403      ok      ok      403      401     401       401     401     401       401",
 )  # fmt: skip
@@ -186,6 +190,10 @@ ROWS: Mapping[str, Row] = {
     "end-12": Row("GET", f"{_V2}/referrers/{{digest}}", WHO_PULLS_OR_NOTHING, "200"),
     "end-13": Row("GET", "{session}", WHO_PUSHES, "204", changes=True),
     "end-14": Row("DELETE", "{session}", WHO_PUSHES, "204", changes=True),
+    "token": Row("GET", "/v2/token?scope=registry:catalog:*", WHO_ASKS_FOR_TOKENS, "200"),
+    # A form without a word of what is wanted.
+    "token-form": Row("POST", "/v2/token", WHO_ASKS_FOR_TOKENS, "400", "x=y"),
+    "token-keys": Row("GET", "/v2/token/jwks.json", EVERYBODY, "200"),
     "catalog": Row("GET", "/v2/_catalog", WHO_LISTS, "200"),
     "v1-register": Row("POST", "/v1/users/", EVERYBODY, "400", "{{}}"),
     "v1-login": Row("GET", "/v1/users/", WHO_HAS_A_NAME, "200"),
