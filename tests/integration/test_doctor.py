@@ -18,6 +18,7 @@ from tests.integration.test_command import dockreg
 from tests.unit.cli.saved import v1_members, write_tar
 
 CLOSED = '[auth]\nanonymous = "none"\n'
+BASIC = f'{CLOSED}challenge = "basic"\n'
 
 
 class OwnTests(DoctorCase):
@@ -57,7 +58,7 @@ class OwnTests(DoctorCase):
 
     async def test_not_trusted(self) -> None:
         """A certificate of its own making fails with what to copy where; the rest is looked at without a password."""
-        registry = await self.start(tls=True)
+        registry = await self.start(tls=True, settings=BASIC)
         await self.examine(registry.url, ALICE, repository="alice_1/app")
         self.assertIn(f"/etc/docker/certs.d/{registry.host}/ca.crt", self.told("TLS", Verdict.FAIL))
         self.assertIn("--insecure", self.told("trust", Verdict.WARN))
@@ -87,12 +88,13 @@ class OwnTests(DoctorCase):
         self.assertEqual(["name", "connection", "TLS"], self.names())
 
     async def test_wrong_password(self) -> None:
-        """A wrong password fails in v2 and v1; no pull is tried with it."""
-        registry = await self.start()
-        await self.examine(registry.url, WRONG, repository="alice_1/app")
-        self.assertIn("type them again", self.told("login", Verdict.FAIL))
-        self.assertIn("alice_1", self.told("v1 login", Verdict.FAIL))
-        self.assertNotIn("tags", self.names())
+        """A wrong password fails in v2, where it is sent to, and in v1; no pull is tried with it."""
+        for settings, step, advice in ((BASIC, "login", "type them again"), (CLOSED, "token", "type it again")):
+            registry = await self.start(settings=settings)
+            await self.examine(registry.url, WRONG, repository="alice_1/app")
+            self.assertIn(advice, self.told(step, Verdict.FAIL))
+            self.assertIn("alice_1", self.told("v1 login", Verdict.FAIL))
+            self.assertNotIn("tags", self.names())
 
     async def test_nobody(self) -> None:
         """Without a name a closed registry lets nobody pull; an open one needs no login at all."""
