@@ -133,6 +133,7 @@ class AnswerCase(DoorCase):
         self.assertEqual(VERSION, found.pop("x-docker-registry-version", None), (method, path))
         sent = parsedate_to_datetime(found.pop("date"))
         found.pop("server")
+        found.pop("x-request-id", None)  # of refusals, while there is an audit log
         for name, value in (*PLAIN_HEADERS, CONTENT_POLICY):
             self.assertEqual(value.decode(), found.pop(name.decode().lower()))
         if status in (204, 304):
