@@ -99,6 +99,27 @@ class EmbeddingTests(TestCase):
         status, body = await self.ask("/v1/_ping")
         self.assertEqual((503, {"error": "the registry is stopping"}), (status, json.loads(body)))
 
+    async def test_tokens(self) -> None:
+        """A site of Twisted, which reads bodies before they are asked for, has the token service like any other."""
+        people = InMemoryUsernamePasswordDatabaseDontUse(anna=b"secret")
+        self.serve(self.mount(self.make(people)))
+        await self.start()
+        form = {
+            "grant_type": "password",
+            "username": "anna",
+            "password": "secret",
+            "scope": "repository:anna/app:pull,push",
+        }
+        status, body = await self.ask("/v2/token", "POST", data=form)
+        self.assertEqual(200, status, body)
+        document = json.loads(body)
+        self.assertEqual("repository:anna/app:pull,push", document["scope"])
+        bearer = {"Authorization": f"Bearer {document['token']}"}
+        self.assertEqual(202, (await self.ask("/v2/anna/app/blobs/uploads/", "POST", headers=bearer))[0])
+        self.assertEqual(401, (await self.ask("/v2/anna/app/blobs/uploads/", "POST"))[0])
+        self.assertEqual(200, (await self.ask("/v2/token", auth=("anna", "secret")))[0])
+        self.assertEqual(401, (await self.ask("/v2/token", auth=("anna", "wrong")))[0])
+
     async def test_orderly_stop(self) -> None:
         """A request whose answer is on its way is waited for, and cut off after the grace time."""
         self.serve(self.mount(self.make(settings="grace_seconds = 0.3\n", allow_anonymous=True)))
