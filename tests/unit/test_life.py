@@ -12,7 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from dockreg.config import read_config
 from dockreg.lifecycle import RegistryService
 from dockreg.model.v1 import ImageID, ImageJSON, PushScope
+from dockreg.providers.auth.keys import BEARERS
 from dockreg.service import make_registry_service, open_registry
+from dockreg.tokens import make_keyring
 from tests.unit.others import OtherBlobs
 
 T = TypeVar("T")
@@ -59,6 +61,24 @@ class LifeTests(SynchronousTestCase):
         self.assertEqual((1, 1), (len(self.staged(opened, early)), len(self.staged(opened, late))))
         self.reactor.advance(600.0)
         self.assertEqual((0, 1), (len(self.staged(opened, early)), len(self.staged(opened, late))))
+
+    def test_keys(self) -> None:
+        """A key of tokens that was replaced is dropped once its last token has expired; none is made without need."""
+        opened = open_registry(read_config(f"{self.top}auth.bearer_seconds = 300"), self.reactor)
+        service = RegistryService(opened.plan(set_closed=lambda _: None), self.reactor, self.reactor)
+        for child in opened.threads.all():
+            child.setServiceParent(service)
+        self.start(service)
+        metadata: Any = opened.core.registry.metadata
+        tokens: Any = opened.core.token_service
+        self.assertEqual({}, self.result(metadata.keys.list_all()))
+        self.result(tokens.public_keys())
+        new = self.result(make_keyring(metadata, self.reactor).rotate(BEARERS))
+        # A token lives for 300 seconds, clocks may differ by as many, and every 600 it is looked at.
+        for seconds, left in ((599, 2), (1, 1), (6000, 1)):
+            self.reactor.advance(seconds)
+            keys = self.result(metadata.keys.list_all())[BEARERS.name]
+            self.assertEqual((new, left), (keys[0], len(keys)))
 
     def test_ports_last(self) -> None:
         """Ports are opened once the metadata answers and what a crash left among the blobs is settled."""
