@@ -23,8 +23,6 @@ from dockreg.model.mediatypes import (
 )
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import Sparse
-from dockreg.model.schema1 import parse_schema1
-from dockreg.testing.samples import V1Image, gzip_layer, image_json, make_tar, sample_id
 from tests.unit.v1case import ONE, TWO, A, document, tar_layer, token
 from tests.unit.v2case import (
     ENGINE_1_9,
@@ -35,7 +33,6 @@ from tests.unit.v2case import (
     encoded,
     make_image,
     make_index,
-    make_schema1,
 )
 
 EMPTY = b"{}"
@@ -143,60 +140,6 @@ class ConditionTests(V2TestCase):
         self.policy.refused.add(("joe", Action.OVERWRITE, ONE))
         self.put(FIRST, "c")
         self.refused(Denied, self.move("*"))
-
-
-class Schema1OverwriteTests(V2TestCase):
-    """The same for those who push schema1."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.policy.refused.add(("jane", Action.OVERWRITE, ONE))
-        self.first, self.second = self.manifest("first"), self.manifest("second")
-
-    def manifest(self, seed: str) -> bytes:
-        """A manifest of one image whose layer is there."""
-        image_id = sample_id(seed)
-        layer = gzip_layer(make_tar({seed: b"x"}))
-        self.result(self.bring(ONE, layer))
-        return make_schema1([V1Image(image_id, image_json(image_id, None), b"")], [layer])
-
-    def seen(self, tag: str = "latest") -> bytes:
-        """What the engines of that time get."""
-        return self.pull(tag, agent=ENGINE_1_9).content
-
-    def test_other(self) -> None:
-        """A tag that points to another image is not moved."""
-        self.put(self.first, "latest")
-        self.refused(Denied, self.putting(self.second, "latest", principal=JANE))
-        self.assertEqual(self.first, self.seen())
-
-    def test_same(self) -> None:
-        """The same image may be pushed again, signed by anybody."""
-        pushed = self.put(self.first, "latest")
-        again = self.put(self.manifest("first"), "latest", "new", principal=JANE)
-        self.assertEqual(pushed.digest, again.digest)
-        self.assertEqual((self.first, self.first), (self.seen(), self.seen("new")))
-
-    def test_all_or_nothing(self) -> None:
-        """What is refused leaves neither tags nor a manifest, images or blobs of its own."""
-        self.put(self.first, "b")
-        self.refused(Denied, self.putting(self.second, "a", "b", "c", principal=JANE))
-        self.assertEqual(["b"], [str(tag) for tag in self.result(self.registry.tag_names(ONE, "", 9))])
-        self.refused(ManifestUnknown, self.metadata.manifests.get(ONE, parse_schema1(self.second).digest))
-        self.assertEqual(1, len(self.result(self.registry.list_images(ONE))))
-
-    def test_over_v2(self) -> None:
-        """Nor is a tag moved that was made through v2."""
-        image = make_image("v2")
-        self.push_image(image, "latest")
-        self.refused(Denied, self.putting(self.first, "latest", principal=JANE))
-        self.assertEqual(image.manifest, self.pull().content)
-
-    def test_owner(self) -> None:
-        """Who may overwrite does."""
-        self.put(self.first, "latest")
-        self.put(self.second, "latest")
-        self.assertEqual(self.second, self.seen())
 
 
 class OriginTests(V2TestCase):

@@ -46,7 +46,6 @@ another one, private                                  nothing
 - An administrator may do everything.
 - A token is a ceiling. Where it reaches its bearer may do what the token says and the rules still allow; in every
   other repository nothing, whatever its bearer may do without it.
-- What another token server has decided is granted as it stands in the token.
 
 What is not there looks, to who has a name and could not make it, like what is private. Who has no name is told that it is
 not there where he could read it if it was, that is, where new repositories are public; else it looks private, too.
@@ -86,8 +85,6 @@ class Rules:
         """See :meth:`.IAuthorizer.granted`."""
         name = wanted.repository
         reached = wanted.actions & principal.within(name)
-        if principal.decided:
-            return reached if principal.ceiling is not None else NOTHING
         if not reached or principal.admin:
             return reached
         if name is None:
@@ -100,8 +97,6 @@ class Rules:
     ) -> Sequence[RepositoryName]:
         """See :meth:`.IAuthorizer.granted_each`."""
         reached = [name for name in names if action in principal.within(name)]
-        if principal.decided:
-            return reached if principal.ceiling is not None else ()
         # Asked for no name, too: whether there were any is not to be told by the time that this takes.
         standing = await self._rights.find_each(subjects_of(principal), reached)
         return [

@@ -226,10 +226,12 @@ def _point(
     now: float,
     overwrite: bool,
 ) -> None:
-    key = targets["manifest_key"]
-    if current is not None and (current.manifest_key, current.schema1_key) == (key, targets["schema1_key"]):
+    key, schema1 = targets["manifest_key"], targets["schema1_key"]
+    if current is not None and (current.manifest_key, current.schema1_key) == (key, schema1):
         return
-    if current is not None and current.manifest_key != key and not overwrite:
+    if current is not None and not overwrite:
+        if current.manifest_key == key and schema1 is None:
+            return  # It is what it is already; the form that old engines get stays, too.
         raise Denied(f"tag {tag} exists, and the caller may not move it")
     image = select(func.max(manifest_v1_images.c.image_key)).where(manifest_v1_images.c.manifest_key == key)
     values = {

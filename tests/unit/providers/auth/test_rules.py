@@ -1,7 +1,7 @@
 """Tests of :mod:`dockreg.providers.auth.rules`: the tables in its docstring, row by row."""
 
 from dockreg.interfaces_access import IAuthorizer
-from dockreg.model.access import ANONYMOUS, Access, Action, Ceiling, Principal
+from dockreg.model.access import ANONYMOUS, Action, Ceiling, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.model.rights import MAY_PUSH
 from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS
@@ -194,17 +194,3 @@ class CeilingTests(RulesCase):
             for bearer in (self.bearer("anna", FREE, *Action), self.bearer("root", FREE, *Action, admin=True)):
                 for name in (PUBLIC, PRIVATE, FREE_PRIVATE, ABSENT, None):
                     self.assertEqual(NOTHING, self.granted(rules, bearer, name))
-
-    def test_decided(self) -> None:
-        """What another token server has decided is granted as it stands in the token, whatever the rules say."""
-        ceiling = Ceiling.of(PRIVATE, PULL)
-        rules = self.rules("push", {"who": ["anonymous", "authenticated"], "repositories": ["**"], "deny": ["pull"]})
-        for principal in (
-            Principal(None, ceiling=ceiling, decided=True),
-            Principal("x", ceiling=ceiling, decided=True),
-        ):
-            self.assertEqual(PULL, self.granted(rules, principal, PRIVATE))
-            self.assertEqual(NOTHING, self.granted(rules, principal, FREE))
-            self.assertEqual(NOTHING, self.now(rules.granted(principal, Access(None, EVERYTHING))))
-        self.assertEqual(NOTHING, self.granted(rules, Principal("x", decided=True), FREE))
-        self.assertEqual([], list(self.now(rules.granted_each(Principal("x", decided=True), Action.PULL, [FREE]))))
