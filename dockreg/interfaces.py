@@ -280,7 +280,7 @@ class IRepositoryStore(Interface):
         :raises NameUnknown: there is no such repository.
         """
 
-    async def names(after: str, limit: int) -> Sequence[RepositoryName]:
+    async def listed(after: str, limit: int) -> Sequence[RepositoryRecord]:
         """At most ``limit`` repositories that hold a manifest and come after the text ``after``, in ASCII order."""
 
 

@@ -138,11 +138,12 @@ class Registry:
         batch = limit
         while len(found) < limit:
             batch = min(batch, _SEARCH_BATCH)
-            names = await self.metadata.repositories.names(after, batch)
-            found += await self.readable(principal, [name for name in names if name.in_oci])
-            if len(names) < batch:
+            records = await self.metadata.repositories.listed(after, batch)
+            shown = [record for record in records if record.name.in_oci]
+            found += [each.name for each in await self.authorizer.granted_among(principal, Action.PULL, shown)]
+            if len(records) < batch:
                 break
-            after, batch = names[-1].value, 2 * batch
+            after, batch = records[-1].name.value, 2 * batch
         return found[:limit]
 
     async def search(self, principal: Principal, term: str, page: int, page_size: int) -> SearchPage:
@@ -157,8 +158,7 @@ class Registry:
         after: RepositoryName | None = None
         while batch := await self.metadata.repositories.search(term, after, _SEARCH_BATCH):
             records = [record for record in batch if _may_be_shown(principal, record)]
-            readable = frozenset(await self.readable(principal, [record.name for record in records]))
-            shown = [record for record in records if record.name in readable]
+            shown = await self.authorizer.granted_among(principal, Action.PULL, records)
             results += shown[max(0, first - total) : max(0, first + page_size - total)]
             total += len(shown)
             after = batch[-1].name

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from dockreg.model.access import Access, Action, Principal
 from dockreg.model.names import RepositoryName
+from dockreg.model.repositories import RepositoryRecord
 
 
 class OneByOne:
@@ -18,3 +19,10 @@ class OneByOne:
     ) -> Sequence[RepositoryName]:
         """See :meth:`.IAuthorizer.granted_each`."""
         return [name for name in names if await self.granted(principal, Access(name, frozenset({action})))]
+
+    async def granted_among(
+        self, principal: Principal, action: Action, records: Sequence[RepositoryRecord]
+    ) -> Sequence[RepositoryRecord]:
+        """See :meth:`.IAuthorizer.granted_among`."""
+        allowed = frozenset(await self.granted_each(principal, action, [record.name for record in records]))
+        return [record for record in records if record.name in allowed]

@@ -18,6 +18,7 @@ from dockreg.interfaces_access import IAuthenticator, IAuthorizer, IPasswordHash
 from dockreg.interfaces_v1 import IImageList
 from dockreg.model.access import ANONYMOUS, Access, Action, Ceiling, Principal
 from dockreg.model.names import RepositoryName
+from dockreg.model.repositories import RepositoryRecord
 from dockreg.model.v1 import ImageID
 
 T = TypeVar("T")
@@ -145,6 +146,8 @@ class AuthorizerContract(ContractCase):
             for action in Action:
                 each = list(self.now(authorizer.granted_each(principal, action, names)))
                 self.assertEqual([name for name in names if name in each], each)
+                records = [RepositoryRecord(name, None, False, "", 1.0) for name in each]
+                self.assertEqual(records, list(self.now(authorizer.granted_among(principal, action, records))))
                 for name in each:
                     granted = self.now(authorizer.granted(principal, Access(name, frozenset({action}))))
                     self.assertEqual({action}, granted, (principal, name))

@@ -210,8 +210,8 @@ class ManifestStoreContract(_ManifestContract):
         self.assertEqual(["1", "B"], [str(tag) for tag in await repositories.tag_names(BUSYBOX, "", 2)])
         self.assertEqual(["_", "a", "a.b"], [str(tag) for tag in await repositories.tag_names(BUSYBOX, "B", 9)])
         await self.raises(NameUnknown, repositories.tag_names(RepositoryName("none"), "", 9))
-        self.assertEqual([BUSYBOX], list(await repositories.names("", 9)))
-        self.assertEqual([], list(await repositories.names("busybox", 9)))
+        self.assertEqual([await repositories.get(BUSYBOX)], list(await repositories.listed("", 9)))
+        self.assertEqual([], list(await repositories.listed("busybox", 9)))
 
     async def test_referrers(self) -> None:
         """Manifests are listed by their subject, by digest, page by page, and by their artifact type if one is asked for."""

@@ -26,6 +26,7 @@ from dockreg.model.access import NOTHING, Access, Action, Ceiling, Challenge, Pr
 from dockreg.model.documents import parse_json
 from dockreg.model.names import RepositoryName
 from dockreg.model.networks import NO_ADDRESS
+from dockreg.model.repositories import RepositoryRecord
 from dockreg.model.v1 import ImageID
 from dockreg.providers.auth.outbound import TooLarge, fetch
 from dockreg.providers.auth.remembered import Remembered
@@ -161,6 +162,12 @@ class IndexAuthorizer:
     ) -> Sequence[RepositoryName]:
         """See :meth:`.IAuthorizer.granted_each`."""
         return [name for name in names if principal.ceiling is not None and action in principal.within(name)]
+
+    async def granted_among(
+        self, principal: Principal, action: Action, records: Sequence[RepositoryRecord]
+    ) -> Sequence[RepositoryRecord]:
+        """See :meth:`.IAuthorizer.granted_among`."""
+        return [each for each in records if principal.ceiling is not None and action in principal.within(each.name)]
 
 
 def _said(token: str) -> tuple[RepositoryName, frozenset[Action]]:

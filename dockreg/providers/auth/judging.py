@@ -45,6 +45,13 @@ def judge(policy: Policy, principal: Principal, standing: Standing, name: Reposi
     return (place.of_everybody() | place.explicit() | place.as_one_with_a_name()) - place.denied()
 
 
+def is_plain(policy: Policy, principal: Principal, action: Action, record: RepositoryRecord) -> bool:
+    """Whether it is clear without a look at namespaces, groups and grants that an action is allowed in a repository."""
+    if action is not Action.PULL or record.private or any(rule.deny for rule in policy.rules):
+        return False
+    return Action.PULL in policy.anonymous or not (principal.name is None or principal.is_robot)
+
+
 def explicit_anywhere(policy: Policy, standing: Standing) -> frozenset[Action]:
     """What somebody may do in some repository or other by grants, rules and roles."""
     granted = NOTHING.union(*(grant.actions for grant in standing.grants))

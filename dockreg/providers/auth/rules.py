@@ -61,8 +61,9 @@ from dockreg.interfaces_access import IAuthorizer
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.model.access import NOTHING, Access, Action, Principal
 from dockreg.model.names import RepositoryName
+from dockreg.model.repositories import RepositoryRecord
 from dockreg.model.rights import MAY_PUSH
-from dockreg.providers.auth.judging import Policy, explicit_anywhere, judge, subjects_of
+from dockreg.providers.auth.judging import Policy, explicit_anywhere, is_plain, judge, subjects_of
 
 #: What concerns no certain repository.
 ON_REGISTRY: frozenset[Action] = frozenset({Action.PULL, Action.PUSH})
@@ -105,6 +106,20 @@ class Rules:
             if name in standing.repositories
             and (principal.admin or action in judge(self._policy, principal, standing, name))
         ]
+
+    async def granted_among(
+        self, principal: Principal, action: Action, records: Sequence[RepositoryRecord]
+    ) -> Sequence[RepositoryRecord]:
+        """See :meth:`.IAuthorizer.granted_among`; nothing is looked up for what may be read anyway."""
+        reached = [record for record in records if action in principal.within(record.name)]
+        if principal.admin:
+            return reached
+        unclear = [record.name for record in reached if not is_plain(self._policy, principal, action, record)]
+        if not unclear:
+            return reached
+        standing = await self._rights.find_each(subjects_of(principal), unclear)
+        refused = {name for name in unclear if action not in judge(self._policy, principal, standing, name)}
+        return [record for record in reached if record.name not in refused]
 
     async def _on_registry(self, principal: Principal, wanted: frozenset[Action]) -> frozenset[Action]:
         """What somebody may do at all, looked up only where it is not plain."""

@@ -19,6 +19,7 @@ from dockreg.errors import Unauthorized
 from dockreg.interfaces_access import IAuthorizer, IBearers
 from dockreg.model.access import Access, Action, Ceiling, Principal
 from dockreg.model.names import RepositoryName
+from dockreg.model.repositories import RepositoryRecord
 from dockreg.model.scopes import parse_scope, reach_of
 from dockreg.providers.auth.challenges import bearer_challenge
 from dockreg.providers.auth.jwts import INVALID_TOKEN, invalid
@@ -144,6 +145,14 @@ class Deciding:
         if principal.decided:
             return [name for name in names if action in principal.within(name)]
         return await self._others.granted_each(principal, action, names)
+
+    async def granted_among(
+        self, principal: Principal, action: Action, records: Sequence[RepositoryRecord]
+    ) -> Sequence[RepositoryRecord]:
+        """See :meth:`.IAuthorizer.granted_among`."""
+        if principal.decided:
+            return [record for record in records if action in principal.within(record.name)]
+        return await self._others.granted_among(principal, action, records)
 
 
 def _is_moment(moment: object) -> bool:

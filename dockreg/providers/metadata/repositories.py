@@ -66,8 +66,8 @@ _TAG_NAMES = (
     .order_by(tags.c.name)
     .limit(bindparam("limit", type_=Integer))
 )
-_NAMES = (
-    select(_name)
+_LISTED = (
+    select(repositories)
     .where(
         repositories.c.deleted_at.is_(None),
         _name > bindparam("after"),
@@ -143,9 +143,9 @@ class SQLRepositoryStore:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
         return await self._database.find(_tag_names, name, after, limit)
 
-    async def names(self, after: str, limit: int) -> Sequence[RepositoryName]:
+    async def listed(self, after: str, limit: int) -> Sequence[RepositoryRecord]:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
-        return await self._database.find(_names, after, limit)
+        return await self._database.find(_listed, after, limit)
 
 
 def _record(row: AnyRow) -> RepositoryRecord:
@@ -279,5 +279,5 @@ def _tag_names(connection: Connection, name: RepositoryName, after: str, limit: 
     return [Tag(found) for found in connection.execute(_TAG_NAMES, values).scalars()]
 
 
-def _names(connection: Connection, after: str, limit: int) -> Sequence[RepositoryName]:
-    return [RepositoryName(name) for name in connection.execute(_NAMES, {"after": after, "limit": limit}).scalars()]
+def _listed(connection: Connection, after: str, limit: int) -> Sequence[RepositoryRecord]:
+    return [_record(row) for row in connection.execute(_LISTED, {"after": after, "limit": limit})]

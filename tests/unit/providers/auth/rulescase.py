@@ -74,10 +74,13 @@ class RulesCase(contracts_auth.ContractCase):
         """What is granted in a repository; as one of several it has the same, if it is there."""
         repository = RepositoryName(name) if isinstance(name, str) else name
         granted = self.now(rules.granted(principal, Access(repository, EVERYTHING)))
-        if repository is not None and self.now(self.store.rights.find((), repository)).repositories:
+        found = {} if repository is None else self.now(self.store.rights.find((), repository)).repositories
+        for record in found.values():
             for action in Action:
-                listed = self.now(rules.granted_each(principal, action, [ABSENT, repository, PUBLIC]))
-                self.assertEqual(action in granted, repository in listed, (principal, repository, action))
+                each = self.now(rules.granted_each(principal, action, [ABSENT, record.name, PUBLIC]))
+                self.assertEqual(action in granted, record.name in each, (principal, record.name, action))
+                listed = self.now(rules.granted_among(principal, action, [record]))
+                self.assertEqual([record] if action in granted else [], list(listed), (principal, record, action))
         return granted
 
     def assert_table(self, rules: IAuthorizer, principal: Principal, *expected: frozenset[Action]) -> None:

@@ -140,7 +140,7 @@ class PlanTests(PlanCase):
 
     def test_filled(self) -> None:
         """There is as much as the tests say."""
-        names = self.result(self.store.repositories.names("", 2 * MANY_REPOSITORIES))
+        names = self.result(self.store.repositories.listed("", 2 * MANY_REPOSITORIES))
         self.assertEqual(MANY_REPOSITORIES + 1, len(names))
         self.assertEqual(MANY_TAGS + 2, len(self.result(self.store.repositories.tag_names(LARGE, "", 2 * MANY_TAGS))))
         self.assertEqual(1, len(self.result(self.store.manifests.list_referrers(LARGE, SUBJECT, None, "", 10))))
@@ -159,7 +159,7 @@ class PlanTests(PlanCase):
         """A page of repositories begins at its first one, and each is looked up among the manifests."""
         for after in ("", "r/000900"):
             self.check(
-                self.store.repositories.names(after, 100), "(name>?)", "SEARCH manifests USING", "(repository_key=?)"
+                self.store.repositories.listed(after, 100), "(name>?)", "SEARCH manifests USING", "(repository_key=?)"
             )
 
     def test_referrers(self) -> None:
