@@ -5,12 +5,12 @@ import http.client
 import json
 import secrets
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from itertools import count
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -20,17 +20,23 @@ from twisted.trial.unittest import TestCase
 
 from dockreg import service
 from dockreg.callables import InThread
+from dockreg.checkers import Means
 from dockreg.config import Config
 from dockreg.identity import make_access_tokens, make_accounts
+from dockreg.interfaces_access import ITokenService
 from dockreg.model.access import Action, Principal, Scope
 from dockreg.model.mediatypes import OCI_MANIFEST
 from dockreg.model.names import RepositoryName
 from dockreg.model.patterns import RepositoryPattern
+from dockreg.model.rights import Role, Subject
+from dockreg.model.scopes import parse_scopes
 from dockreg.providers.auth.hashing import PasswordHasher
 from dockreg.providers.auth.tokens import TokenSigner
 from dockreg.providers.auth.turns import Turns
 from dockreg.providing import make_metadata_store, new_id
+from dockreg.rights import Rights
 from dockreg.testing.samples import make_tar
+from dockreg.tokens import Tokens, make_tokens
 from tests.integration.daemon import start_registry
 from tests.integration.v2case import Sample, digest_of, make_sample
 from tests.unit.providers.auth.support import CHEAP
@@ -74,10 +80,14 @@ class World:
     port: int
     signer: TokenSigner
     expired: TokenSigner
+    #: Signs bearer tokens that have expired since.
+    expired_bearers: ITokenService
     #: Logins with access tokens of the owner.
     access_tokens: Mapping[str, str]
     #: A repository of each visibility.
     shared: dict[str, str] = field(factory=dict)
+    #: Another one, for images to be announced to.
+    scratch: dict[str, str] = field(factory=dict)
     #: The v1 image of each repository that was made.
     images: dict[str, str] = field(factory=dict)
     samples: dict[str, Sample] = field(
@@ -123,6 +133,7 @@ class World:
             self.must(200, "PUT", f"/v1/repositories/alice/source-{visibility}/properties", b'{"access":"private"}')
         for visibility in VISIBILITIES:
             self.shared[visibility] = self.fresh(visibility)
+            self.scratch[visibility] = self.fresh(visibility)
 
     def fresh(self, visibility: str) -> str:
         """Another repository of the owner."""
@@ -178,16 +189,34 @@ class World:
 
     def token(self, signer: TokenSigner, repository: str, *actions: Action) -> str:
         """A v1 token of the owner."""
-        key = (id(signer), repository, actions)
+        issue = partial(signer.issue, Principal("alice"), RepositoryName(repository), frozenset(actions))
+        return self._once((id(signer), repository, actions), lambda: f"Token {_awaited(issue())}")
+
+    def bearer(self, scope: str) -> str:
+        """A bearer token of the owner, as clients get it."""
+
+        def asked() -> str:
+            status, content, _ = self.ask("GET", f"/v2/token?scope={scope}", OWNER)
+            assert status == 200, content
+            return f"Bearer {json.loads(content)['token']}"
+
+        return self._once(scope, asked)
+
+    def expired_bearer(self, scope: str) -> str:
+        """The same, too late."""
+        issue = partial(self.expired_bearers.issue, Principal("alice"), parse_scopes([scope]), f"127.0.0.1:{self.port}")
+        return self._once(f"expired {scope}", lambda: f"Bearer {_awaited(issue()).token}")
+
+    def _once(self, key: object, make: Callable[[], str]) -> str:
         if key not in self._tokens:
-            issue = partial(signer.issue, Principal("alice"), RepositoryName(repository), frozenset(actions))
-
-            def issued() -> "Deferred[str]":
-                return Deferred.fromCoroutine(issue())
-
-            text: str = blockingCallFromThread(_reactor, issued)  # type: ignore[arg-type]  # as if a Deferred had no result
-            self._tokens[key] = f"Token {text}"
+            self._tokens[key] = make()
         return self._tokens[key]
+
+
+def _awaited(work: Coroutine[Any, Any, Any]) -> Any:
+    """What ``work`` returns in the thread of the reactor."""
+    begin: Any = partial(Deferred.fromCoroutine, work)
+    return blockingCallFromThread(_reactor, begin)
 
 
 LAYER = make_tar({"file": b"content"})
@@ -211,6 +240,8 @@ CALLERS: Mapping[str, Authorization] = {
     "anonymous": lambda world, repository: "",
     "wrong": lambda world, repository: basic("alice", "not her password"),
     "stranger": lambda world, repository: basic("mallory", "secret of mallory"),
+    "reader": lambda world, repository: basic("reader", "secret of reader"),
+    "writer": lambda world, repository: basic("writer", "secret of writer"),
     "owner": lambda world, repository: OWNER,
     "admin": lambda world, repository: basic("boss_1", "secret of boss_1"),
     "disabled": lambda world, repository: basic("gone_1", "secret of gone_1"),
@@ -220,20 +251,34 @@ CALLERS: Mapping[str, Authorization] = {
     "access token": lambda world, repository: world.access_tokens["read"],
     "access token elsewhere": lambda world, repository: world.access_tokens["elsewhere"],
     "revoked access token": lambda world, repository: world.access_tokens["revoked"],
+    "bearer": lambda world, repository: world.bearer(f"repository:{repository}:pull"),
+    "bearer elsewhere": lambda world, repository: world.bearer("repository:alice/elsewhere:pull,push,delete"),
+    "expired bearer": lambda world, repository: world.expired_bearer(f"repository:{repository}:pull,push,delete"),
 }
 
 
 async def start_world(test: TestCase) -> World:
     """A registry on a real socket; it ends with the test."""
     test.patch(service, "make_hasher", cheap_hasher)
+    made: list[Callable[[IReactorTime], Tokens]] = []
+
+    def noted(config: Config, metadata: Any, identity: Any, means: Means) -> Tokens:
+        made.append(lambda clock: make_tokens(config, metadata, identity, evolve(means, clock=clock)))
+        return make_tokens(config, metadata, identity, means)
+
+    test.patch(service, "make_tokens", noted)
     registry = await start_registry(test, settings=SETTINGS)
     metadata = make_metadata_store(registry.config, deferToThread, _reactor)
     await metadata.open()
     test.addCleanup(lambda: Deferred.fromCoroutine(metadata.close()))
     accounts = make_accounts(registry.config, metadata, cheap_hasher(registry.config, deferToThread), _reactor)
-    for name in ("alice", "mallory", "boss_1", "gone_1"):
+    for name in ("alice", "mallory", "reader", "writer", "boss_1", "gone_1"):
         await accounts.create(name, f"secret of {name}", "", admin=name == "boss_1")
     await accounts.set_active("gone_1", active=False)
+    rights = Rights(metadata.rights, _reactor)
+    await rights.create_namespace("alice", [Subject.account("alice")])
+    await rights.set_member("alice", Subject.account("reader"), Role.READER)
+    await rights.set_member("alice", Subject.account("writer"), Role.WRITER)
 
     tokens = make_access_tokens(metadata, _reactor)
 
@@ -255,4 +300,6 @@ async def start_world(test: TestCase) -> World:
 
     past = Clock()
     past.advance(_reactor.seconds() - _WEEK)
-    return World(registry.port, signer(_reactor), signer(past), access_tokens)
+    bearers = made[0](past).service
+    assert bearers is not None
+    return World(registry.port, signer(_reactor), signer(past), bearers, access_tokens)

@@ -92,7 +92,10 @@ def ask(world: World, row: Row, visibility: str, caller: str, *, may: bool) -> A
     Who may has what it needs made by himself; who is refused tries it on what is the owner's.
     """
     begins = "{new}" in row.path or "{with " in row.path
-    repository = world.fresh(visibility) if begins or (row.changes and may) else world.shared[visibility]
+    if may and (row.changes or (row.makes and visibility == "absent")):
+        repository = world.fresh(visibility)
+    else:
+        repository = (world.scratch if begins else world.shared)[visibility]
     authorization = CALLERS[caller](world, repository)
     maker = authorization if may else OWNER
     sample = world.samples.get(visibility, world.samples["public"])
