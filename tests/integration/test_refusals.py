@@ -246,9 +246,9 @@ class RefusalTests(SynchronousTestCase):
     def test_changed_password(self) -> None:
         """A changed password ends the old one at once, remembered or not."""
         daemon = self.start("none")
-        old, new = basic("jane", "secret of jane"), basic("jane", "another one")
+        old, new = basic("jane", "secret of jane"), basic("jane", "jane has changed it")
         self.assertEqual(200, daemon.request("GET", "/v1/users/", headers=old)[0])
-        body = b'{"password": "another one"}'
+        body = b'{"password": "jane has changed it"}'
         self.assertEqual(403, daemon.request("PUT", "/v1/users/joe_1/", body, old)[0])
         self.assertEqual(204, daemon.request("PUT", "/v1/users/jane/", body, old)[0])
         self.assertEqual(401, daemon.request("GET", "/v1/users/", headers=old)[0])

@@ -12,7 +12,7 @@ from tests.logscan import KINDS, find_secrets, main, passwords_in
 
 PASSWORDS = {"secret of joe", "correct horse battery"}
 # Put together here, so that the log of this test holds none of them.
-LOGIN = b64encode(b"joe:xyz").decode()
+LOGIN = b64encode(b"joe:sesame").decode()
 JWT = "eyJhbGciOiJFUzI1NiJ9" + ".eyJzdWIiOiJqb2UifQ" + ".c2lnbmF0dXJl"
 ACCESS_TOKEN = "dockreg_" + "0123456789abcdefghijABCDEFGHIJ"
 
@@ -77,10 +77,11 @@ C = basic("joe", f"password four of {name}")
 D = v1session.Credentials("joe", "password five")
 E = basic(name, password)
 F = {"password": "short"}
+H = b'{"username": "joe", "password": "password six"}'
 G = other("joe", "no password")
 """
-        expected = {"password one", "password two", "password three", "password four of", "password five"}
-        self.assertEqual(expected, set(passwords_in(source)))
+        words = ("one", "two", "three", "four of", "five", "six")
+        self.assertEqual({f"password {word}" for word in words}, set(passwords_in(source)))
 
 
 class ProgramTests(SynchronousTestCase):
