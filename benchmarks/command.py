@@ -15,10 +15,8 @@ import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
-from benchmarks.comparison import Arena, versions
+from benchmarks.comparison import Arena, Result, versions
 from benchmarks.contenders.base import Contender
 from benchmarks.contenders.dockreg import Dockreg
 from benchmarks.content import GIB, Content
@@ -41,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.list:
         _write("\n".join(entry.name for entry in entries()))
         return
-    signal.signal(signal.SIGTERM, _end)
+    # So that every server is stopped, and the folder removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         chosen = selected(options.workload)
         wanted = peers(options.peer if options.peer is not None else list(USUAL_PEERS), _programs(options.program))
@@ -90,7 +89,8 @@ def _run(options: argparse.Namespace, chosen: Sequence[Entry], wanted: Sequence[
     present = [ours, *(each for each in wanted if each.name not in absent)]
     for name, reason in absent.items():
         _tell(f"not measured: {name}: {reason}")
-    results = []
+    results: list[Result] = []
+    interrupted = False
     with tempfile.TemporaryDirectory(
         prefix="dockreg-benchmarks-", dir=options.work, ignore_cleanup_errors=True
     ) as name:
@@ -100,14 +100,17 @@ def _run(options: argparse.Namespace, chosen: Sequence[Entry], wanted: Sequence[
         about = {**machine(), **_about_folder(folder)}
         arena.set_up()
         try:
-            results = [arena.compare(entry, present) for entry in chosen]
+            for entry in chosen:
+                results.append(arena.compare(entry, present))  # noqa: PERF401  # those that are done are not lost
         except KeyboardInterrupt:
-            sys.exit("benchmarks: interrupted")
+            interrupted = True
         finally:
             content.close()
     shown = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
     report = Report(versions(present), absent, results, shown, about, judged=not options.short)
     _save(report, options.output)
+    if interrupted:
+        sys.exit("benchmarks: interrupted; what was measured until then is written")
     return report
 
 
@@ -181,11 +184,6 @@ def _factor(text: str) -> float:
     if not 0 < number < 1000:
         raise ValueError(text)
     return number
-
-
-def _end(_number: int, _frame: FrameType | None) -> NoReturn:
-    # So that every server is stopped, and the folder removed.
-    sys.exit("benchmarks: terminated")
 
 
 def _tell(text: str) -> None:

@@ -80,7 +80,8 @@ class Report:
         lines += [f"- {name}: {version}" for name, version in self.contenders.items()]
         lines += [f"- **not measured:** {name}: {reason}" for name, reason in self.absent.items()]
         lines += [f"- {name}: {value}" for name, value in self.machine.items()]
-        lines += ["", *self._ratios()]
+        if self.peers:
+            lines += ["", *self._ratios()]
         for peer in ("", *self.peers):
             lines += ["", *self._figures(peer or OURS)]
         problems = [

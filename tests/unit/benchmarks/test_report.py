@@ -59,6 +59,12 @@ class MarkdownTests(SynchronousTestCase):
         self.assertIn("- `base`, distribution: failed: it burns", text)
         self.assertIn("| the base | - |", text)
 
+    def test_alone(self) -> None:
+        """Without peers there are no ratios."""
+        alone = Report({"dockreg": "dockreg 1"}, {}, [result("base", [1], [])], {}, {}, judged=True)
+        self.assertNotIn("Ratios", alone.markdown())
+        self.assertIn("| the base | 1/s |", alone.markdown())
+
     def test_our_failures(self) -> None:
         """It is a failure of the run if we failed, and not if others did."""
         theirs, ours = result("base", [1], []), result("base", [], [1])
