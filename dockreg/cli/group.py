@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from dockreg.cli.audited import Deed
-from dockreg.cli.people import People, change, date, json_option, notice_unknown, show_json, show_rows
+from dockreg.cli.people import People, change, date, deletion, json_option, notice_unknown, show_json, show_rows
 from dockreg.cli.settings import config_options, configured
 from dockreg.model.rights import Group, Subject
 
@@ -90,13 +90,12 @@ def delete(name: str, as_json: bool, **where: Any) -> None:
     """Delete the group NAME, and what was granted to it."""
     config = configured(**where)
 
-    def show_deleted(_: None) -> None:
-        if as_json:
-            show_json({"name": name, "deleted": True})
-        else:
-            click.echo(f"{name}: deleted")
-
-    change(config, lambda people: people.rights.delete_group(name), show_deleted, deed=_deed("delete", name))
+    change(
+        config,
+        lambda people: people.rights.delete_group(name),
+        deletion(name, as_json=as_json),
+        deed=_deed("delete", name),
+    )
 
 
 @group.command()

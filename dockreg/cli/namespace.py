@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from dockreg.cli.audited import Deed
-from dockreg.cli.people import People, change, json_option, notice_unknown, show_json, show_rows
+from dockreg.cli.people import People, change, deletion, json_option, notice_unknown, show_json, show_rows
 from dockreg.cli.settings import config_options, configured
 from dockreg.model.rights import Member, Namespace, Role, Subject
 
@@ -38,7 +38,7 @@ def create(name: str, owners: Sequence[str], private: bool | None, as_json: bool
         await notice_unknown(config, people, subjects)
         return made
 
-    deed = _deed("create", name, owners=" ".join(map(str, subjects)), new="private" if private else "public")
+    deed = _deed("create", name, owners=" ".join(map(str, subjects)), new=_NEW[private])
     change(config, act, lambda made: _show(made, as_json, "created"), deed=deed)
 
 
@@ -60,8 +60,7 @@ def change_new(name: str, new: str | None, as_json: bool, **where: Any) -> None:
     async def act(people: People) -> Namespace:
         return await people.rights.set_new_private(name, private=private)
 
-    deed = _deed("change", name, new="private" if private else "public")
-    change(config, act, lambda changed: _show(changed, as_json, done), deed=deed)
+    change(config, act, lambda changed: _show(changed, as_json, done), deed=_deed("change", name, new=_NEW[private]))
 
 
 @namespace.command()
@@ -113,13 +112,12 @@ def delete(name: str, as_json: bool, **where: Any) -> None:
     """Forget whose the namespace NAME is; its repositories stay as they are."""
     config = configured(**where)
 
-    def show_deleted(_: None) -> None:
-        if as_json:
-            show_json({"name": name, "deleted": True})
-        else:
-            click.echo(f"{name}: deleted")
-
-    change(config, lambda people: people.rights.delete_namespace(name), show_deleted, deed=_deed("delete", name))
+    change(
+        config,
+        lambda people: people.rights.delete_namespace(name),
+        deletion(name, as_json=as_json),
+        deed=_deed("delete", name),
+    )
 
 
 @namespace.command()

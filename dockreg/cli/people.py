@@ -124,6 +124,18 @@ def show_json(document: object) -> None:
     click.echo(json.dumps(document))
 
 
+def deletion(name: str, *, as_json: bool) -> Callable[[object], None]:
+    """What shows that ``name`` was deleted."""
+
+    def show(_: object) -> None:
+        if as_json:
+            show_json({"name": name, "deleted": True})
+        else:
+            click.echo(f"{name}: deleted")
+
+    return show
+
+
 def show_rows(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table for who sits at a terminal; for other programs a line for each row, with tabs, and nothing cut off."""
     console = Console()

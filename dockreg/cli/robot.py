@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from dockreg.cli.audited import Deed
-from dockreg.cli.people import People, change, date, json_option, show_json, show_rows
+from dockreg.cli.people import People, change, date, deletion, json_option, show_json, show_rows
 from dockreg.cli.settings import config_options, configured
 from dockreg.cli.user import account_members
 from dockreg.errors import AccountInvalid
@@ -58,13 +58,7 @@ def delete(name: str, as_json: bool, **where: Any) -> None:
     async def act(people: People) -> None:
         await people.accounts.delete(name)
 
-    def show(_: None) -> None:
-        if as_json:
-            show_json({"name": name, "deleted": True})
-        else:
-            click.echo(f"{name}: deleted")
-
-    change(config, act, show, deed=Deed("robot.delete", {"account": name}))
+    change(config, act, deletion(name, as_json=as_json), deed=Deed("robot.delete", {"account": name}))
 
 
 @robot.command("list")

@@ -13,7 +13,7 @@ import click
 from dockreg.cli.audited import Deed
 from dockreg.cli.invite import invitations, invite, uninvite
 from dockreg.cli.passwords import read_password
-from dockreg.cli.people import People, change, database_file, date, json_option, show_json, show_rows
+from dockreg.cli.people import People, change, database_file, date, deletion, json_option, show_json, show_rows
 from dockreg.cli.register import register
 from dockreg.cli.settings import config_options, configured
 from dockreg.config import Config
@@ -149,16 +149,10 @@ def delete(name: str, heir: str | None, as_json: bool, **where: Any) -> None:
     async def act(people: People) -> None:
         await people.accounts.delete(name, heir)
 
-    def show(_: None) -> None:
-        if as_json:
-            show_json({"name": name, "deleted": True})
-        else:
-            click.echo(f"{name}: deleted")
-
     change(
         config,
         act,
-        show,
+        deletion(name, as_json=as_json),
         deed=Deed("user.delete", {"account": name} if heir is None else {"account": name, "heir": heir}),
     )
 

@@ -166,6 +166,9 @@ class AuditTests(SynchronousTestCase):
         self.assertEqual(0, self.daemon.command("user", "password", "anna", "--password-stdin", text=password))
         self.assertEqual(0, self.daemon.command("token", "create", "anna", "--scope", "anna/**:pull"))
         self.assertEqual(0, self.daemon.command("grant", "create", "anna", "x/*:pull,push"))
+        self.assertEqual(0, self.daemon.command("namespace", "create", "team", "--owner", "anna"))
+        self.assertEqual(0, self.daemon.command("namespace", "change", "team", "--private"))
+        self.assertEqual(0, self.daemon.command("namespace", "change", "team", "--default"))
         self.assertEqual(1, self.daemon.command("group", "delete", "dev"))
         self.assertEqual(0, self.daemon.command("token", "list"))
         lines = [each for each in self.lines() if each["who"] == "command line"]
@@ -174,6 +177,9 @@ class AuditTests(SynchronousTestCase):
                 ("user.password", {"account": "anna"}, "allowed", None),
                 ("token.create", {"account": "anna", "scopes": "anna/**:pull"}, "allowed", None),
                 ("grant.create", {"subject": "anna", "scope": "x/*:pull,push"}, "allowed", None),
+                ("namespace.create", {"namespace": "team", "owners": "anna", "new": "default"}, "allowed", None),
+                ("namespace.change", {"namespace": "team", "new": "private"}, "allowed", None),
+                ("namespace.change", {"namespace": "team", "new": "default"}, "allowed", None),
                 ("group.delete", {"group": "dev"}, "failed", "GroupUnknown"),
             ],
             [(each["action"], each["target"], each["result"], each.get("reason")) for each in lines],
