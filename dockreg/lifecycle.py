@@ -125,16 +125,13 @@ class Plan:
     reloads: Sequence[Reloadable] = ()
 
 
-class RegistryService(MultiService):
-    """A whole registry as a service. Its children are started before anything is opened, and stopped last."""
+class StartingService(MultiService):
+    """A service whose start takes a while and may fail. What opens it is :meth:`_start`."""
 
-    def __init__(self, plan: Plan, reactor: IReactorCore, clock: IReactorTime) -> None:
+    def __init__(self, reactor: IReactorCore) -> None:
         super().__init__()
-        self._plan = plan
         self._reactor = reactor
-        self._clock = clock
         self._ports: list[IListeningPort] = []
-        self._timers: list[TimerService] = []
         self._starting: Deferred[None] | None = None
         self._waiting: list[Deferred[None]] = []
         self._failure: Exception | None = None
@@ -173,6 +170,34 @@ class RegistryService(MultiService):
         if failure is not None and not self._reactor.running:
             raise failure
 
+    async def _start(self) -> None:
+        """Open everything and set :attr:`_is_open`, or close what was opened and set :attr:`_failure`."""
+        raise NotImplementedError
+
+    async def _end_start(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+            await self._starting
+
+    def _tell(self, _: None) -> None:
+        # Not from within _start: who is told may stop the service, which waits for _start to end.
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if self._failure is None:
+                each.callback(None)
+            else:
+                each.errback(self._failure)
+
+
+class RegistryService(StartingService):
+    """A whole registry as a service. Its children are started before anything is opened, and stopped last."""
+
+    def __init__(self, plan: Plan, reactor: IReactorCore, clock: IReactorTime) -> None:
+        super().__init__(reactor)
+        self._plan = plan
+        self._clock = clock
+        self._timers: list[TimerService] = []
+
     def reload(self) -> "Deferred[None]":
         """
         Read again what can be read again while connections go on, such as certificates.
@@ -200,15 +225,6 @@ class RegistryService(MultiService):
             log.failure("dockreg can not start")
         if self._failure is not None:
             await self._close()
-
-    def _tell(self, _: None) -> None:
-        # Not from within _start: who is told may stop the service, which waits for _start to end.
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if self._failure is None:
-                each.callback(None)
-            else:
-                each.errback(self._failure)
 
     async def _open(self) -> None:
         plan = self._plan
@@ -248,9 +264,7 @@ class RegistryService(MultiService):
                 log.failure("{what} could not be read again", what=each.name)
 
     async def _stop(self) -> None:
-        if self._starting is not None:
-            self._starting.cancel()
-            await self._starting
+        await self._end_start()
         if self._is_open:
             for announcer in self._plan.announcers:
                 announcer.stopping("finishing the requests that are under way")

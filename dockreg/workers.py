@@ -14,15 +14,14 @@ from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from attrs import field, frozen
-from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorCore, IReactorProcess
+from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorProcess
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import InvalidLogLevelError, Logger, LogLevel
 from twisted.python.failure import Failure
 
-from dockreg.lifecycle import Announcer, Listener, StartFailed
+from dockreg.lifecycle import Announcer, Listener, StartFailed, StartingService
 from dockreg.providers.descriptors import HeldPort, HoldingReactor
 from dockreg.providers.listening import ListenFailed, place_of
 
@@ -143,9 +142,9 @@ class _Worker(ProcessProtocol):
         self._ended(self)
 
 
-class Supervisor(MultiService):
+class Supervisor(StartingService):
     """
-    All of dockreg in several processes; starts and stops like :class:`.RegistryService`.
+    All of dockreg in several processes.
 
     :param listeners: which ports to open; their factories are not used here.
     :param orders: what workers are told.
@@ -161,55 +160,29 @@ class Supervisor(MultiService):
         grace_seconds: float,
         announcers: Sequence[Announcer] = (),
     ) -> None:
-        super().__init__()
+        super().__init__(reactor)
         self._listeners = listeners
         self._count = workers
         self._orders = orders
-        self._reactor = reactor
+        # It starts processes and calls later, too.
+        self._reactor: Any = reactor
         self._grace_seconds = grace_seconds
         self._announcers = announcers
-        self._ports: list[HeldPort] = []
+        self._held: list[HeldPort] = []
         self._workers: dict[int, _Worker] = {}
         self._pauses: dict[int, float] = {}
         self._restarts: dict[int, IDelayedCall] = {}
         self._stopping = False
-        self._is_open = False
-        self._failure: Exception | None = None
-        self._waiting: list[Deferred[None]] = []
-        self._starting: Deferred[None] | None = None
-
-    @property
-    def addresses(self) -> Sequence[IAddress]:
-        """Where the registry listens now, in the order of the configuration."""
-        return [port.getHost() for port in self._ports]
 
     @property
     def process_ids(self) -> Sequence[int]:
         """Those of the workers that live."""
         return [worker.process_id for _, worker in sorted(self._workers.items())]
 
-    def when_started(self) -> "Deferred[None]":
-        """See :meth:`.RegistryService.when_started`."""
-        waiting: Deferred[None] = Deferred()
-        if self._is_open:
-            waiting.callback(None)
-        elif self._failure is not None:
-            waiting.errback(self._failure)
-        else:
-            self._waiting.append(waiting)
-        return waiting
-
     def startService(self) -> None:
-        """
-        Open the ports, and have workers serve them; :meth:`when_started` tells the outcome.
-
-        :raises StartFailed: at once, when a port can not be opened and the reactor does not run yet.
-        """
-        self._failure, self._stopping = None, False
+        """Open the ports, and have workers serve them. See :meth:`.StartingService.startService`."""
+        self._stopping = False
         super().startService()
-        self._starting = Deferred.fromCoroutine(self._start()).addCallback(self._tell)
-        if self._failure is not None and not self._reactor.running:
-            raise self._failure
 
     def reload(self) -> "Deferred[None]":
         """Have the workers read again what can be read again."""
@@ -230,6 +203,7 @@ class Supervisor(MultiService):
             for listener in self._listeners:
                 port: Any = await listener.open(cast("IReactorCore", holding))
                 self._ports.append(port)
+                self._held.append(port)
                 log.info(
                     "dockreg listens on {address}", address=place_of(port.getHost()), listener=listener.description
                 )
@@ -252,6 +226,9 @@ class Supervisor(MultiService):
             await self._close()
             return
         self._is_open = True
+        for number in set(range(self._count)) - set(self._workers):
+            # It served, and ended while others were starting.
+            self._again(number)
         for announcer in self._announcers:
             announcer.ready("serving")
 
@@ -261,16 +238,8 @@ class Supervisor(MultiService):
         self._reactor.callWhenRunning(running.callback, None)
         await running
 
-    def _tell(self, _: None) -> None:
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if self._failure is None:
-                each.callback(None)
-            else:
-                each.errback(self._failure)
-
     def _spawn(self, number: int) -> _Worker:
-        ports = {_FIRST_PORT + at: port.descriptor(number) for at, port in enumerate(self._ports)}
+        ports = {_FIRST_PORT + at: port.descriptor(number) for at, port in enumerate(self._held)}
         worker = _Worker(number, self._orders.order(number, list(ports)).dump(), self._ended)
         worker.began = self._reactor.seconds()
         self._workers[number] = worker
@@ -312,9 +281,7 @@ class Supervisor(MultiService):
 
     async def _stop(self) -> None:
         self._stopping = True
-        if self._starting is not None:
-            self._starting.cancel()
-            await self._starting
+        await self._end_start()
         if self._is_open:
             for announcer in self._announcers:
                 announcer.stopping("finishing the requests that are under way")
@@ -329,7 +296,7 @@ class Supervisor(MultiService):
         for call in self._restarts.values():
             call.cancel()
         self._restarts.clear()
-        ports, self._ports = self._ports, []
+        ports, self._ports, self._held = self._ports, [], []
         for port in ports:
             await _maybe(port.stopListening())
         workers = list(self._workers.values())
