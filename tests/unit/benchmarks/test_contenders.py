@@ -17,9 +17,9 @@ from dockreg.config import read_config
 PLAIN, TLS, ACCOUNTS = Situation(), Situation(tls=True), Situation(accounts=True)
 
 
-def place(situation: Situation = PLAIN, folder: Path = Path("/work")) -> Place:
+def place(situation: Situation = PLAIN, folder: Path = Path("/place")) -> Place:
     """A place for a server."""
-    return Place(folder, 5123, situation, Path("/work/c.pem"), Path("/work/k.pem"))
+    return Place(folder, 5123, situation, Path("/place/c.pem"), Path("/place/k.pem"))
 
 
 class DockregTests(SynchronousTestCase):
@@ -29,7 +29,7 @@ class DockregTests(SynchronousTestCase):
         """The rest are the defaults, durability included; the one address of all clients has no limit."""
         self.assertEqual(
             {
-                "data_dir": "/work/data",
+                "data_dir": "/place/data",
                 "listen": ["tcp:5123:interface=127.0.0.1"],
                 "http": {"exempt_addresses": ["127.0.0.1"]},
             },
@@ -41,7 +41,7 @@ class DockregTests(SynchronousTestCase):
         config = read_config(toml(Dockreg().configuration(place())))
         self.assertEqual(("tcp:5123:interface=127.0.0.1",), config.listen)
         tls = read_config(toml(Dockreg().configuration(place(TLS)))).tls
-        self.assertEqual(("/work/c.pem", "/work/k.pem"), (tls.certificate, tls.key))
+        self.assertEqual(("/place/c.pem", "/place/k.pem"), (tls.certificate, tls.key))
         accounts = read_config(toml(Dockreg().configuration(place(ACCOUNTS)))).auth
         self.assertEqual("none", accounts.anonymous)
 
@@ -70,7 +70,7 @@ class DistributionTests(SynchronousTestCase):
         """The example that comes with it, on a port of this machine alone."""
         config = Distribution().configuration(place())
         self.assertEqual("127.0.0.1:5123", config["http"]["addr"])
-        self.assertEqual({"rootdirectory": "/work/data"}, config["storage"]["filesystem"])
+        self.assertEqual({"rootdirectory": "/place/data"}, config["storage"]["filesystem"])
         self.assertEqual({"blobdescriptor": "inmemory"}, config["storage"]["cache"])
         self.assertNotIn("auth", config)
         self.assertNotIn("tls", config["http"])
@@ -78,9 +78,9 @@ class DistributionTests(SynchronousTestCase):
     def test_situations(self) -> None:
         """TLS and accounts when they are asked for."""
         tls = Distribution().configuration(place(TLS))
-        self.assertEqual({"certificate": "/work/c.pem", "key": "/work/k.pem"}, tls["http"]["tls"])
+        self.assertEqual({"certificate": "/place/c.pem", "key": "/place/k.pem"}, tls["http"]["tls"])
         accounts = Distribution().configuration(place(ACCOUNTS))
-        self.assertEqual("/work/htpasswd", accounts["auth"]["htpasswd"]["path"])
+        self.assertEqual("/place/htpasswd", accounts["auth"]["htpasswd"]["path"])
 
     def test_versions(self) -> None:
         """Each version gets the settings that it knows."""
@@ -115,7 +115,7 @@ class NginxTests(SynchronousTestCase):
         plain, tls = Nginx().configuration(place()), Nginx().configuration(place(TLS))
         self.assertIn("listen 127.0.0.1:5123;", plain)
         self.assertIn("listen 127.0.0.1:5123 ssl;", tls)
-        self.assertIn("ssl_certificate /work/c.pem;", tls)
+        self.assertIn("ssl_certificate /place/c.pem;", tls)
         self.assertIn("sendfile on;", plain)
         self.assertIn("sendfile off;", NginxCopying().configuration(place()))
 
@@ -136,8 +136,8 @@ class OthersTests(SynchronousTestCase):
         """A port of this machine, and a folder."""
         config = Zot().configuration(place(TLS))
         self.assertEqual(("127.0.0.1", "5123"), (config["http"]["address"], config["http"]["port"]))
-        self.assertEqual("/work/data", config["storage"]["rootDirectory"])
-        self.assertEqual({"cert": "/work/c.pem", "key": "/work/k.pem"}, config["http"]["tls"])
+        self.assertEqual("/place/data", config["storage"]["rootDirectory"])
+        self.assertEqual({"cert": "/place/c.pem", "key": "/place/k.pem"}, config["http"]["tls"])
         self.assertIn("auth", Zot().configuration(place(ACCOUNTS))["http"])
 
     def test_olareg(self) -> None:
