@@ -3,15 +3,13 @@
 import json
 from collections.abc import Sequence
 
-from tests.clients.case import ClientCase
-from tests.clients.copiers import Skopeo
-from tests.clients.engines import Buildah, Docker, Podman
+from tests.clients import logins
 from tests.integration.test_refusals import basic
 
 _OWNER = basic("alice", "a secret of alice")
 
 
-class AccessTokenTests(ClientCase):
+class AccessTokenTests(logins.LoginCase):
     """The robot of an account pushes where its token reaches, and no longer once that is revoked."""
 
     settings = '[auth]\nanonymous = "none"\n'
@@ -39,24 +37,3 @@ class AccessTokenTests(ClientCase):
         self.assertRaises(AssertionError, client.push, self.archive, self.reference("alice/other"))
         self.assertEqual(0, self.daemon.command("token", "revoke", self.token["id"]))
         self.assertRaises(AssertionError, client.push, self.archive, target)
-
-    def test_docker(self) -> None:
-        """docker."""
-        docker = self.client("docker")
-        assert isinstance(docker, Docker)
-        self.check("docker", *docker.program, "login")
-
-    def test_podman(self) -> None:
-        """podman."""
-        Podman.start(self.place)
-        self.check("podman", "podman", "login", tls=["--tls-verify=false"])
-
-    def test_buildah(self) -> None:
-        """buildah."""
-        Buildah.start(self.place)
-        self.check("buildah", "buildah", "login", tls=["--tls-verify=false"])
-
-    def test_skopeo(self) -> None:
-        """skopeo."""
-        Skopeo.start(self.place)
-        self.check("skopeo", "skopeo", "login", tls=["--tls-verify=false"])

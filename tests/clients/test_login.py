@@ -4,15 +4,16 @@ import base64
 import json
 from collections.abc import Sequence
 
+from tests.clients import logins
 from tests.clients.case import CLIENTS, ClientCase
 from tests.clients.copiers import Crane, Oras, Regctl, Skopeo
-from tests.clients.engines import Buildah, Containerd, Docker, Podman
+from tests.clients.engines import Containerd, Docker
 from tests.support import require_program
 
 _SECRET = "a secret of alice"
 
 
-class LoginTests(ClientCase):
+class LoginTests(logins.LoginCase):
     """A registry that only knows people with an account; clients send the password to its token service alone."""
 
     settings = '[auth]\nanonymous = "none"\n'
@@ -42,29 +43,12 @@ class LoginTests(ClientCase):
         self.pulled_by((name,), self.target, self.sample.image)
 
     def test_docker(self) -> None:
-        """docker login lets docker push and pull. Where there are tokens it keeps one of them, and no password."""
-        docker = self.client("docker")
-        assert isinstance(docker, Docker)
-        self.check("docker", *docker.program, "login")
+        """docker. Where there are tokens it keeps one of them, and no password."""
+        super().test_docker()
         kept = json.loads((self.place.folder / ".docker" / "config.json").read_text())["auths"][self.host]
         name, _, password = base64.b64decode(kept["auth"]).decode().partition(":")
         self.assertEqual("alice", name)
         self.assertEqual((self.by_token, not self.by_token), ("identitytoken" in kept, password == _SECRET))
-
-    def test_podman(self) -> None:
-        """podman login lets podman push and pull."""
-        Podman.start(self.place)
-        self.check("podman", "podman", "login", tls=["--tls-verify=false"])
-
-    def test_buildah(self) -> None:
-        """buildah login lets buildah push and pull."""
-        Buildah.start(self.place)
-        self.check("buildah", "buildah", "login", tls=["--tls-verify=false"])
-
-    def test_skopeo(self) -> None:
-        """skopeo login lets skopeo push and pull."""
-        Skopeo.start(self.place)
-        self.check("skopeo", "skopeo", "login", tls=["--tls-verify=false"])
 
     def test_oras(self) -> None:
         """oras login lets oras push and pull."""
