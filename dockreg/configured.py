@@ -3,13 +3,9 @@
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from dockreg.attempts import AttemptLimits
 from dockreg.config import Config
-from dockreg.configvalues import parse_rule
 from dockreg.model.networks import Networks
 from dockreg.model.platforms import Platform
-from dockreg.providers.auth.judging import Policy
-from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS
 from dockreg.providers.listening import Proxying
 from dockreg.uploads import UploadLimits
 from dockreg.v1images import ImageLimits
@@ -29,11 +25,6 @@ def connection_limits(config: Config) -> Limits:
     for name in ("trusted_proxies", "proxy_headers", "cors_origins", "name_characters"):
         del settings[name]
     return Limits(**settings)
-
-
-def attempt_limits(config: Config) -> AttemptLimits:
-    """``[auth.attempts]``."""
-    return AttemptLimits(**attrs.asdict(config.auth.attempts))
 
 
 def trusted_proxies(config: Config) -> Proxies:
@@ -71,17 +62,6 @@ def upload_limits(config: Config) -> UploadLimits:
 def platform_of(config: Config) -> Platform:
     """The platform that clients get which know no index."""
     return Platform(*config.v2.platform.split("/"))
-
-
-def policy_of(config: Config, *, strangers: bool) -> Policy:
-    """
-    What of ``[auth]`` says who may do what.
-
-    :param strangers: whether anybody can make himself an account.
-    """
-    rules = tuple(map(parse_rule, config.auth.rules))
-    private = config.auth.new_repositories == "private"
-    return Policy(ANONYMOUS_ACTIONS[config.auth.anonymous], strangers=strangers, private=private, rules=rules)
 
 
 def door_settings(config: Config) -> DoorSettings:

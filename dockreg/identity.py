@@ -15,7 +15,7 @@ from dockreg.attempts import Attempts
 from dockreg.callables import InThread
 from dockreg.checkers import Means, make_checkers
 from dockreg.config import Config
-from dockreg.configured import attempt_limits, policy_of
+from dockreg.configuredpeople import attempt_limits, policy_of
 from dockreg.credentials import ClientCertificate
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IAuthenticator, IAuthorizer

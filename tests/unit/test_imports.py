@@ -1,6 +1,8 @@
 """The rules about imports that import-linter can not state."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,3 +53,9 @@ class ImportTests(SynchronousTestCase):
                 self.assertNotIn(
                     "zope.interface.Interface", list(imports_of(path)) if path.name != "providing.py" else []
                 )
+
+    def test_commands_start_light(self) -> None:
+        """A command about people starts without what serves."""
+        program = "import sys, dockreg.cli.user; print(*{name.partition('.')[0] for name in sys.modules})"
+        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+        self.assertEqual(set(), {"klein", "werkzeug"} & set(done.stdout.split()))
