@@ -89,7 +89,9 @@ class RightsStoreContract(ContractCase):
         self.assertEqual(Group("dev", ["anna"], 1.0), self.now(self.store.get_group("dev")))
 
     def test_group_unknown(self) -> None:
-        """What is not there, to the letter, is unknown, whatever is asked of it."""
+        """What is not there, to the letter, is unknown, whatever is asked of it and whatever else is there."""
+        self.now(self.store.create_group("others", 1.0))
+        self.now(self.store.add_to_group("others", "berta"))
         for name in ("dev", *_ODD_NAMES):
             self.fails(GroupUnknown, self.store.get_group(name))
             self.fails(GroupUnknown, self.store.delete_group(name))
@@ -165,7 +167,8 @@ class RightsStoreContract(ContractCase):
         self.assertEqual(made, self.now(self.store.get_namespace("team")))
 
     def test_namespace_unknown(self) -> None:
-        """What is not there, to the letter, is unknown, whatever is asked of it."""
+        """What is not there, to the letter, is unknown, whatever is asked of it and whatever else is there."""
+        self.now(self.store.create_namespace("others", [BERTA], False, 1.0))
         for name in ("team", *_ODD_NAMES):
             self.fails(NamespaceUnknown, self.store.get_namespace(name))
             self.fails(NamespaceUnknown, self.store.delete_namespace(name))

@@ -1,5 +1,6 @@
 """Groups, namespaces and grants."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, insert, select, update
@@ -126,8 +127,11 @@ class SQLRightsStore:
 
 def _groups(connection: Connection, query: Select[tuple[str, float]]) -> Sequence[Group]:
     rows = connection.execute(query).all()
+    if not rows:
+        return []
     table = account_group_members
-    members: dict[str, list[str]] = {row.name: [] for row in rows}
+    # What another transaction adds between the two queries may come with the second one.
+    members: defaultdict[str, list[str]] = defaultdict(list)
     listed = select(table).order_by(table.c.account)
     if len(rows) == 1:
         listed = listed.where(table.c.group_name == rows[0].name)
@@ -188,8 +192,10 @@ def _require_group(connection: Connection, subjects: Iterable[Subject]) -> None:
 
 def _namespaces(connection: Connection, query: Select[tuple[str, bool, float]]) -> Sequence[Namespace]:
     rows = connection.execute(query).all()
+    if not rows:
+        return []
     table = namespace_members
-    members: dict[str, list[Member]] = {row.name: [] for row in rows}
+    members: defaultdict[str, list[Member]] = defaultdict(list)
     listed = select(table).order_by(table.c.subject)
     if len(rows) == 1:
         listed = listed.where(table.c.namespace == rows[0].name)
