@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from dockreg.model.accounts import ROBOT_MARK
 from dockreg.model.names import RepositoryName
@@ -124,7 +124,9 @@ class Principal:
     ``ceiling`` is set when a token was presented. ``renewable`` says that it is one of the token service of v2, where a
     token with more scopes can be had for the asking. ``decided`` says that another token server has decided: what the
     ceiling has is granted. ``groups`` are those that the source of the credentials tells, such as a directory.
-    ``token_id`` is the stored access token that was presented, here or when a token was had for it.
+    ``token_id`` is the stored access token that was presented, here or when a token was had for it. ``password_mark`` is
+    what :func:`.password_mark` said of the account when a token was had, or says now; None when no password of an account
+    matters.
     """
 
     name: str | None
@@ -134,6 +136,7 @@ class Principal:
     renewable: bool = False
     decided: bool = False
     token_id: str | None = None
+    password_mark: str | None = field(default=None, eq=False, repr=False)
 
     @property
     def is_robot(self) -> bool:

@@ -1,6 +1,8 @@
 """Stored logins and keys."""
 
+import hashlib
 import re
+from base64 import urlsafe_b64encode
 
 from attrs import field, frozen
 
@@ -48,6 +50,18 @@ class SigningKey:
     key_id: str
     secret: bytes = field(repr=False)
     created_at: float
+
+
+def password_mark(account: Account) -> str | None:
+    """
+    What is another one when the password is, or the account of this name; None where there is no password.
+
+    It can be shown: a stored hash has a salt of its own, so that this tells nothing of the password.
+    """
+    if account.password_hash == NO_HASH:
+        return None
+    digest = hashlib.sha256(f"{account.created_at}\0{account.password_hash}".encode()).digest()
+    return urlsafe_b64encode(digest[:24]).decode("ascii")
 
 
 def check_name(name: str) -> None:

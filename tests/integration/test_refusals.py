@@ -253,3 +253,25 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(204, daemon.request("PUT", "/v1/users/jane/", body, old)[0])
         self.assertEqual(401, daemon.request("GET", "/v1/users/", headers=old)[0])
         self.assertEqual(200, daemon.request("GET", "/v1/users/", headers=new)[0])
+
+    def test_tokens_of_a_changed_password(self) -> None:
+        """What was had with the old password ends with it, in v1 and v2; what was had with the new one is good."""
+        daemon = self.start("none")
+
+        def had(password: str) -> list[tuple[str, str, int]]:
+            owner = basic("jane", password)
+            v1 = daemon.request("PUT", "/v1/repositories/jane/app/", b"[]", owner)[2]["x-docker-token"]
+            v2 = json.loads(daemon.request("GET", "/v2/token?scope=repository:jane/app:pull", headers=owner)[1])
+            return [
+                (f"Token {v1}", "/v1/repositories/jane/app/tags", 200),
+                (f"Bearer {v2['token']}", "/v2/jane/app/tags/list", 200),
+            ]
+
+        def answers(tokens: list[tuple[str, str, int]]) -> list[int]:
+            return [daemon.request("GET", path, headers={"Authorization": token})[0] for token, path, _ in tokens]
+
+        old = had("secret of jane")
+        self.assertEqual([200, 200], answers(old))
+        self.assertEqual(0, daemon.command("user", "password", "jane", "--password-stdin", text="a new one\n"))
+        self.assertEqual([401, 401], answers(old))
+        self.assertEqual([200, 200], answers(had("a new one")))

@@ -5,12 +5,10 @@ A bearer token says who, what was asked for, and what of that was granted when i
 form). What counts for a request is what was asked for, as far as the rights of that moment allow it: a client whose token
 has the scope, and which may not, is told so, and is not sent for another token.
 
-A refresh token stands for the credentials that it was had for. It ends with the account, with its password, and with the
-access token that was presented instead of a password.
+Both kinds of token end with the account, with the password that they were had for, and with the access token that was
+presented instead of one. A refresh token stands for these credentials.
 """
 
-import hashlib
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,7 +27,7 @@ from dockreg.interfaces_access import (
     ITokenService,
 )
 from dockreg.model.access import NOTHING, Access, Action, Ceiling, Principal, Reach
-from dockreg.model.accounts import NO_HASH
+from dockreg.model.accounts import password_mark
 from dockreg.model.names import RepositoryName
 from dockreg.model.scopes import claims_of, parse_scopes, reach_of, scope_of
 from dockreg.model.tokens import Bearer, Renewal, service_of
@@ -155,11 +153,12 @@ class OwnTokens:
         return bearer_challenge(f"{origin}{PATH}", service_of(origin), wanted, fault)
 
     async def _current(self, claims: Mapping[str, Any], asked: Reach | None) -> Principal:
-        name, token_id = claims.get("sub"), claims.get("tid")
-        if not isinstance(token_id, str | None):
+        name, token_id, mark = claims.get("sub"), claims.get("tid"), claims.get("pwd")
+        if not isinstance(token_id, str | None) or not isinstance(mark, str | None):
             raise invalid()
         ceiling = None if asked is None else Ceiling((asked,))
-        principal = Principal(name, ceiling=ceiling, renewable=asked is not None, token_id=token_id)
+        renewable = asked is not None
+        principal = Principal(name, ceiling=ceiling, renewable=renewable, token_id=token_id, password_mark=mark)
         try:
             return await self._authenticator.current(principal, claims["iat"])
         except Unauthorized as problem:
@@ -195,14 +194,11 @@ class OwnTokens:
             account = await self._accounts.get(principal.name)
         except AccountUnknown:
             return None
-        if account.password_hash == NO_HASH:
-            return None
-        # A stored hash has a salt of its own, so that this tells nothing of the password.
-        digest = hashlib.sha256(f"{account.created_at}\0{account.password_hash}".encode()).digest()
-        return f"password {urlsafe_b64encode(digest[:24]).decode('ascii')}"
+        mark = password_mark(account)
+        return None if mark is None else f"password {mark}"
 
 
 def _said_of(principal: Principal) -> dict[str, Any]:
     """The claims about who it is. How far an access token reaches is looked up when the token is used."""
-    said = {"sub": principal.name, "tid": principal.token_id}
+    said = {"sub": principal.name, "tid": principal.token_id, "pwd": principal.password_mark}
     return {claim: value for claim, value in said.items() if value is not None}

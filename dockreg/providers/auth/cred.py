@@ -15,7 +15,7 @@ from zope.interface import implementer
 from dockreg.errors import AccountInactive, AccountUnknown, RegistryError, StoreUnavailable, Unauthorized, explained
 from dockreg.interfaces_access import IAccountStore, IAuthenticator, IClientCertificate, IDirectory
 from dockreg.model.access import ANONYMOUS, Access, Challenge, Principal
-from dockreg.model.accounts import ROBOT_MARK
+from dockreg.model.accounts import ROBOT_MARK, password_mark
 from dockreg.model.networks import NO_ADDRESS
 from dockreg.model.people import Person
 from dockreg.providers.auth.tokens import TokenSigner
@@ -93,6 +93,8 @@ class CredAuthenticator:
         is a checker that knows people by their credentials only, the token of a name that the others do not have passes
         until it expires.
 
+        What was had with the password of an account ends with that password. An access token outlives it.
+
         A robot is somebody's: its owner is looked up, and has no groups to share.
 
         :raises StoreUnavailable: no checker has the name, and one of them did not work.
@@ -156,14 +158,17 @@ class CredAuthenticator:
         try:
             account = await self._accounts.get(principal.name)
         except AccountUnknown as unknown:
-            if unknown.deleted and not is_known:
+            if unknown.deleted and (not is_known or principal.password_mark is not None):
                 raise Unauthorized("the account was deleted", "invalid_token") from None
             return principal
         if issued_at is not None and (account.renewed_at or 0.0) > issued_at + _CLOCK_SKEW_SECONDS:
             raise Unauthorized("the account of this token was deleted", "invalid_token")
+        mark = password_mark(account) if principal.token_id is None else None
+        if principal.password_mark not in (None, mark):
+            raise Unauthorized("the password is another one now; log in again", "invalid_token")
         if not account.is_usable:
             raise AccountInactive(account.name)
-        return evolve(principal, admin=account.admin)
+        return evolve(principal, admin=account.admin, password_mark=mark)
 
 
 def _person(avatar: object) -> Person | None:

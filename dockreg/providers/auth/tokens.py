@@ -70,6 +70,8 @@ class TokenSigner:
             claims["sub"] = principal.name
         if principal.token_id is not None:
             claims["tid"] = principal.token_id
+        if principal.password_mark is not None:
+            claims["pwd"] = principal.password_mark
         ends = int(self._clock.seconds()) + self._lifetime_seconds
         signature = await self._jwts.sign(claims, AUDIENCE, ends)
         return f'signature={signature},repository="{repository.v1}",access={access_word(actions)}'
@@ -96,14 +98,16 @@ class TokenSigner:
 
 def _read(claims: Mapping[str, Any]) -> tuple[Principal, RepositoryName, frozenset[Action]]:
     name, token_id, repository = claims.get("sub"), claims.get("tid"), claims["repo"]
-    if not isinstance(repository, str) or not isinstance(token_id, str | None):
+    mark = claims.get("pwd")
+    if not isinstance(repository, str) or not isinstance(token_id, str | None) or not isinstance(mark, str | None):
         raise invalid()
     try:
         actions = frozenset(Action(value) for value in claims["actions"])
     except (TypeError, ValueError):
         raise invalid() from None
     bound_to = RepositoryName(repository)
-    return Principal(name, ceiling=Ceiling.of(bound_to, actions), token_id=token_id), bound_to, actions
+    ceiling = Ceiling.of(bound_to, actions)
+    return Principal(name, ceiling=ceiling, token_id=token_id, password_mark=mark), bound_to, actions
 
 
 def _narrowed(

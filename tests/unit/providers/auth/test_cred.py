@@ -244,6 +244,27 @@ class CredAuthenticatorTests(contracts_auth.AuthenticatorContract):
         self.now(self.store.change("anna", active=False))
         self.fails(Unauthorized, authenticator.redeem(token))
 
+    def test_token_of_a_changed_password(self) -> None:
+        """A token that was had with a password ends with it; one that was had for something else does not."""
+        with_password = self.issue(self.login(b"anna", b"secret"))
+        otherwise = self.issue(Principal("anna"))
+        authenticator = self.make_authenticator()
+        self.assertEqual("anna", self.now(authenticator.redeem(with_password)).name)
+        self.now(self.store.change("anna", password_hash=self.now(cheap_hasher().hash(b"secret"))))
+        self.fails(Unauthorized, authenticator.redeem(with_password))
+        self.assertEqual("anna", self.now(authenticator.redeem(otherwise)).name)
+        self.assertEqual("anna", self.now(authenticator.redeem(self.issue(self.login(b"anna", b"secret")))).name)
+
+    def test_token_of_a_deleted_account(self) -> None:
+        """A token that was had with the password of an account is not good for whoever has the name then."""
+        with_password = self.issue(self.login(b"anna", b"secret"))
+        self.now(self.store.delete("anna", 1_400_000_000.0))
+        others = Directory({"anna": Person("anna")})
+        self.fails(Unauthorized, self.make_authenticator(others).redeem(with_password))
+        stored = self.now(cheap_hasher().hash(b"other"))
+        self.now(self.store.create("anna", stored, "", admin=False, now=1_400_000_001.0, again=True))
+        self.fails(Unauthorized, self.make_authenticator().redeem(with_password))
+
     def test_token_of_a_foreign_name(self) -> None:
         """The token of a name that only a further checker may know passes."""
         other = ForeignChecker(lambda: b"bob")
