@@ -105,8 +105,11 @@ class Gate:
         return Exchange(request, Caller(ANONYMOUS), self.room), _parse(parts, request.method)
 
     async def _identify(self, request: Request, needs: Right, witness: Witness | None) -> Principal:
-        header = request.requestHeaders.getRawHeaders(b"authorization")
-        scheme, _, value = (header[-1] if header else b"").strip().partition(b" ")
+        headers = request.requestHeaders.getRawHeaders(b"authorization", [b""])
+        if len(set(headers)) > 1:
+            # Whoever looked at the request before us may have believed another one.
+            raise Unauthorized("there are several Authorization headers, which differ")
+        scheme, _, value = headers[0].strip().partition(b" ")
         kind, value = scheme.lower(), value.strip()
         if not kind and self.takes_certificates:
             return await self._certified(request, witness)

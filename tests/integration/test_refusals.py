@@ -1,6 +1,7 @@
 """Who is refused what, and how: every route of the table, for several callers and policies."""
 
 import base64
+import http.client
 import json
 import re
 from pathlib import Path
@@ -253,6 +254,24 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(204, daemon.request("PUT", "/v1/users/jane/", body, old)[0])
         self.assertEqual(401, daemon.request("GET", "/v1/users/", headers=old)[0])
         self.assertEqual(200, daemon.request("GET", "/v1/users/", headers=new)[0])
+
+    def test_two_people(self) -> None:
+        """Two people in one request are nobody, in whichever order; the same credentials twice are one."""
+        daemon = self.start("none")
+        jane, joe = (basic(name, f"secret of {name}")["Authorization"] for name in ("jane", "joe_1"))
+        for values, expected in (
+            ((jane, joe), 401),
+            ((jane, "Basic Og=="), 401),
+            (("", jane), 401),
+            ((jane, jane), 200),
+        ):
+            connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=60)
+            self.addCleanup(connection.close)
+            connection.putrequest("GET", "/v2/")
+            for value in values:
+                connection.putheader("Authorization", value)
+            connection.endheaders()
+            self.assertEqual(expected, connection.getresponse().status, values)
 
     def test_tokens_of_a_changed_password(self) -> None:
         """What was had with the old password ends with it, in v1 and v2; what was had with the new one is good."""
