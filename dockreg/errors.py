@@ -367,10 +367,15 @@ class Busy(RegistryError):
 
 @frozen
 class StorageFull(RegistryError):
-    """No room for more bytes."""
+    """No room for more bytes. What was acknowledged is not touched, and an upload session keeps what it has."""
+
+    reason: str = (
+        "the registry has no room left on its disk; what it has is whole, and can be pulled. Push again when its operator "
+        "has made room: an upload session goes on from there"
+    )
 
     def __str__(self) -> str:
-        return "the registry has no room left; nothing was stored"
+        return self.reason
 
 
 @frozen

@@ -22,11 +22,7 @@ from dockreg.model.manifest import Manifest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import Referrer, RepositoryRecord, Sparse, StoredManifest, TagRecord
 from dockreg.model.uploads import UploadSession
-from dockreg.model.v1 import (
-    LayerFacts,
-    TagClient,
-    V1Image,
-)
+from dockreg.model.v1 import LayerFacts, TagClient, V1Image
 
 # Blobs
 
@@ -53,7 +49,8 @@ class IUpload(Interface):
         """
         Append ``chunks`` in order.
 
-        :raises StorageFull: there was no room; the upload can only be aborted.
+        :raises StorageFull: there was no room for all of them (or StoreUnavailable: the disk failed); :attr:`size` tells
+            how many bytes were taken. After any other error the upload can only be aborted.
         """
 
     async def suspend() -> Received:
@@ -62,7 +59,7 @@ class IUpload(Interface):
 
         This object is of no use afterwards; :meth:`abort` is harmless then and drops nothing.
 
-        :raises StorageFull: there was no room; the upload can only be aborted.
+        :raises StorageFull: there was no room (or StoreUnavailable): what was suspended before is there, and no more.
         """
 
     async def commit(expected: Digest | None = None) -> StoredBlob:
@@ -75,7 +72,7 @@ class IUpload(Interface):
         of it that :meth:`IBlobStore.recover` settles.
 
         :raises DigestInvalid: the bytes hash to something else than ``expected``; nothing is kept.
-        :raises StorageFull: there was no room; nothing is kept.
+        :raises StorageFull: there was no room (or StoreUnavailable): there is no object, and the upload may be suspended.
         """
 
     async def abort() -> None:
@@ -121,6 +118,12 @@ class IBlobStore(Interface):
 
     async def confirm(blob: StoredBlob) -> None:
         """The metadata now names this object: forget the note that its commit left."""
+
+    async def reopen(blob: StoredBlob, upload_id: str) -> None:
+        """Make an object that could not be recorded the suspended upload again that it was; else remove it."""
+
+    async def free() -> int | None:
+        """How many more bytes there is room for; None when the store can not tell."""
 
     async def open(blob: StoredBlob, start: int = 0) -> IBlobReader:
         """

@@ -17,6 +17,9 @@ from dockreg.shield import shielded
 class LayerUpload(Protocol):
     """Where the bytes of one layer go."""
 
+    async def expect(self, length: int) -> None:
+        """So many bytes are announced. :raises BodyTooLarge: a layer may not have them. :raises StorageFull: no room."""
+
     async def write(self, chunks: Sequence[bytes]) -> None:
         """Take the next bytes. :raises BodyTooLarge: they are more than a layer may have."""
 
@@ -50,6 +53,11 @@ class DiscardedLayer:
     max_size: int
     _size: int = 0
 
+    async def expect(self, length: int) -> None:
+        """They need no room."""
+        if self.max_size and length > self.max_size:
+            raise BodyTooLarge(self.max_size)
+
     async def write(self, chunks: Sequence[bytes]) -> None:
         """Count and forget."""
         self._size = _counted(self._size, chunks, self.max_size)
@@ -82,14 +90,25 @@ class StagedLayerUpload:
     @classmethod
     async def start(cls, registry: Registry, staged: Sequence[StagedImage], limits: LayerLimits) -> "StagedLayerUpload":
         """:raises StorageFull: there is no room to begin."""
+        if registry.room is not None:
+            await registry.room.require()
         inspector = LayerInspector(max_uncompressed=limits.max_uncompressed, max_entries=limits.max_entries)
         payloads = [PayloadHasher(image.json) for image in staged]
         upload = await registry.blobs.start_upload([*payloads, inspector])
         return cls(registry, upload, staged, payloads, inspector, limits.max_layer)
 
+    async def expect(self, length: int) -> None:
+        """See :class:`LayerUpload`."""
+        if self._max_size and length > self._max_size:
+            raise BodyTooLarge(self._max_size)
+        if self._registry.room is not None:
+            await self._registry.room.require(length)
+
     async def write(self, chunks: Sequence[bytes]) -> None:
         """Hash, inspect and store the next bytes."""
-        self._size = _counted(self._size, chunks, self._max_size)
+        before, self._size = self._size, _counted(self._size, chunks, self._max_size)
+        if self._registry.room is not None:
+            await self._registry.room.take(self._size - before)
         await self._upload.write(chunks)
 
     async def finish(self) -> None:

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from dockreg.callables import InThread
 from dockreg.derived import open_blob
-from dockreg.errors import BlobUnknown, Denied, NameUnknown, RegistryError, Unauthorized
+from dockreg.errors import BlobUnknown, Denied, NameUnknown, RegistryError, StorageFull, StoreUnavailable, Unauthorized
 from dockreg.interfaces import IBlobReader, IBlobStore, IMetadataStore, IUpload
 from dockreg.interfaces_access import IAuthorizer
 from dockreg.interfaces_v1 import IImageList
@@ -25,6 +25,7 @@ from dockreg.model.manifest import Manifest, parse_manifest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import RepositoryRecord, TagRecord
 from dockreg.model.v1 import AnnouncedImage, ImageID
+from dockreg.room import Room
 from dockreg.shield import detached, shielded
 
 _SEARCH_BATCH = 500
@@ -50,6 +51,8 @@ class Registry:
     clock: IReactorTime
     in_thread: InThread
     lease_seconds: float = 86400
+    #: Looked at before blobs are written; None: nothing is kept free.
+    room: Room | None = None
 
     async def may(self, principal: Principal, action: Action, repository: RepositoryName | None) -> bool:
         """Whether ``principal`` may do ``action`` on the repository, or (None) on the registry as a whole."""
@@ -234,10 +237,15 @@ class Registry:
         return await self.metadata.blobs.record_in(name, blob, None, None, now, lease, create=False)
 
     async def keep_blob(
-        self, committed: StoredBlob, record: Callable[[StoredBlob], Awaitable[StoredBlob]]
+        self,
+        committed: StoredBlob,
+        record: Callable[[StoredBlob], Awaitable[StoredBlob]],
+        upload_id: str | None = None,
     ) -> StoredBlob:
         """
         Record a committed object, and drop it when the metadata does not name it in the end.
+
+        When the metadata store has no room or does not answer, it is made the upload session ``upload_id`` again.
 
         Not to be cancelled: whether a transaction that was under way took place would not be known.
 
@@ -245,11 +253,14 @@ class Registry:
         """
         try:
             recorded = await record(committed)
-        except Exception:
+        except Exception as problem:
             # The database may have committed and failed to say so. If it can not even be asked, the note that the
             # commit left is settled at the next start.
             if not await self.metadata.blobs.is_recorded(committed):
-                await self._drop(committed)
+                if upload_id is not None and isinstance(problem, StorageFull | StoreUnavailable):
+                    await self.blobs.reopen(committed, upload_id)
+                else:
+                    await self._drop(committed)
             raise
         # Not awaited: the time of the answer would tell whether somebody else has pushed the same bytes. A note that the
         # commit left is settled at the next start if this comes to nothing.

@@ -43,6 +43,7 @@ from dockreg.providers.systemd import SystemdNotifier
 from dockreg.providers.threads import Workers
 from dockreg.providing import IRegistryReactor, make_blob_store, make_metadata_store, new_id
 from dockreg.registry import Registry
+from dockreg.room import Room
 from dockreg.sites import Sites
 from dockreg.supervision import make_supervisor, worker_count
 from dockreg.tokens import make_tokens
@@ -68,6 +69,7 @@ _SENDING_THREADS = 16
 _WORK_THREADS = 4
 _EXPIRY_SECONDS = 600.0
 _FIGURES_SECONDS = 5.0
+_ROOM_SECONDS = 30.0
 
 
 @frozen
@@ -109,6 +111,7 @@ class OpenRegistry:
     threads: Threads
     core: Core
     resource: RegistryResource
+    room: Room
     logs: Mapping[str, LogFile]
     jobs: Sequence[Job] = ()
     openers: Sequence[Callable[[], Any]] = ()
@@ -128,6 +131,7 @@ class OpenRegistry:
             grace_seconds=self.config.grace_seconds,
             jobs=[
                 *(self._periodic() if periodic else ()),
+                Job("the look at free room", _ROOM_SECONDS, self.room.look),
                 Job("the exchange of figures", _FIGURES_SECONDS, self.core.monitoring.figures.share),
             ],
             openers=self.openers,
@@ -172,7 +176,9 @@ def open_registry(
     )
     attempts = make_attempts(config, full)
     access = make_identity(config, metadata, means, full, authenticator, attempts)
-    registry = Registry(metadata, blobs, access.authorizer, full, threads.work.in_thread, config.v1.lease_seconds)
+    room = Room(blobs, full, config.blobs.reserve_bytes)
+    work, lease_seconds = threads.work.in_thread, config.v1.lease_seconds
+    registry = Registry(metadata, blobs, access.authorizer, full, work, lease_seconds, room)
     tokens = make_tokens(config, metadata, access, means)
     views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
     core = Core(
@@ -193,7 +199,10 @@ def open_registry(
     )
     resource = make_resource(core, door_settings(config), full, new_id)
     openers, closers = [*access.openers, *tokens.openers], [*access.closers, *tokens.closers]
-    return OpenRegistry(config, full, threads, core, resource, logs, tokens.jobs, openers, closers)
+    core.monitoring.figures.watch(
+        "blobs_free_bytes", "Bytes that are free where blobs are.", lambda: room.free, least=True
+    )
+    return OpenRegistry(config, full, threads, core, resource, room, logs, tokens.jobs, openers, closers)
 
 
 def make_registry_service(

@@ -14,7 +14,16 @@ from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError
 
 from dockreg.callables import IdentifierFactory
-from dockreg.errors import BlobUnknown, BodyTooLarge, DigestInvalid, RangeInvalid, UploadBusy, UploadUnknown
+from dockreg.errors import (
+    BlobUnknown,
+    BodyTooLarge,
+    DigestInvalid,
+    RangeInvalid,
+    StorageFull,
+    StoreUnavailable,
+    UploadBusy,
+    UploadUnknown,
+)
 from dockreg.interfaces import IUpload
 from dockreg.model.access import Principal
 from dockreg.model.blobs import NOTHING_RECEIVED, Blob, StoredBlob
@@ -67,17 +76,31 @@ class BlobUpload:
 
     async def write(self, chunks: Sequence[bytes]) -> None:
         """Hash and store the next bytes. :raises BodyTooLarge: the blob has more than it may have."""
-        limit = self._limits.max_blob
-        if limit and self.size + sum(map(len, chunks)) > limit:
+        limit, coming = self._limits.max_blob, sum(map(len, chunks))
+        if limit and self.size + coming > limit:
             raise BodyTooLarge(limit)
+        if self._registry.room is not None:
+            await self._registry.room.take(coming)
         try:
             await self._upload.write(chunks)
-        except CancelledError:
-            # The client is gone; what is being written is written all the same.
+        except (CancelledError, StorageFull, StoreUnavailable):
+            # The client is gone, and what is being written is written all the same; or what was taken is there.
             raise
         except Exception:
             self._failed = True
             raise
+
+    async def expect(self, length: int) -> None:
+        """
+        So many bytes are announced.
+
+        :raises BodyTooLarge: the blob would have more than it may have. :raises StorageFull: there is no room for them.
+        """
+        limit = self._limits.max_blob
+        if limit and self.size + length > limit:
+            raise BodyTooLarge(limit)
+        if self._registry.room is not None:
+            await self._registry.room.require(length)
 
     async def pause(self) -> None:
         """The request is over, the session goes on."""
@@ -105,6 +128,10 @@ class BlobUpload:
             return
         try:
             received = await self._upload.suspend()
+        except (StorageFull, StoreUnavailable):
+            # What was suspended before is there, unless it can not be read any more.
+            await self._upload.abort()
+            raise
         except Exception:
             await self._drop()
             raise
@@ -124,6 +151,10 @@ class BlobUpload:
         try:
             facts = None if self._inspector is None else await registry.in_thread(self._inspector.finish)
             committed = await self._upload.commit(digest)
+        except (StorageFull, StoreUnavailable):
+            self._inspector = None  # it has finished
+            await self._suspend()
+            raise
         except Exception:
             await self._drop()
             raise
@@ -134,7 +165,7 @@ class BlobUpload:
                 self._name, blob, facts, owner, now, lease, upload_id=self.upload_id
             )
 
-        return await registry.keep_blob(committed, record)
+        return await registry.keep_blob(committed, record, self.upload_id)
 
     async def _drop(self) -> None:
         await self._upload.abort()
@@ -154,9 +185,11 @@ class Uploads:
     _inspectors: OrderedDict[str, tuple[int, LayerInspector]] = field(factory=OrderedDict, init=False)
 
     async def start(self, principal: Principal, name: RepositoryName, algorithm: str = "sha256") -> UploadSession:
-        """A new session. :raises DigestInvalid: no digests are made by this algorithm."""
+        """A new session. :raises DigestInvalid: no digests are made by this algorithm. :raises StorageFull: no room."""
         if algorithm not in ("sha256", "sha512"):
             raise DigestInvalid(algorithm[:256], "the registry knows the algorithms sha256 and sha512")
+        if self.registry.room is not None:
+            await self.registry.room.require()
         now = self.registry.clock.seconds()
         session = UploadSession(self.new_id(), name, principal.name, algorithm, NOTHING_RECEIVED, now)
         await self.registry.metadata.uploads.start(session, now + self.limits.session_seconds)

@@ -26,7 +26,9 @@ from dockreg.identity import judge_for
 from dockreg.providers.auth.htpasswd import read_htpasswd
 from dockreg.providers.auth.ldapwire import DirectoryTrouble
 from dockreg.providers.auth.trustedkeys import KeysInvalid, read_files
+from dockreg.providers.blobs.disk import free_bytes
 from dockreg.providers.listening import Judge, ListenFailed, read_endpoint, without_proxy
+from dockreg.room import in_words
 from dockreg.service import open_registry
 from dockreg.sites import tls_files
 
@@ -102,7 +104,19 @@ def check(config: Config, reactor: Any, *, connect: bool = False) -> Sequence[st
         read_files([Path(each) for each in config.auth.token_server.key_files])
     except (OSError, KeysInvalid) as error:
         raise ConfigError("", "auth.token_server.key_files", str(error)) from None
-    return [*_check_checkers(config, reactor, connect), *_check_tls(config, reactor)]
+    return [*_check_checkers(config, reactor, connect), *_check_tls(config, reactor), *_check_room(config)]
+
+
+def _check_room(config: Config) -> Iterator[str]:
+    reserve = config.blobs.reserve_bytes
+    if config.blobs.provider != "files" or not reserve:
+        return
+    free = free_bytes(config.blob_folder)
+    if free <= reserve:
+        yield (
+            f"uploads would be refused: {in_words(free)} are free at {config.blob_folder}, and blobs.reserve_bytes keeps "
+            f"{in_words(reserve)} of them; make room, or lower it"
+        )
 
 
 def _check_checkers(config: Config, reactor: Any, connect: bool) -> Iterator[str]:

@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from dockreg.errors import BlobUnknown, DigestInvalid, RangeInvalid, StorageFull
 from dockreg.interfaces import IBlobReader, IBlobStore, IUpload
-from dockreg.model.blobs import StoredBlob
+from dockreg.model.blobs import Received, StoredBlob
 from dockreg.model.digest import Digest
 
 E = TypeVar("E", bound=Exception)
@@ -270,13 +270,58 @@ class BlobStoreContract(Contract):
         self.assertEqual(0, await blobs.recover(nothing_recorded, nothing_resumable))
 
     async def test_full(self) -> None:
-        """Without room a write fails, the upload can only be aborted, and there is room again for others."""
+        """Without room a write fails, the upload has what was taken, and there is room again when it is aborted."""
+        blobs = self.make_full_blob_store()
+        much = b"x" * (3 << 18)
+        upload = await blobs.start_upload()
+        await upload.write([much])
+        await self.raises(StorageFull, upload.write([b"y" * len(much)]))
+        taken = (much + b"y" * len(much))[: upload.size]
+        received = await upload.suspend()
+        self.assertEqual(Received(len(taken), Digest.sha256(taken)), received)
+        upload = await blobs.resume_upload(upload.upload_id, received)
+        await upload.abort()
+        self.assertEqual(much, await content_of(blobs, await store(blobs, [much])))
+
+    async def test_full_and_committed(self) -> None:
+        """What was taken before there was no room can become a blob."""
         blobs = self.make_full_blob_store()
         much = b"x" * (3 << 18)
         upload = await blobs.start_upload()
         await upload.write([much])
         await self.raises(StorageFull, upload.write([much]))
-        await self.raises(StorageFull, upload.write([b"x"]))
-        await self.raises(StorageFull, upload.commit())
-        await upload.abort()
-        self.assertEqual(much, await content_of(blobs, await store(blobs, [much])))
+        taken = b"x" * upload.size
+        self.assertEqual(taken, await content_of(blobs, await upload.commit(Digest.sha256(taken))))
+
+    async def test_free(self) -> None:
+        """The room that is left is a number, or not known."""
+        free = await self.make_blob_store().free()
+        self.assertTrue(free is None or free > 0)
+
+    async def test_reopen(self) -> None:
+        """A committed object that could not be recorded becomes the upload again that it was."""
+        blobs = self.make_blob_store()
+        upload = await blobs.start_upload()
+        await upload.write([b"abc"])
+        blob = await upload.commit()
+        await blobs.reopen(blob, upload.upload_id)
+        await self.raises(BlobUnknown, blobs.open(blob))
+        self.assertEqual(3, await blobs.upload_size(upload.upload_id))
+        upload = await blobs.resume_upload(upload.upload_id, Received(0, None))
+        self.assertEqual(3, upload.size)
+        await upload.write([b"d"])
+        blob = await upload.commit(Digest.sha256(b"abcd"))
+        await blobs.confirm(blob)
+        self.assertEqual(b"abcd", await content_of(blobs, blob))
+
+    async def test_reopen_too_late(self) -> None:
+        """An upload that was begun anew meanwhile stays as it is; the object goes."""
+        blobs = self.make_blob_store()
+        upload = await blobs.start_upload()
+        await upload.write([b"abc"])
+        blob = await upload.commit()
+        anew = await blobs.resume_upload(upload.upload_id, Received(0, None))
+        await anew.write([b"other"])
+        await blobs.reopen(blob, upload.upload_id)
+        await self.raises(BlobUnknown, blobs.open(blob))
+        self.assertEqual(b"other", await content_of(blobs, await anew.commit()))

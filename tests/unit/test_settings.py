@@ -254,6 +254,7 @@ ROWS: Mapping[str, Row] = {
         f"'{others.__name__}.OtherBlobs'", lambda parts: type(parts.plan.blobs).__name__, "OtherBlobs"
     ),
     "blobs.folder": Row("'/b'", lambda parts: parts.plan.blobs._store._folders.staging, Path("/b/staging")),
+    "blobs.reserve_bytes": Row("7", lambda parts: parts.core.registry.room._reserve, 7),
     "blobs.options": Row(
         "{size = 5}",
         lambda parts: parts.plan.blobs.options,

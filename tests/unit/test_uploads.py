@@ -1,14 +1,11 @@
-"""Tests for dockreg.uploads: sessions by the clock, without room, without a database, and cancelled; mounts by rights."""
+"""Tests for dockreg.uploads: sessions by the clock, without a database, and cancelled; mounts by rights."""
 
-import errno
-import os
 from typing import Any
 
 from dockreg.errors import (
     BodyTooLarge,
     DigestInvalid,
     RangeInvalid,
-    StorageFull,
     StoreUnavailable,
     UploadBusy,
     UploadUnknown,
@@ -152,67 +149,6 @@ class SessionTests(V2TestCase):
         self.assertEqual(self.clock.seconds() + self.registry.lease_seconds, self.registry.lease_end())
         self.result(self.finish(TWO, self.start(TWO), CONTENT, DIGEST))
         self.assertEqual("joe", self.result(self.registry.get_repository(TWO)).owner)
-
-
-class FullTests(V2TestCase):
-    """Without room a session ends, and nothing is left of it."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.shrink(len(CONTENT))
-
-    def check_room(self) -> None:
-        """All the room is there again."""
-        self.result(self.bring(ONE, CONTENT))
-        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
-
-    def test_while_writing(self) -> None:
-        """A session whose bytes found no room is gone, with those that did."""
-        upload_id = self.start()
-        self.result(self.append(ONE, upload_id, CONTENT[:6]))
-        self.refused(StorageFull, self.append(ONE, upload_id, CONTENT[:6]))
-        self.refused(UploadUnknown, self.uploads.size(JOE, ONE, upload_id))
-        self.check_room()
-
-    def test_while_closing(self) -> None:
-        """The same when they came with the digest."""
-        upload_id = self.start()
-        self.refused(StorageFull, self.finish(ONE, upload_id, CONTENT + b"x", Digest.sha256(CONTENT + b"x")))
-        self.refused(UploadUnknown, self.uploads.size(JOE, ONE, upload_id))
-        self.check_room()
-
-    def test_whole_blob(self) -> None:
-        """A blob in one request that finds no room leaves nothing."""
-        self.refused(StorageFull, self.bring(ONE, CONTENT + b"x"))
-        self.check_room()
-
-
-class FullDiskTests(ThreadedTestCase):
-    """The same of a disk that takes bytes, and says when they are flushed that it has no room for them."""
-
-    def full(self, *_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def check_nothing(self, upload_id: str) -> None:
-        self.refused(UploadUnknown, self.uploads.size(JOE, ONE, upload_id))
-        self.assertEqual([], self.files())
-
-    def test_while_suspending(self) -> None:
-        """A session whose bytes can not be made durable is gone."""
-        upload_id = self.start()
-        self.result(self.append(ONE, upload_id, b"abc"))
-        self.patch(os, "fdatasync", self.full)
-        self.refused(StorageFull, self.append(ONE, upload_id, b"def"))
-        self.check_nothing(upload_id)
-
-    def test_while_committing(self) -> None:
-        """So is one whose blob can not, and there is no blob."""
-        upload_id = self.start()
-        self.result(self.append(ONE, upload_id, CONTENT[:4]))
-        self.patch(os, "fsync", self.full)
-        self.refused(StorageFull, self.finish(ONE, upload_id, CONTENT[4:], DIGEST))
-        self.check_nothing(upload_id)
-        self.assertIsNone(self.result(self.metadata.blobs.find(DIGEST)))
 
 
 class DeadDatabaseTests(ThreadedTestCase):

@@ -127,6 +127,24 @@ def write_all(descriptor: int, chunks: Sequence[bytes]) -> int:
     return total
 
 
+def beginning_of(chunks: Sequence[bytes], size: int) -> Sequence[bytes]:
+    """The first ``size`` bytes of ``chunks``."""
+    taken: list[bytes] = []
+    for chunk in chunks:
+        if size <= 0:
+            break
+        taken.append(chunk[:size])
+        size -= len(chunk)
+    return taken
+
+
+def free_bytes(folder: Path) -> int:
+    """How many bytes an ordinary user may still write where a folder is, or will be made."""
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    found = os.statvfs(existing)
+    return found.f_bavail * found.f_frsize
+
+
 def _unwritten(buffers: Sequence[bytes | memoryview], written: int) -> list[bytes | memoryview]:
     for index, buffer in enumerate(buffers):
         if written < len(buffer):

@@ -16,7 +16,15 @@ from dockreg.interfaces import IBlobReader, IBlobStore, IUpload
 from dockreg.model.blobs import Received, StoredBlob
 from dockreg.model.digest import Hasher
 from dockreg.providers.blobs.digesting import KeptHashers
-from dockreg.providers.blobs.disk import create_locked, disk_errors, flush_folder, lock_left_behind, lock_named, remove
+from dockreg.providers.blobs.disk import (
+    create_locked,
+    disk_errors,
+    flush_folder,
+    free_bytes,
+    lock_left_behind,
+    lock_named,
+    remove,
+)
 from dockreg.providers.blobs.fileupload import Beginning, FileUpload, Workshop
 from dockreg.providers.blobs.handover import hand_over
 from dockreg.providers.blobs.names import is_upload_id
@@ -94,6 +102,14 @@ class FilesystemBlobStore:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
         await self._in_thread(_on_disk, self._folders.confirm, blob)
 
+    async def reopen(self, blob: StoredBlob, upload_id: str) -> None:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+        await self._in_thread(_on_disk, self._reopen, blob, upload_id)
+
+    async def free(self) -> int | None:
+        """See :class:`~dockreg.interfaces.IBlobStore`: what the file system says."""
+        return await self._in_thread(_on_disk, free_bytes, self._folders.root)
+
     async def open(self, blob: StoredBlob, start: int = 0) -> IBlobReader:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
         return await hand_over(self._in_thread, lambda: self._open(blob, start), FileBlobReader.close)
@@ -162,6 +178,13 @@ class FilesystemBlobStore:
             self._kept.forget(upload_id)
         finally:
             os.close(descriptor)
+
+    def _reopen(self, blob: StoredBlob, upload_id: str) -> None:
+        try:
+            with suppress(OSError):
+                self._folders.reopen(blob, upload_id)
+        finally:
+            self._folders.delete(blob)
 
     def _open(self, blob: StoredBlob, start: int) -> FileBlobReader:
         with disk_errors():

@@ -9,12 +9,12 @@ from attrs import frozen
 from zope.interface import implementer
 
 from dockreg.callables import ByteObserver, InThread
-from dockreg.errors import DigestInvalid, UploadUnknown
+from dockreg.errors import DigestInvalid, StorageFull, StoreUnavailable, UploadUnknown
 from dockreg.interfaces import IUpload
-from dockreg.model.blobs import Received, StoredBlob
+from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.digesting import KeptHashers, digest_file, seal, sealed
-from dockreg.providers.blobs.disk import disk_errors, flush_folder, remove, write_all
+from dockreg.providers.blobs.disk import beginning_of, disk_errors, flush_folder, remove, write_all
 from dockreg.providers.blobs.handover import hand_over
 from dockreg.providers.blobs.staging import Folders
 
@@ -94,6 +94,8 @@ class FileUpload:
         self._descriptor: int | None = descriptor
         self._failure: BaseException | None = None
         self._dropping = False
+        #: Whether a flush has failed.
+        self._unsure = False
 
     async def write(self, chunks: Sequence[bytes]) -> None:
         """See :class:`~dockreg.interfaces.IUpload`."""
@@ -126,32 +128,61 @@ class FileUpload:
     def _write(self, chunks: Sequence[bytes]) -> None:
         with self._lock:
             descriptor = self._open_descriptor()
-            try:
-                with disk_errors():
-                    if self._hasher is None:
-                        self._catch_up(descriptor)
-                    self.size += write_all(descriptor, chunks)
-                for chunk in chunks:
-                    for observer in self._observers:
-                        observer.update(chunk)
-            except BaseException as failure:
-                # What is in the file and what was digested may differ from now on: it must not become content.
-                self._failure = failure
-                raise
+            if self._hasher is None:
+                self._catch_up(descriptor)
+            with disk_errors():
+                try:
+                    write_all(descriptor, chunks)
+                except BaseException:
+                    # What was taken counts: the upload goes on behind it when there is room.
+                    self._observe(beginning_of(chunks, os.lseek(descriptor, 0, os.SEEK_CUR) - self.size))
+                    raise
+            self._observe(chunks)
+
+    def _observe(self, chunks: Sequence[bytes]) -> None:
+        try:
+            self.size += sum(map(len, chunks))
+            for chunk in chunks:
+                for observer in self._observers:
+                    observer.update(chunk)
+        except BaseException as failure:
+            # What is in the file and what was digested may differ from now on: it must not become content.
+            self._failure = failure
+            raise
 
     def _suspend(self) -> Received:
         with self._lock:
             descriptor = self._open_descriptor()
+            if self._unsure:
+                return self._go_back(descriptor)
             digest = self._hasher.digest if self._hasher is not None else self._known
             try:
                 with disk_errors():
                     self._make_durable(descriptor, digest)
-            except BaseException as failure:
-                # The kernel tells of bytes that it could not write once, and then forgets them.
-                self._failure = failure
+            except BaseException:
+                self._go_back(descriptor)
                 raise
             self._release()
             return Received(self.size, digest if self.size else None)
+
+    def _go_back(self, descriptor: int) -> Received:
+        """
+        To what was suspended the last time, after a flush that failed.
+
+        The kernel tells once of bytes that it could not write, and then forgets that they are not on the disk.
+        """
+        self._hasher, self.size = None, self._durable
+        if not self.size:
+            self._drop()
+            return NOTHING_RECEIVED
+        try:
+            with disk_errors():
+                os.ftruncate(descriptor, self.size)
+        except BaseException:
+            self._drop()
+            raise
+        self._release()
+        return Received(self.size, None)
 
     def _commit(self, expected: Digest | None) -> StoredBlob:
         with self._lock:
@@ -160,8 +191,10 @@ class FileUpload:
                 digest = self._checked_digest(expected, descriptor)
                 blob = StoredBlob(digest, self._shop.new_id(), self.size)
                 with disk_errors():
-                    os.fsync(descriptor)
+                    self._flush(descriptor)
                     self._shop.folders.publish(self._path, blob)
+            except (StorageFull, StoreUnavailable):
+                raise
             except BaseException:
                 self._drop()
                 raise
@@ -169,9 +202,21 @@ class FileUpload:
             os.close(descriptor)
             return blob
 
+    def _flush(self, descriptor: int) -> None:
+        try:
+            os.fsync(descriptor)
+        except OSError:
+            self._unsure = True
+            raise
+
     def _catch_up(self, descriptor: int) -> None:
         """Digest what was there when the upload was resumed, for more is to come."""
-        self._hasher = self._digested(descriptor, self._algorithm)
+        try:
+            with disk_errors():
+                self._hasher = self._digested(descriptor, self._algorithm)
+        except BaseException as failure:
+            self._failure = failure
+            raise
         self._known = None
         self._observers = (self._hasher, *self._observers)
 

@@ -75,6 +75,17 @@ class MemoryBlobStore:
     async def confirm(self, blob: StoredBlob) -> None:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
 
+    async def reopen(self, blob: StoredBlob, upload_id: str) -> None:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+        if upload_id in self._staged:
+            await self.delete(blob)
+        elif blob in self._objects:
+            self._staged[upload_id] = _Staged([self._objects.pop(blob)], blob.size)
+
+    async def free(self) -> int | None:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+        return self._room
+
     async def open(self, blob: StoredBlob, start: int = 0) -> IBlobReader:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
         content = self._objects.get(blob)
@@ -171,16 +182,16 @@ class _MemoryUpload:
     async def write(self, chunks: Sequence[bytes]) -> None:
         self._require_open()
         staged = self._staged
-        try:
-            for chunk in chunks:
-                self._store.take(len(chunk))
-                staged.chunks.append(chunk)
-                staged.size += len(chunk)
+        for chunk in chunks:
+            self._store.take(len(chunk))
+            staged.chunks.append(chunk)
+            staged.size += len(chunk)
+            try:
                 for observer in self._observers:
                     observer.update(chunk)
-        except BaseException as failure:
-            self._failure = failure
-            raise
+            except BaseException as failure:
+                self._failure = failure
+                raise
 
     async def suspend(self) -> Received:
         self._require_open()

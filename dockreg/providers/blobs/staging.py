@@ -37,6 +37,7 @@ from attrs import define, field, frozen
 
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
+from dockreg.providers.blobs.digesting import seal
 from dockreg.providers.blobs.disk import create_locked, flush_folder, make_folder, remove
 
 STAGING = "staging"
@@ -93,18 +94,34 @@ class Folders:
             self._durable.add(folder)
 
     def publish(self, staged: Path, blob: StoredBlob) -> None:
-        """Steps 2 and 3; after an error nothing is left that :meth:`retract` could remove."""
+        """Steps 2 and 3; after an error the staging file is one again, and nothing else is left."""
         path = self.staging / f"{staged.name}.{blob.digest.encoded}.{blob.generation}"
         self._notes[blob] = Note(path, create_locked(path))
+        target = self.object_path(blob)
         try:
             flush_folder(self.staging)
-            target = self.object_path(blob)
             self.ensure(target.parent)
             staged.rename(target)
             flush_folder(target.parent)
         except BaseException:
+            with suppress(OSError):
+                # Its lock is held: nobody has begun an upload of this name.
+                target.rename(staged)
+                flush_folder(self.staging)
             self.retract(blob)
             raise
+
+    def reopen(self, blob: StoredBlob, upload_id: str) -> None:
+        """Make an object that is noted the staging file of a suspended upload."""
+        path, staged = self.object_path(blob), self.staged(upload_id)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            # Not renamed: that would replace a file of this name that somebody has begun meanwhile.
+            os.link(path, staged)
+            seal(descriptor, blob.size, blob.digest)
+            flush_folder(self.staging)
+        finally:
+            os.close(descriptor)
 
     def confirm(self, blob: StoredBlob) -> None:
         """Step 5; harmless when there is no note of this process."""

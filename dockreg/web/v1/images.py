@@ -6,7 +6,7 @@ from http import HTTPStatus
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
-from dockreg.errors import BodyTooLarge, ImageUnknown, RequestInvalid
+from dockreg.errors import ImageUnknown, RequestInvalid
 from dockreg.layerfiles import LayerFiles
 from dockreg.model.v1 import ClaimedChecksums, ImageID, V1Image, ancestry_document
 from dockreg.v1images import ReadableImage, V1Images
@@ -40,9 +40,8 @@ class ImagesDoor:
         upload = await self.images.start_layer(exchange.caller, image_id)
         try:
             body = IRequestBody(exchange.request)
-            limit = self.images.limits.max_layer
-            if limit and body.length is not None and body.length > limit:
-                raise BodyTooLarge(limit)
+            if body.length is not None:
+                await upload.expect(body.length)
             while chunks := await body.read():
                 await upload.write(chunks)
             await upload.finish()

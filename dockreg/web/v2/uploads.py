@@ -1,11 +1,22 @@
 """Blobs on their way in: upload sessions, whole blobs in one request, and mounts."""
 
 import re
+from contextlib import suppress
+from http import HTTPStatus
 from urllib.parse import quote
 
 from attrs import define
 
-from dockreg.errors import BodyTooLarge, DigestInvalid, NameInvalid, RangeInvalid, RequestInvalid, SizeInvalid
+from dockreg.errors import (
+    DigestInvalid,
+    NameInvalid,
+    RangeInvalid,
+    RequestInvalid,
+    SizeInvalid,
+    StorageFull,
+    StoreUnavailable,
+    UploadUnknown,
+)
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.uploads import BlobUpload, Uploads
@@ -71,6 +82,9 @@ class UploadsDoor:
         try:
             await self._receive(exchange, upload)
             await upload.pause()
+        except (StorageFull, StoreUnavailable):
+            await self._answer_kept(exchange, upload_id, upload)
+            raise
         finally:
             await upload.release()
         self._answer(exchange, upload_id, upload.size, 202)
@@ -83,6 +97,9 @@ class UploadsDoor:
         try:
             await self._receive(exchange, upload)
             await upload.commit(digest)
+        except (StorageFull, StoreUnavailable):
+            await self._answer_kept(exchange, upload_id, upload)
+            raise
         finally:
             await upload.release()
         self._created(exchange, digest)
@@ -112,11 +129,16 @@ class UploadsDoor:
 
     async def _receive(self, exchange: Exchange, upload: BlobUpload) -> None:
         body = IRequestBody(exchange.request)
-        limit = self.uploads.limits.max_blob
-        if limit and body.length is not None and upload.size + body.length > limit:
-            raise BodyTooLarge(limit)
+        if body.length:
+            await upload.expect(body.length)
         while chunks := await body.read():
             await upload.write(chunks)
+
+    async def _answer_kept(self, exchange: Exchange, upload_id: str, upload: BlobUpload) -> None:
+        """Tell what a client needs to go on with later."""
+        with suppress(StorageFull, StoreUnavailable, UploadUnknown):
+            await upload.release()
+        self._answer(exchange, upload_id, upload.size, HTTPStatus.INSUFFICIENT_STORAGE)
 
     def _answer(self, exchange: Exchange, upload_id: str, size: int, status: int) -> None:
         # Docker reads "0-0" for an empty session, and fails without a range (docker/distribution, client).

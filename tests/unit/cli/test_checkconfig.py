@@ -29,6 +29,13 @@ class CheckTests(SynchronousTestCase):
         check(config, MemoryReactorClock())
         self.assertFalse(config.data_dir.exists())
 
+    def test_room(self) -> None:
+        """Who would have every upload refused is told why."""
+        self.assertEqual([], check(self.config("blobs.reserve_bytes = 1\n"), MemoryReactorClock()))
+        (note,) = check(self.config(f"blobs.reserve_bytes = {1 << 60}\n"), MemoryReactorClock())
+        self.assertIn("uploads would be refused", note)
+        self.assertIn("1048576 TiB", note)
+
     def test_folder(self) -> None:
         """A data folder that is a file, or lies in one, is refused."""
         path = Path(self.mktemp()).absolute()

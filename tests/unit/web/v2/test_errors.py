@@ -51,7 +51,7 @@ class BodyTests(SynchronousTestCase):
         for problem, detail in (
             (errors.RangeInvalid(7), {"size": 7}),
             (errors.NameInvalid("a", "b"), {"name": "a", "reason": "b"}),
-            (errors.StorageFull(), None),
+            (errors.StorageFull("full"), {"reason": "full"}),
         ):
             (entry,) = self.entries(errors_of(problem, "C"))
             self.assertEqual((str(problem), detail), (entry["message"], entry.get("detail")))
