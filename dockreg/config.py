@@ -143,6 +143,7 @@ class BlobSettings:
     provider: str = field(default="files", validator=valid.provider("files"))
     folder: str = field(default="", validator=valid.text)
     reserve_bytes: int = field(default=256 * _MIB, validator=valid.number(0))
+    verify_reads: bool = field(default=False, validator=valid.flag)
     options: Mapping[str, Any] = field(factory=dict, validator=valid.options, repr=False)
 
 

@@ -7,8 +7,9 @@ from twisted.internet.defer import DeferredSemaphore
 from zope.interface import implementer
 
 from dockreg.callables import InThread
-from dockreg.errors import BlobUnknown, RangeInvalid, StoreUnavailable
-from dockreg.interfaces import IBlobReader, IBlobStore
+from dockreg.errors import RangeInvalid, StoreUnavailable
+from dockreg.errors_blobs import BlobLost
+from dockreg.interfaces_blobs import IBlobOpener, IBlobReader
 from dockreg.model.blobs import Blob, DerivedBlob, StoredBlob
 from dockreg.model.compression import CompressionInvalid, Decompressor
 from dockreg.model.layers import LayerInspector
@@ -27,7 +28,7 @@ _turn = DeferredSemaphore(_AT_ONCE)
 
 
 async def open_blob(
-    blobs: IBlobStore, in_thread: InThread, blob: Blob, start: int = 0, *, turn: DeferredSemaphore = _turn
+    blobs: IBlobOpener, in_thread: InThread, blob: Blob, start: int = 0, *, turn: DeferredSemaphore = _turn
 ) -> IBlobReader:
     """
     Open a blob for reading, whether it has bytes of its own or not.
@@ -37,7 +38,7 @@ async def open_blob(
 
     :param start: the first byte wanted, counted from 0; ``blob.size`` is allowed.
     :param turn: how many readers uncompress at once. A reader that nobody reads from does not hold it.
-    :raises BlobUnknown: the object, or that of the blob that this one is derived from, is not there.
+    :raises BlobLost: the object, or that of the blob that this one is derived from, is not there.
     :raises RangeInvalid: ``start`` lies beyond the end.
     """
     if isinstance(blob, StoredBlob):
@@ -46,8 +47,8 @@ async def open_blob(
         raise RangeInvalid(blob.size)
     try:
         source = await blobs.open(blob.source)
-    except BlobUnknown:
-        raise BlobUnknown(str(blob.digest)) from None
+    except BlobLost as problem:
+        raise BlobLost(str(blob.digest), problem.condition) from None
     return _DerivedReader(blob, source, start, in_thread, turn)
 
 
@@ -144,14 +145,14 @@ class _DerivedReader:
 
 
 async def inspect_layer(
-    blobs: IBlobStore, in_thread: InThread, blob: StoredBlob, max_uncompressed: int, *, turn: DeferredSemaphore = _turn
+    blobs: IBlobOpener, in_thread: InThread, blob: StoredBlob, max_uncompressed: int, *, turn: DeferredSemaphore = _turn
 ) -> LayerFacts:
     """
     What is known of a stored blob as a layer, for which it is read once. Tarsums are not computed.
 
     :param max_uncompressed: in bytes.
     :param turn: as for :func:`open_blob`.
-    :raises BlobUnknown: the object is not there.
+    :raises BlobLost: the object is not there.
     :raises LayerTooLarge: it unpacks to more than is allowed.
     """
     inspector = LayerInspector(max_uncompressed=max_uncompressed, max_entries=0)

@@ -13,6 +13,7 @@ from zope.interface import Attribute, Interface
 
 from dockreg.callables import ByteObserver
 from dockreg.interfaces_access import IAccountStore, IKeyStore
+from dockreg.interfaces_blobs import IBlobOpener, IConditionStore
 from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_v1 import IV1ImageStore
@@ -25,18 +26,6 @@ from dockreg.model.uploads import UploadSession
 from dockreg.model.v1 import LayerFacts, TagClient, V1Image
 
 # Blobs
-
-
-class IBlobReader(Interface):
-    """An open blob, positioned somewhere in it."""
-
-    size: int = Attribute("Length of the whole blob, in bytes.")
-
-    async def read(limit: int) -> bytes:
-        """The next 1 to ``limit`` bytes; ``b""`` once the end is reached."""
-
-    def close() -> None:
-        """Release the blob. Safe to call more than once, and while a read is under way."""
 
 
 class IUpload(Interface):
@@ -79,7 +68,7 @@ class IUpload(Interface):
         """Drop the bytes and end the upload. Harmless after :meth:`commit`, and more than once."""
 
 
-class IBlobStore(Interface):
+class IBlobStore(IBlobOpener):
     """Immutable bytes by digest and generation, shared by every repository and every process."""
 
     async def start_upload(observers: Sequence[ByteObserver] = (), algorithm: str = "sha256") -> IUpload:
@@ -125,17 +114,20 @@ class IBlobStore(Interface):
     async def free() -> int | None:
         """How many more bytes there is room for; None when the store can not tell."""
 
-    async def open(blob: StoredBlob, start: int = 0) -> IBlobReader:
-        """
-        Open a blob for reading.
-
-        :param start: the first byte wanted, counted from 0; ``blob.size`` is allowed.
-        :raises BlobUnknown: the object is not there, or not of the size that the metadata recorded.
-        :raises RangeInvalid: ``start`` lies beyond the end.
-        """
-
     async def delete(blob: StoredBlob) -> None:
         """Remove the object; harmless when it is gone."""
+
+    async def examine(blob: StoredBlob, passed: Callable[[int], Awaitable[object]]) -> None:
+        """
+        Read an object from where it is kept, and see that it is whole.
+
+        :param passed: told of bytes as they have been read, and waited for.
+        :raises BlobLost: the object is not there, has another size or digest, or can not be read.
+        :raises StoreUnavailable: the store does not work now, which says nothing about the object.
+        """
+
+    async def quarantine(blob: StoredBlob) -> None:
+        """Put an object where nothing but an operator will find it; harmless when it is gone."""
 
     async def recover(
         is_recorded: Callable[[StoredBlob], Awaitable[bool]], is_resumable: Callable[[str], Awaitable[bool]]
@@ -171,7 +163,7 @@ class IBlobIndex(Interface):
         """
         Make a blob of ``source`` part of ``name`` too, which is created if it is not there, and lease it.
 
-        :return: None when ``source`` does not have it; nothing is changed then.
+        :return: None when ``source`` does not have it, or its bytes are lost; nothing is changed then.
         :raises BlobUnknown: ``source`` lost it in this very moment; nothing is changed then.
         """
 
@@ -212,7 +204,7 @@ class IBlobIndex(Interface):
 
     async def record(blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> StoredBlob:
         """
-        Record a committed object, or renew the lease of the one that is recorded under its digest already.
+        Record a committed object, or renew the lease of the one that is recorded under its digest already and not lost.
 
         :return: the object that is recorded now; when it is not ``blob``, the caller deletes ``blob``.
         """
@@ -376,6 +368,7 @@ class IMetadataStore(Interface):
     """Everything but the bytes of blobs. Every method of its parts is one transaction."""
 
     blobs: IBlobIndex = Attribute("The rows of blobs.")
+    conditions: IConditionStore = Attribute("Blobs whose bytes are lost.")
     repositories: IRepositoryStore = Attribute("Repositories, tags, manifests.")
     manifests: IManifestStore = Attribute("Manifests and referrers.")
     uploads: IUploadStore = Attribute("Upload sessions.")

@@ -1,6 +1,6 @@
 """What an open blob may offer beside :class:`~dockreg.interfaces.IBlobReader`, to be sent with less work."""
 
-from dockreg.interfaces import IBlobReader
+from dockreg.interfaces_blobs import IBlobReader
 
 
 class IBlobFile(IBlobReader):

@@ -8,15 +8,16 @@ right, it asks for it.
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from dockreg.callables import InThread
-from dockreg.derived import open_blob
 from dockreg.errors import BlobUnknown, Denied, NameUnknown, RegistryError, StorageFull, StoreUnavailable, Unauthorized
-from dockreg.interfaces import IBlobReader, IBlobStore, IMetadataStore, IUpload
+from dockreg.interfaces import IBlobStore, IMetadataStore, IUpload
 from dockreg.interfaces_access import IAuthorizer
+from dockreg.interfaces_blobs import IBlobReader
 from dockreg.interfaces_v1 import IImageList
 from dockreg.model.access import Access, Action, Principal
 from dockreg.model.blobs import Blob, StoredBlob
@@ -27,6 +28,9 @@ from dockreg.model.repositories import RepositoryRecord, TagRecord
 from dockreg.model.v1 import AnnouncedImage, ImageID
 from dockreg.room import Room
 from dockreg.shield import detached, shielded
+from dockreg.soundness import Soundness
+
+log = Logger()
 
 _SEARCH_BATCH = 500
 _READ_BYTES = 256 * 1024
@@ -53,6 +57,12 @@ class Registry:
     lease_seconds: float = 86400
     #: Looked at before blobs are written; None: nothing is kept free.
     room: Room | None = None
+    #: Whether what is read is digested.
+    verify: bool = False
+    soundness: Soundness = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.soundness = Soundness(self.metadata, lambda: self.blobs, self.clock, self.in_thread, self.verify)
 
     async def may(self, principal: Principal, action: Action, repository: RepositoryName | None) -> bool:
         """Whether ``principal`` may do ``action`` on the repository, or (None) on the registry as a whole."""
@@ -169,14 +179,26 @@ class Registry:
 
     # Blobs
 
+    async def find_blob(self, name: RepositoryName, digest: Digest) -> Blob:
+        """
+        A blob of a repository.
+
+        :raises BlobUnknown: the repository does not have it. :raises BlobLost: its bytes are lost.
+        """
+        blob = await self.metadata.blobs.find_in(name, digest)
+        if blob is None:
+            raise BlobUnknown(str(digest))
+        await self.soundness.require(blob)
+        return blob
+
     async def read_blob(self, name: RepositoryName, digest: Digest, limit: int) -> bytes:
         """
         The bytes of a small blob of a repository.
 
         :raises BlobUnknown: the repository does not have it, or it has more than ``limit`` bytes.
         """
-        blob = await self.metadata.blobs.find_in(name, digest)
-        if blob is None or blob.size > limit:
+        blob = await self.find_blob(name, digest)
+        if blob.size > limit:
             raise BlobUnknown(str(digest))
         reader = await self.open_blob(blob)
         parts = []
@@ -197,13 +219,9 @@ class Registry:
             return parse_manifest(content, content_type, algorithm)
         return await self.in_thread(parse_manifest, content, content_type, algorithm)
 
-    async def open_blob(self, blob: Blob, start: int = 0) -> IBlobReader:
-        """
-        Open a blob for reading, whether it has bytes of its own or not.
-
-        Raises what :meth:`.IBlobStore.open` raises.
-        """
-        return await open_blob(self.blobs, self.in_thread, blob, start)
+    async def open_blob(self, blob: Blob, start: int = 0, *, whole: bool = True) -> IBlobReader:
+        """See :meth:`.Soundness.open_blob`."""
+        return await self.soundness.open_blob(blob, start, whole=whole)
 
     async def store_blob(self, content: bytes, name: RepositoryName, *, link: bool = True) -> StoredBlob:
         """
@@ -220,7 +238,7 @@ class Registry:
         digest = Digest.sha256(content)
         # What only others have is written again: to pass over it would tell that they have it.
         known = await self.metadata.blobs.find_in(name, digest)
-        if isinstance(known, StoredBlob):
+        if isinstance(known, StoredBlob) and known.lost is None:
             return await record(known)
         upload: IUpload = await self.blobs.start_upload()
         try:
@@ -251,6 +269,7 @@ class Registry:
 
         :param record: records the object, or finds another one for the same digest, and returns what is recorded.
         """
+        known = await self.metadata.blobs.find(committed.digest)
         try:
             recorded = await record(committed)
         except Exception as problem:
@@ -264,14 +283,18 @@ class Registry:
             raise
         # Not awaited: the time of the answer would tell whether somebody else has pushed the same bytes. A note that the
         # commit left is settled at the next start if this comes to nothing.
-        detached(self._drop(committed) if recorded != committed else self._confirm(committed))
+        detached(self._drop(committed) if recorded != committed else self._kept(committed, known))
         return recorded
+
+    async def _kept(self, committed: StoredBlob, before: StoredBlob | None) -> None:
+        await self.blobs.confirm(committed)
+        if before is not None and before.lost is not None and before != committed:
+            log.info("blob {digest} was pushed again, and is well", digest=committed.digest)
+            # Damaged bytes may still be of use to somebody who looks for the reason.
+            await self.blobs.quarantine(before)
 
     async def _drop(self, committed: StoredBlob) -> None:
         await self.blobs.delete(committed)
-        await self._confirm(committed)
-
-    async def _confirm(self, committed: StoredBlob) -> None:
         await self.blobs.confirm(committed)
 
     def lease_end(self) -> float:

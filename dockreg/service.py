@@ -132,6 +132,7 @@ class OpenRegistry:
             jobs=[
                 *(self._periodic() if periodic else ()),
                 Job("the look at free room", _ROOM_SECONDS, self.room.look),
+                Job("the look at lost blobs", _ROOM_SECONDS, self.core.registry.soundness.count),
                 Job("the exchange of figures", _FIGURES_SECONDS, self.core.monitoring.figures.share),
             ],
             openers=self.openers,
@@ -178,7 +179,8 @@ def open_registry(
     access = make_identity(config, metadata, means, full, authenticator, attempts)
     room = Room(blobs, full, config.blobs.reserve_bytes)
     work, lease_seconds = threads.work.in_thread, config.v1.lease_seconds
-    registry = Registry(metadata, blobs, access.authorizer, full, work, lease_seconds, room)
+    verify = config.blobs.verify_reads
+    registry = Registry(metadata, blobs, access.authorizer, full, work, lease_seconds, room, verify)
     tokens = make_tokens(config, metadata, access, means)
     views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
     core = Core(
@@ -199,6 +201,9 @@ def open_registry(
     )
     resource = make_resource(core, door_settings(config), full, new_id)
     openers, closers = [*access.openers, *tokens.openers], [*access.closers, *tokens.closers]
+    core.monitoring.figures.watch(
+        "lost_blobs", "Blobs whose bytes are missing or damaged.", lambda: registry.soundness.lost, least=True
+    )
     core.monitoring.figures.watch(
         "blobs_free_bytes", "Bytes that are free where blobs are.", lambda: room.free, least=True
     )

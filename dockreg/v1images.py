@@ -21,6 +21,7 @@ from dockreg.errors import (
     RegistryError,
     RequestInvalid,
 )
+from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces_v1 import IImageList, IV1ImageStore
 from dockreg.layerupload import DiscardedLayer, LayerUpload, StagedLayerUpload
 from dockreg.model.access import Action, Caller
@@ -86,6 +87,11 @@ class V1Images:
         """
         found = await self._find_or_make(caller, image_id)
         if found is not None:
+            try:
+                await self.registry.soundness.require(found.image.layer)
+            except BlobLost:
+                # Who pushes sends it again then.
+                raise ImageUnknown(str(image_id)) from None
             return ReadableImage(found.image, found.repository is not None and caller.principal.is_anybody)
         if await self._store.is_staged(caller.repository, caller.principal.name, image_id):
             raise ImageIncomplete(str(image_id))
@@ -190,7 +196,8 @@ class V1Images:
                 raise _incomplete(image_id, staged, layers)
             await self._require_parent(caller, matching, targets)
             complete = await self._complete(matching, image_id, scope, targets)
-        if not complete.checksums.matches(claimed):
+        # The same layer in other bytes does not bring back those that are lost.
+        if not complete.checksums.matches(claimed) or complete.layer.lost is not None:
             raise ImageConflict(str(image_id))
 
     async def _complete(
@@ -247,12 +254,13 @@ class V1Images:
             raise ImageJSONInvalid(f"its parent {layer.parent} is another image now; push it again")
 
     async def _completed(self, caller: Caller, targets: Sequence[RepositoryName], image_id: ImageID) -> V1Image | None:
-        """The complete image that a push of this id would meet."""
+        """The complete image that a push of this id would meet; one whose layer is lost is to be pushed again."""
         if not targets:
             reachable = await self._find(caller, image_id)
-            return None if reachable is None else reachable.image
+            return None if reachable is None or reachable.image.layer.lost is not None else reachable.image
         held = [await self._store.find_in(name, image_id) for name in targets]
-        return held[0] if all(image is not None for image in held) else None
+        whole = [image for image in held if image is not None and image.layer.lost is None]
+        return whole[0] if len(whole) == len(held) else None
 
     # Tags
 

@@ -167,7 +167,7 @@ class V1Views:
         known = await self.registry.metadata.blobs.facts(blob.digest)
         if known is not None:
             return known.compression == _ZSTD
-        reader = await self.registry.blobs.open(blob)
+        reader = await self.registry.soundness.open(blob)
         try:
             return blob.size > 0 and detect(await reader.read(4)) == _ZSTD
         finally:
@@ -183,7 +183,7 @@ class V1Views:
         return known if known is not None else await shielded(self._inspect(blob))
 
     async def _inspect(self, blob: StoredBlob) -> LayerFacts:
-        facts = await inspect_layer(self.registry.blobs, self.registry.in_thread, blob, self.max_uncompressed)
+        facts = await inspect_layer(self.registry.soundness, self.registry.in_thread, blob, self.max_uncompressed)
         await self.registry.metadata.blobs.learn(blob.digest, facts)
         return facts
 

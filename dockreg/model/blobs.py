@@ -1,7 +1,8 @@
 """What is known of a stored blob."""
 
-from attrs import frozen
+from attrs import field, frozen
 
+from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
 
 
@@ -10,13 +11,16 @@ class StoredBlob:
     """
     One stored object: the bytes of a blob, in one generation.
 
-    When a blob was collected and its bytes are pushed again, a new generation is stored, so that removing the old
-    object can not remove the new one.
+    When a blob was collected or lost and its bytes are pushed again, a new generation is stored, so that removing the
+    old object can not remove the new one.
+
+    ``lost`` is what is known to be wrong with its bytes, None when nothing is.
     """
 
     digest: Digest
     generation: str
     size: int
+    lost: Condition | None = field(default=None, eq=False)
 
 
 @frozen
@@ -26,6 +30,25 @@ class DerivedBlob:
     digest: Digest
     size: int
     source: StoredBlob
+
+    @property
+    def lost(self) -> Condition | None:
+        """What is known to be wrong with the bytes of its source."""
+        return self.source.lost
+
+
+def object_of(blob: "Blob") -> StoredBlob:
+    """The object that the bytes of a blob are made of."""
+    return blob if isinstance(blob, StoredBlob) else blob.source
+
+
+@frozen
+class LostBlob:
+    """A blob whose bytes are not what they should be, and when that was found."""
+
+    blob: StoredBlob
+    condition: Condition
+    noted_at: float
 
 
 #: Whatever can be read as a blob.

@@ -14,7 +14,8 @@ from twisted.trial.unittest import SkipTest, TestCase
 from zope.interface.verify import verifyObject
 
 from dockreg.errors import BlobUnknown, DigestInvalid, RangeInvalid, StorageFull
-from dockreg.interfaces import IBlobReader, IBlobStore, IUpload
+from dockreg.interfaces import IBlobStore, IUpload
+from dockreg.interfaces_blobs import IBlobReader
 from dockreg.model.blobs import Received, StoredBlob
 from dockreg.model.digest import Digest
 
@@ -220,8 +221,9 @@ class BlobStoreContract(Contract):
 
     async def test_unknown(self) -> None:
         """A blob that was never stored is unknown."""
-        blob = StoredBlob(Digest.sha256(b"never"), "never", 5)
-        await self.raises(BlobUnknown, self.make_blob_store().open(blob))
+        blobs = self.make_blob_store()
+        await store(blobs)
+        await self.raises(BlobUnknown, blobs.open(StoredBlob(Digest.sha256(b"never"), "never", 5)))
 
     async def test_other_size(self) -> None:
         """An object that is not of the recorded size is not served."""

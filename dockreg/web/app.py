@@ -17,7 +17,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter
 from zope.interface import implementer
 
-from dockreg.errors import NameInvalid, NameUnknown, RequestInvalid, Unauthorized
+from dockreg.errors import NameInvalid, NameUnknown, RegistryError, RequestInvalid, Unauthorized
 from dockreg.model.names import is_host_port
 from dockreg.web.access import Gate, challenged
 from dockreg.web.audit import Witness
@@ -112,7 +112,11 @@ class Routing:
         except Exception as problem:  # noqa: BLE001 - whatever it is, it is answered or logged
             failure = Failure()
             if request.has_ended:
-                if not isinstance(problem, CancelledError):
+                if isinstance(problem, RegistryError):
+                    log.warn(
+                        "{path} was cut: {problem}", path=request.path.decode("ascii", "replace"), problem=str(problem)
+                    )
+                elif not isinstance(problem, CancelledError):
                     log.failure("a request failed after its end", failure)
                 return
             if request.startedWriting:

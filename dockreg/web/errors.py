@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
-from dockreg import errors, errors_access, errors_rights
+from dockreg import errors, errors_access, errors_blobs, errors_rights
 from dockreg.callables import IdentifierFactory
 from dockreg.web.admission import flat_error
 from dockreg.web.bodies import BodyCut
@@ -64,6 +64,7 @@ V1_STATUS: Mapping[type[errors.RegistryError], HTTPStatus] = {
     errors_rights.GrantUnknown: HTTPStatus.NOT_FOUND,
     errors_access.InvitationInvalid: HTTPStatus.BAD_REQUEST,  # the only status with which engines show the sentence
     errors_access.InvitationUnknown: HTTPStatus.NOT_FOUND,
+    errors_blobs.BlobLost: HTTPStatus.NOT_FOUND,
     errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web import server
 from zope.interface import implementer
 
-from dockreg.interfaces import IBlobReader
+from dockreg.interfaces_blobs import IBlobReader
 from dockreg.interfaces_readers import IBlobInMemory
 from dockreg.web.kernel import BlobCutShort
 from dockreg.web.multipart import ByteRanges

@@ -27,6 +27,7 @@ from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.providers.metadata.tables import blobs, metadata
 from dockreg.testing import (
     contracts_accounts,
+    contracts_conditions,
     contracts_manifests,
     contracts_metadata,
     contracts_people,
@@ -81,6 +82,10 @@ class PostgreSQLMetadataStoreTests(_OnPostgreSQL, contracts_metadata.MetadataSto
 
 class PostgreSQLBlobIndexTests(_OnPostgreSQL, contracts_metadata.BlobIndexContract):
     """The promises about blobs."""
+
+
+class PostgreSQLConditionStoreTests(_OnPostgreSQL, contracts_conditions.ConditionContract):
+    """The promises about blobs whose bytes are lost."""
 
 
 class PostgreSQLRepositoryStoreTests(_OnPostgreSQL, contracts_repositories.RepositoryStoreContract):

@@ -19,7 +19,7 @@ from zope.interface.verify import verifyObject
 from dockreg import derived
 from dockreg.derived import inspect_layer, open_blob
 from dockreg.errors import BlobUnknown, LayerTooLarge, RangeInvalid, StoreUnavailable
-from dockreg.interfaces import IBlobReader
+from dockreg.interfaces_blobs import IBlobReader
 from dockreg.model.blobs import Blob, DerivedBlob, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.v1 import LayerFacts

@@ -255,6 +255,7 @@ ROWS: Mapping[str, Row] = {
     ),
     "blobs.folder": Row("'/b'", lambda parts: parts.plan.blobs._store._folders.staging, Path("/b/staging")),
     "blobs.reserve_bytes": Row("7", lambda parts: parts.core.registry.room._reserve, 7),
+    "blobs.verify_reads": Row("true", lambda parts: parts.core.registry.soundness.verify, True),
     "blobs.options": Row(
         "{size = 5}",
         lambda parts: parts.plan.blobs.options,

@@ -11,9 +11,12 @@ from attrs import evolve
 from zope.interface import implementer
 
 from dockreg.callables import ByteObserver, InThread
-from dockreg.errors import BlobUnknown, RangeInvalid, StoreUnavailable, UploadBusy, UploadUnknown
-from dockreg.interfaces import IBlobReader, IBlobStore, IUpload
+from dockreg.errors import RangeInvalid, RegistryError, StoreUnavailable, UploadBusy, UploadUnknown
+from dockreg.errors_blobs import BlobLost
+from dockreg.interfaces import IBlobStore, IUpload
+from dockreg.interfaces_blobs import IBlobReader
 from dockreg.model.blobs import Received, StoredBlob
+from dockreg.model.conditions import Condition
 from dockreg.model.digest import Hasher
 from dockreg.providers.blobs.digesting import KeptHashers
 from dockreg.providers.blobs.disk import (
@@ -28,7 +31,7 @@ from dockreg.providers.blobs.disk import (
 from dockreg.providers.blobs.fileupload import Beginning, FileUpload, Workshop
 from dockreg.providers.blobs.handover import hand_over
 from dockreg.providers.blobs.names import is_upload_id
-from dockreg.providers.blobs.reading import FileBlobReader
+from dockreg.providers.blobs.reading import Examination, FileBlobReader
 from dockreg.providers.blobs.staging import Folders, noted
 
 P = ParamSpec("P")
@@ -118,6 +121,19 @@ class FilesystemBlobStore:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
         await self._in_thread(_on_disk, self._folders.delete, blob)
 
+    async def examine(self, blob: StoredBlob, passed: Callable[[int], Awaitable[object]]) -> None:
+        """See :class:`~dockreg.interfaces.IBlobStore`; what the page cache has of it is dropped before and after."""
+        reading = await hand_over(self._in_thread, lambda: Examination(self._open(blob, 0), blob), Examination.close)
+        try:
+            while size := await self._in_thread(reading.step):
+                await passed(size)
+        finally:
+            reading.close()
+
+    async def quarantine(self, blob: StoredBlob) -> None:
+        """See :class:`~dockreg.interfaces.IBlobStore`: into the folder ``quarantine``, under the name that it has."""
+        await self._in_thread(_on_disk, self._folders.quarantine, blob)
+
     async def recover(
         self, is_recorded: Callable[[StoredBlob], Awaitable[bool]], is_resumable: Callable[[str], Awaitable[bool]]
     ) -> int:
@@ -191,13 +207,19 @@ class FilesystemBlobStore:
             try:
                 descriptor = os.open(self._folders.object_path(blob), os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
-                raise BlobUnknown(str(blob.digest)) from None
+                raise self._missing(blob) from None
             try:
                 _examine(os.fstat(descriptor).st_size, blob, start)
             except BaseException:
                 os.close(descriptor)
                 raise
         return FileBlobReader(descriptor, blob.size, start, self._in_thread)
+
+    def _missing(self, blob: StoredBlob) -> RegistryError:
+        # A file system that is not mounted has none of them, and all of them are well.
+        if self._folders.staging.is_dir():
+            return BlobLost(str(blob.digest), Condition.MISSING)
+        return StoreUnavailable("the folder of blobs is not there")
 
     def _unfinished(self) -> Sequence[Path]:
         with disk_errors():
@@ -260,7 +282,7 @@ def _on_disk(job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 def _examine(found: int, blob: StoredBlob, start: int) -> None:
     if found != blob.size:
-        raise BlobUnknown(str(blob.digest))
+        raise BlobLost(str(blob.digest), Condition.DAMAGED)
     if not 0 <= start <= blob.size:
         raise RangeInvalid(blob.size)
 

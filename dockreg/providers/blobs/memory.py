@@ -7,9 +7,12 @@ from attrs import define, field
 from zope.interface import implementer
 
 from dockreg.callables import ByteObserver
-from dockreg.errors import BlobUnknown, DigestInvalid, RangeInvalid, StorageFull, UploadBusy, UploadUnknown
-from dockreg.interfaces import IBlobReader, IBlobStore, IUpload
+from dockreg.errors import DigestInvalid, RangeInvalid, StorageFull, UploadBusy, UploadUnknown
+from dockreg.errors_blobs import BlobLost
+from dockreg.interfaces import IBlobStore, IUpload
+from dockreg.interfaces_blobs import IBlobReader
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
+from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.names import is_upload_id
 
@@ -90,7 +93,7 @@ class MemoryBlobStore:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
         content = self._objects.get(blob)
         if content is None:
-            raise BlobUnknown(str(blob.digest))
+            raise BlobLost(str(blob.digest), self._condition(blob))
         if not 0 <= start <= blob.size:
             raise RangeInvalid(blob.size)
         return _MemoryReader(content, start)
@@ -99,6 +102,21 @@ class MemoryBlobStore:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
         if self._objects.pop(blob, None) is not None:
             self.give_back(blob.size)
+
+    async def examine(self, blob: StoredBlob, passed: Callable[[int], Awaitable[object]]) -> None:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+        content = self._objects.get(blob)
+        if content is None or Digest.of(blob.digest.algorithm, content) != blob.digest:
+            raise BlobLost(str(blob.digest), self._condition(blob))
+        await passed(len(content))
+
+    async def quarantine(self, blob: StoredBlob) -> None:
+        """See :class:`~dockreg.interfaces.IBlobStore`; nobody finds it in memory."""
+        await self.delete(blob)
+
+    def _condition(self, blob: StoredBlob) -> Condition:
+        names = ((each.digest, each.generation) for each in self._objects)
+        return Condition.DAMAGED if (blob.digest, blob.generation) in names else Condition.MISSING
 
     async def recover(
         self, is_recorded: Callable[[StoredBlob], Awaitable[bool]], is_resumable: Callable[[str], Awaitable[bool]]

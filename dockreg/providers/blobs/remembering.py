@@ -6,7 +6,8 @@ from twisted.python.components import proxyForInterface
 from zope.interface import implementer
 
 from dockreg.errors import RangeInvalid
-from dockreg.interfaces import IBlobReader, IBlobStore
+from dockreg.interfaces import IBlobStore
+from dockreg.interfaces_blobs import IBlobReader
 from dockreg.interfaces_readers import IBlobInMemory
 from dockreg.model.blobs import StoredBlob
 
@@ -73,10 +74,18 @@ class RememberingBlobStore(proxyForInterface(IBlobStore, "_store")):  # type: ig
 
     async def delete(self, blob: StoredBlob) -> None:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
+        self._forget(blob)
+        await self._store.delete(blob)
+
+    async def quarantine(self, blob: StoredBlob) -> None:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+        self._forget(blob)
+        await self._store.quarantine(blob)
+
+    def _forget(self, blob: StoredBlob) -> None:
         content = self._kept.pop(blob, None)
         if content is not None:
             self._size -= len(content) + _ENTRY_BYTES
-        await self._store.delete(blob)
 
     async def _read(self, blob: StoredBlob) -> bytes:
         reader = await self._store.open(blob)

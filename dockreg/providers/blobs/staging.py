@@ -41,6 +41,8 @@ from dockreg.providers.blobs.digesting import seal
 from dockreg.providers.blobs.disk import create_locked, flush_folder, make_folder, remove
 
 STAGING = "staging"
+#: What is not what it should be, kept for an operator.
+QUARANTINE = "quarantine"
 #: A note says which algorithm it is by the length of the encoded digest, for names have little room.
 _ALGORITHMS = {64: "sha256", 128: "sha512"}
 _NOTE_PARTS = 3
@@ -131,6 +133,15 @@ class Folders:
                 remove(note.path)
             finally:
                 os.close(note.descriptor)
+
+    def quarantine(self, blob: StoredBlob) -> None:
+        """Move an object out of the way; what is there under its name already is the same object."""
+        path, folder = self.object_path(blob), self.root / QUARANTINE
+        self.ensure(folder)
+        with suppress(FileNotFoundError):
+            path.rename(folder / path.name)
+            flush_folder(folder)
+            flush_folder(path.parent)
 
     def delete(self, blob: StoredBlob) -> None:
         """Remove an object, then its note if this process has one."""

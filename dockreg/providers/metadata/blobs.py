@@ -173,13 +173,14 @@ def record_blob(connection: Connection, blob: StoredBlob, facts: LayerFacts | No
         connection.execute(insert(blobs), _columns(blob, facts, leased_until))
         return blob
     changes: dict[str, object] = {"leased_until": max(leased_until, row.leased_until)}
-    if row.generation is None:
-        # A derived blob gets bytes of its own.
-        changes |= {"generation": blob.generation, "source_digest": None}
+    replaced = row.generation is None or (row.condition is not None and row.generation != blob.generation)
+    if replaced:
+        # A derived blob gets bytes of its own, and one that is lost gets them again.
+        changes |= {"generation": blob.generation, "source_digest": None, "condition": None, "condition_at": None}
     if facts is not None and row.compression is None:
         changes |= facts_columns(facts)
     connection.execute(update(blobs).where(blobs.c.digest == str(blob.digest)), changes)
-    return blob if row.generation is None else stored_of(row)
+    return blob if replaced else stored_of(row)
 
 
 def _columns(blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> dict[str, object]:
@@ -219,7 +220,8 @@ def _mount(
     now: float,
     leased_until: float,
 ) -> Blob | None:
-    if _find_in(connection, source, digest) is None:
+    found = _find_in(connection, source, digest)
+    if found is None or found.lost is not None:
         return None
     # Repositories are locked before blobs, everywhere. The blob is looked for again under its lock.
     repository = new.create(connection, name, owner, now)

@@ -46,6 +46,8 @@ class Present:
 
     blobs: frozenset[str]
     manifests: frozenset[str]
+    #: Those of the blobs whose bytes are lost: the repository has them, and they have to be pushed again.
+    lost: frozenset[str] = frozenset()
 
 
 def manifest_key(connection: Connection, repository: int, digest: str) -> int | None:
@@ -66,7 +68,9 @@ def look_up(connection: Connection, repository: int, manifest: Manifest) -> Pres
         .where(repository_blobs.c.repository_key == repository)
         .with_for_update(read=True, key_share=True, of=blobs)
     )
-    return Present(frozenset(_matching(connection, held, blobs.c.digest, wanted)), found)
+    present = frozenset(_matching(connection, held, blobs.c.digest, wanted))
+    lost = select(blobs.c.digest).where(blobs.c.condition.is_not(None))
+    return Present(present, found, frozenset(_matching(connection, lost, blobs.c.digest, present)))
 
 
 def require_references(manifest: Manifest, present: Present, sparse: Sparse) -> None:
@@ -78,7 +82,8 @@ def require_references(manifest: Manifest, present: Present, sparse: Sparse) -> 
     if sparse is Sparse.NONE:
         missing += [each.descriptor.digest for each in manifest.children if each.is_manifest]
     digests = dict.fromkeys(str(digest) for digest in missing)
-    unknown = [digest for digest in digests if digest not in present.blobs and digest not in present.manifests]
+    there = (present.blobs - present.lost) | present.manifests
+    unknown = [digest for digest in digests if digest not in there]
     if unknown:
         raise ReferencesUnknown(tuple(unknown[:_MOST_NAMED]))
 

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from dockreg.model.blobs import Blob, DerivedBlob, StoredBlob
+from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
 from dockreg.model.v1 import Checksums, ImageID, LayerFacts, V1Image
 from dockreg.providers.metadata.tables import blobs, v1_images
@@ -23,6 +24,7 @@ STORED_COLUMNS = (
     blobs.c.diff_id,
     blobs.c.uncompressed_size,
     blobs.c.entries,
+    blobs.c.condition,
 )
 #: What :func:`blob_of` reads, from :data:`BLOB_TABLES`.
 BLOB_COLUMNS = (
@@ -30,6 +32,7 @@ BLOB_COLUMNS = (
     _sources.c.digest.label("source_digest"),
     _sources.c.generation.label("source_generation"),
     _sources.c.size.label("source_size"),
+    _sources.c.condition.label("source_condition"),
 )
 BLOB_TABLES = blobs.outerjoin(_sources, blobs.c.source_digest == _sources.c.digest)
 #: What :func:`image_of` reads, from :data:`IMAGE_TABLES`.
@@ -80,14 +83,20 @@ def digest_of(column: str) -> Digest:
 
 def stored_of(row: AnyRow) -> StoredBlob:
     """The object of a row with :data:`STORED_COLUMNS`, which has one."""
-    return StoredBlob(digest_of(row.digest), row.generation, row.size)
+    return StoredBlob(digest_of(row.digest), row.generation, row.size, condition_of(row.condition))
+
+
+def condition_of(column: str | None) -> Condition | None:
+    """What is wrong with an object."""
+    return None if column is None else Condition(column)
 
 
 def blob_of(row: AnyRow) -> Blob:
     """The blob in a row with :data:`BLOB_COLUMNS`."""
     if row.generation is not None:
         return stored_of(row)
-    source = StoredBlob(digest_of(row.source_digest), row.source_generation, row.source_size)
+    lost = condition_of(row.source_condition)
+    source = StoredBlob(digest_of(row.source_digest), row.source_generation, row.source_size, lost)
     return DerivedBlob(digest_of(row.digest), row.size, source)
 
 

@@ -6,12 +6,14 @@ from zope.interface import implementer
 from dockreg.callables import InThread
 from dockreg.interfaces import IBlobIndex, IManifestStore, IMetadataStore, IRepositoryStore, IUploadStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
+from dockreg.interfaces_blobs import IConditionStore
 from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.providers.metadata.accesstokens import SQLAccessTokenStore
 from dockreg.providers.metadata.accounts import SQLAccountStore
 from dockreg.providers.metadata.blobs import SQLBlobIndex
+from dockreg.providers.metadata.conditions import SQLConditionStore
 from dockreg.providers.metadata.invitations import SQLInvitationStore
 from dockreg.providers.metadata.keys import SQLKeyStore
 from dockreg.providers.metadata.links import NewRepositories
@@ -37,6 +39,7 @@ class SQLMetadataStore:
     """
 
     blobs: IBlobIndex
+    conditions: IConditionStore
     repositories: IRepositoryStore
     manifests: IManifestStore
     uploads: IUploadStore
@@ -51,6 +54,7 @@ class SQLMetadataStore:
         self._database = Database(url, in_thread)
         new = NewRepositories(private)
         self.blobs = SQLBlobIndex(self._database, new)
+        self.conditions = SQLConditionStore(self._database)
         self.repositories = SQLRepositoryStore(self._database, new)
         self.manifests = SQLManifestStore(self._database, new)
         self.uploads = SQLUploadStore(self._database)

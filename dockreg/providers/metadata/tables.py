@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 #: The revision of the migration that makes what stands here.
-SCHEMA = "0004"
+SCHEMA = "0005"
 
 #: PostgreSQL would order by the language of the database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")
@@ -60,7 +60,8 @@ def _part_of(name: str, target: str, *, nullable: bool = False) -> Column[int]:
     return Column(name, KEY, ForeignKey(target, ondelete="CASCADE"), nullable=nullable)
 
 
-# A derived blob has no object: its bytes are the decompressed bytes of ``source_digest``.
+# A derived blob has no object: its bytes are the decompressed bytes of ``source_digest``. ``condition``: what is wrong
+# with the object, NULL when nothing is known to be.
 blobs = Table(
     "blobs",
     metadata,
@@ -73,9 +74,17 @@ blobs = Table(
     Column("uncompressed_size", BigInteger),
     Column("entries", BigInteger),
     _of_blob("source_digest", nullable=True),
+    Column("condition", TEXT),
+    Column("condition_at", Double),
     CheckConstraint("generation IS NOT NULL OR source_digest IS NOT NULL", name="has_bytes"),
     Index(None, "leased_until"),
     Index(None, "source_digest"),
+)
+Index(
+    "ix_blobs_lost",
+    blobs.c.digest,
+    sqlite_where=blobs.c.condition.is_not(None),
+    postgresql_where=blobs.c.condition.is_not(None),
 )
 
 repositories = Table(

@@ -135,7 +135,9 @@ class ImagesDoor:
 
     async def _send_layer(self, exchange: Exchange, image: V1Image) -> None:
         exchange.request.setHeader(b"content-type", b"application/octet-stream")
-        await send_blob(exchange.request, partial(self.images.registry.open_blob, image.layer), image.layer.size)
+        whole = exchange.header("range") is None
+        opened = partial(self.images.registry.open_blob, image.layer, whole=whole)
+        await send_blob(exchange.request, opened, image.layer.size)
         if exchange.request.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             exchange.request.setHeader(b"cache-control", b"no-cache")
 

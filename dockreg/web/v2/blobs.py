@@ -5,7 +5,6 @@ from functools import partial
 from attrs import define
 
 from dockreg.callables import IdentifierFactory
-from dockreg.errors import BlobUnknown
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.registry import Registry
@@ -25,16 +24,14 @@ class BlobsDoor:
 
     async def get(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> None:
         """``GET`` and ``HEAD`` (end-2): the bytes, whole or in ranges."""
-        blob = await self.registry.metadata.blobs.find_in(repository, digest)
-        if blob is None:
-            raise BlobUnknown(str(digest))
+        blob = await self.registry.find_blob(repository, digest)
         scope = b"public" if exchange.principal.is_anybody else b"private"
         request = exchange.request
         request.setHeader(b"content-type", b"application/octet-stream")
         request.setHeader(b"cache-control", scope + b", max-age=%d, immutable" % _YEAR)
         request.setHeader(b"vary", b"Authorization")
         set_digest(exchange, digest)
-        opened = partial(self.registry.open_blob, blob)
+        opened = partial(self.registry.open_blob, blob, whole=exchange.header("range") is None)
         await send_blob(request, opened, blob.size, f'"{digest}"', several=True, new_id=self.new_id)
 
     async def delete(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> bytes:

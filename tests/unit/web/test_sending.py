@@ -9,7 +9,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from dockreg.errors import BlobUnknown
-from dockreg.interfaces import IBlobReader
+from dockreg.interfaces_blobs import IBlobReader
 from dockreg.web.kernel import BlobCutShort
 from dockreg.web.requests import Request
 from dockreg.web.sending import CHUNK_BYTES, Pace, send_blob

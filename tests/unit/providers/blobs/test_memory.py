@@ -1,6 +1,6 @@
 from dockreg.interfaces import IBlobStore
 from dockreg.providers.blobs.memory import MemoryBlobStore
-from dockreg.testing import contracts, contracts_uploads
+from dockreg.testing import contracts, contracts_conditions, contracts_uploads
 
 
 class MemoryBlobStoreTests(contracts.BlobStoreContract):
@@ -29,6 +29,13 @@ class MemoryBlobStoreTests(contracts.BlobStoreContract):
 
 class MemoryUploadTests(contracts_uploads.UploadContract):
     """The promises of uploads over several requests, kept in memory."""
+
+    def make_blob_store(self) -> IBlobStore:
+        return MemoryBlobStore()
+
+
+class MemoryExaminationTests(contracts_conditions.ExaminationContract):
+    """The promises about objects that are looked at, kept in memory."""
 
     def make_blob_store(self) -> IBlobStore:
         return MemoryBlobStore()

@@ -5,12 +5,13 @@ from typing import Any
 from zope.interface.verify import verifyObject
 
 from dockreg.errors import BlobUnknown
+from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces import IBlobStore
 from dockreg.interfaces_readers import IBlobInMemory
 from dockreg.providers.blobs import remembering
 from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.blobs.remembering import MemoryReader, RememberingBlobStore
-from dockreg.testing import contracts, contracts_uploads
+from dockreg.testing import contracts, contracts_conditions, contracts_uploads
 
 
 class RememberingBlobStoreTests(contracts.BlobStoreContract):
@@ -71,3 +72,21 @@ class RememberingUploadTests(contracts_uploads.UploadContract):
 
     def make_blob_store(self) -> IBlobStore:
         return RememberingBlobStore(MemoryBlobStore())
+
+
+class RememberingExaminationTests(contracts_conditions.ExaminationContract):
+    """The promises about objects that are looked at: what is kept here is not what is on the disk."""
+
+    def make_blob_store(self) -> IBlobStore:
+        return RememberingBlobStore(MemoryBlobStore())
+
+    async def test_kept(self) -> None:
+        """An object that is gone is missing, even if its bytes are kept; in quarantine they are not kept."""
+        behind = MemoryBlobStore()
+        blobs = RememberingBlobStore(behind)
+        blob = await contracts.store(blobs)
+        await contracts.content_of(blobs, blob)
+        await behind.delete(blob)
+        await self.raises(BlobLost, self.examined(blobs, blob))
+        await blobs.quarantine(blob)
+        await self.raises(BlobLost, blobs.open(blob))

@@ -6,6 +6,7 @@ from twisted.internet.defer import maybeDeferred
 from dockreg.interfaces import IMetadataStore
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.testing import (
+    contracts_conditions,
     contracts_manifests,
     contracts_metadata,
     contracts_repositories,
@@ -31,6 +32,10 @@ class SQLMetadataStoreTests(_OnSQLite, contracts_metadata.MetadataStoreContract)
 
 class SQLBlobIndexTests(_OnSQLite, contracts_metadata.BlobIndexContract):
     """The promises about blobs."""
+
+
+class SQLConditionStoreTests(_OnSQLite, contracts_conditions.ConditionContract):
+    """The promises about blobs whose bytes are lost."""
 
 
 class SQLRepositoryStoreTests(_OnSQLite, contracts_repositories.RepositoryStoreContract):

@@ -1,0 +1,58 @@
+"""What providers promise of reading blobs, and of those that are lost. :mod:`dockreg.interfaces` says what holds for all."""
+
+from collections.abc import Sequence
+
+from zope.interface import Attribute, Interface
+
+from dockreg.model.blobs import LostBlob, StoredBlob
+from dockreg.model.conditions import Condition
+
+
+class IBlobReader(Interface):
+    """An open blob, positioned somewhere in it."""
+
+    size: int = Attribute("Length of the whole blob, in bytes.")
+
+    async def read(limit: int) -> bytes:
+        """The next 1 to ``limit`` bytes; ``b""`` once the end is reached."""
+
+    def close() -> None:
+        """Release the blob. Safe to call more than once, and while a read is under way."""
+
+
+class IBlobOpener(Interface):
+    """Opens blobs."""
+
+    async def open(blob: StoredBlob, start: int = 0) -> IBlobReader:
+        """
+        Open a blob for reading.
+
+        :param start: the first byte wanted, counted from 0; ``blob.size`` is allowed.
+        :raises BlobLost: the object is not there, or not of the size that the metadata recorded.
+        :raises RangeInvalid: ``start`` lies beyond the end.
+        """
+
+
+class IConditionStore(Interface):
+    """
+    What is known of the bytes of blobs.
+
+    A blob that is known to be lost is one that nobody has, for everybody and at once: :attr:`.StoredBlob.lost` is set
+    wherever it is found. A push of its bytes makes a new object, and the blob is well in every repository that has it.
+    """
+
+    async def note(blob: StoredBlob, condition: Condition | None, now: float) -> bool:
+        """
+        Note what has become of an object, None when it is well.
+
+        :return: whether that was not known; False as well when the metadata does not name this object any more.
+        """
+
+    async def list_lost(after: str, limit: int) -> Sequence[LostBlob]:
+        """At most ``limit`` blobs that are lost and whose digest comes after the text ``after``, in ASCII order."""
+
+    async def count_lost() -> int:
+        """How many blobs are lost."""
+
+    async def list_objects(after: str, limit: int) -> Sequence[StoredBlob]:
+        """At most ``limit`` objects that the metadata names and whose digest comes after ``after``, in ASCII order."""
