@@ -83,7 +83,7 @@ class Accounts:
         ):
             raise AccountExists(name)
         if self._attempts is not None:
-            self._attempts.register(name, address)
+            await self._attempts.register(name, address)
         if invitation:
             return await self._redeem(invitation, name, password, email)
         return await self._create(name, password, email, admin=False, by_stranger=True)

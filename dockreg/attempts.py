@@ -9,24 +9,37 @@ Nobody is locked out by what others do. An address from which the account has lo
 only: failures at other addresses, and with other accounts, do not count there. A wait ends by itself, attempts that are
 refused do not lengthen it, and the counts are forgotten after a time without failures.
 
-What is counted is in the memory of this process, which is bounded, and gone when it ends: several processes count each
-for itself, so that together they allow so many times more.
+All processes count together, in a store. That nothing is counted under a key is believed for a few seconds, so that who
+logs in again and again is not looked up each time; a process may let one attempt too many through for that. A login is
+noted once in a while only.
 """
 
 import hashlib
 import math
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import TypeGuard, TypeVar
 
 from attrs import Factory, define, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from dockreg.errors_access import TooManyAttempts
+from dockreg.interfaces_people import IAttemptStore
+from dockreg.model.attempts import Count, Limit
 from dockreg.model.networks import NO_ADDRESS, Networks, neighbourhood
+from dockreg.shield import detached, shielded
 
-#: Counts and pairs that are kept at most, of each kind.
-CAPACITY = 20_000
+K = TypeVar("K")
+V = TypeVar("V")
+
+#: Counts that are stored at most, and keys without failures that this process knows.
+CAPACITY = 100_000
+_MOST_CLEAR = 20_000
+#: How long it is believed that nothing is counted under a key.
+_CLEAR_SECONDS = 5.0
+#: A login is noted again after this part of the time for which it is known.
+_NOTE_PART = 30
 
 
 @frozen
@@ -46,61 +59,23 @@ class AttemptLimits:
     forget_seconds: float = 3600.0
     trust_seconds: float = 30 * 86400.0
 
-
-@define(eq=False)
-class _Count:
-    """Failures, the time of the last one, and when the next attempt may be made."""
-
-    failures: int = 0
-    last: float = 0.0
-    until: float = 0.0
+    def of(self, free: int) -> Limit:
+        """The limit after so many failures."""
+        return Limit(free, self.first_seconds, self.most_seconds, self.forget_seconds)
 
 
-@define(eq=False)
-class _Counts:
-    """Counts by what they are of; those that did not change for the longest time go first when there are too many."""
+@frozen
+class _Keys:
+    """What an attempt is counted under, without counts that do not matter."""
 
-    free: int
-    limits: AttemptLimits
-    _counts: OrderedDict[bytes, _Count] = field(init=False, default=Factory(OrderedDict))
+    pair: bytes
+    own: Mapping[bytes, Limit]
+    shared: Mapping[bytes, Limit]
 
-    def wait(self, key: bytes, now: float) -> float:
-        """How long it is until the next attempt."""
-        count = self._counts.get(key)
-        if count is None:
-            return 0.0
-        # A clock that was set back makes nobody wait longer than the limit.
-        if not 0 <= now - count.last < self.limits.forget_seconds:
-            del self._counts[key]
-            return 0.0
-        return max(0.0, count.until - now)
-
-    def begin(self, key: bytes, now: float) -> None:
-        """An attempt is made; of several at once, one is enough when none is free."""
-        count = self._counts.get(key)
-        if count is not None and count.failures >= self.free:
-            count.until = now + self._delay(count)
-
-    def fail(self, key: bytes, now: float) -> None:
-        """It failed."""
-        if not self.free:
-            return
-        count = self._counts.setdefault(key, _Count())
-        self._counts.move_to_end(key)
-        count.failures += 1
-        count.last = now
-        if count.failures >= self.free:
-            count.until = max(count.until, now + self._delay(count))
-        while len(self._counts) > CAPACITY:
-            self._counts.popitem(last=False)
-
-    def forget(self, key: bytes) -> None:
-        """There was a success, which makes up for all failures."""
-        self._counts.pop(key, None)
-
-    def _delay(self, count: _Count) -> float:
-        doublings = min(count.failures - self.free, 64)
-        return min(self.limits.first_seconds * 2.0**doublings, self.limits.most_seconds)
+    @property
+    def all(self) -> Mapping[bytes, Limit]:
+        """Those of the pair, and those of others too."""
+        return {**self.own, **self.shared}
 
 
 @define(eq=False)
@@ -113,82 +88,141 @@ class Attempts:
 
     _limits: AttemptLimits
     _clock: IReactorTime
+    _store: IAttemptStore
     _exempt: Networks = field(factory=Networks)
-    _pairs: _Counts = field(init=False)
-    _accounts: _Counts = field(init=False)
-    _addresses: _Counts = field(init=False)
-    _registrations: _Counts = field(init=False)
-    _trusted: OrderedDict[bytes, float] = field(init=False, default=Factory(OrderedDict))
+    # When a key was seen without failures, and what was known of it then.
+    _clear: OrderedDict[bytes, tuple[float, Count]] = field(init=False, default=Factory(OrderedDict))
+    # The same of clients that have just logged in, by account and address: most requests are theirs.
+    _let_in: OrderedDict[tuple[str, str], float] = field(init=False, default=Factory(OrderedDict))
 
-    def __attrs_post_init__(self) -> None:
-        limits = self._limits
-        self._pairs = _Counts(limits.per_client, limits)
-        self._accounts = _Counts(limits.per_account, limits)
-        self._addresses = _Counts(limits.per_address, limits)
-        self._registrations = _Counts(limits.registrations, limits)
-
-    def begin(self, account: str, address: str) -> None:
+    async def begin(self, account: str, address: str) -> None:
         """
         Somebody at ``address`` is about to show what may be the password of ``account``.
 
         :raises TooManyAttempts: not yet; nothing is to be looked at.
         """
-        self._begin([*self._counted(account, address)])
+        if self._has_just_been_let_in(account, address):
+            return
+        keys = self._keys(account, address)
+        counts = await self._counts((keys.pair, *keys.shared))
+        await self._begin(keys.own if self._trusts(counts.get(keys.pair)) else keys.all, counts)
 
-    def failed(self, account: str, address: str) -> None:
+    async def failed(self, account: str, address: str) -> None:
         """It was not; or there is no such account, which has to look the same."""
-        now = self._clock.seconds()
-        for counts, key in self._counted(account, address):
-            counts.fail(key, now)
+        self._let_in.pop((account, address), None)
+        await shielded(self._failed(self._keys(account, address)))
 
-    def succeeded(self, account: str, address: str) -> None:
+    async def succeeded(self, account: str, address: str) -> None:
         """It was."""
-        pair = _key(account, address)
-        self._pairs.forget(pair)
-        self._trusted[pair] = self._clock.seconds()
-        self._trusted.move_to_end(pair)
-        if len(self._trusted) > CAPACITY:
-            self._trusted.popitem(last=False)
+        if self._has_just_been_let_in(account, address):
+            return
+        pair, now = self._keys(account, address).pair, self._clock.seconds()
+        clear = self._clear.get(pair)
+        noted = None if clear is None else clear[1].trusted_at
+        if noted is None or abs(now - noted) >= self._limits.trust_seconds / _NOTE_PART:
+            noting = self._store.succeed(pair, now, now + self._limits.trust_seconds)
+            if clear is None:
+                # Failures that are not made up for yet would make the next one wait.
+                await shielded(noting)
+            else:
+                detached(noting)
+            self._keep_clear(pair, Count(trusted_at=now))
+        _keep(self._let_in, (account, address), self._clear[pair][0])
 
-    def register(self, account: str, address: str) -> None:
+    async def register(self, account: str, address: str) -> None:
         """
         Somebody at ``address`` asks for an account of this name; whoever logged in from there lately only asks again.
 
         :raises TooManyAttempts: not yet.
         """
-        if address == NO_ADDRESS or address in self._exempt or self._trusts(_key(account, address)):
+        free = self._limits.registrations
+        if not free or address == NO_ADDRESS or address in self._exempt:
             return
-        self._begin([(self._registrations, _place(address))])
-        self._registrations.fail(_place(address), self._clock.seconds())
+        pair, place = self._keys(account, address).pair, _key("registrations", address)
+        counts = await self._counts((pair, place))
+        if self._trusts(counts.get(pair)):
+            return
+        limits = {place: self._limits.of(free)}
+        await self._begin(limits, counts)
+        self._clear.pop(place, None)
+        await shielded(self._store.fail(limits, self._clock.seconds()))
 
-    def _begin(self, counted: list[tuple[_Counts, bytes]]) -> None:
+    async def expire(self) -> None:
+        """Forget what is over, and more when there is too much of it."""
+        await self._store.expire(self._clock.seconds(), CAPACITY)
+
+    async def _begin(self, limits: Mapping[bytes, Limit], counts: Mapping[bytes, Count]) -> None:
         now = self._clock.seconds()
-        wait = max(counts.wait(key, now) for counts, key in counted)
+        known = {key: limit for key, limit in limits.items() if key in counts}
+        wait = max((counts[key].wait(limit, now) for key, limit in known.items()), default=0.0)
+        if not wait and any(counts[key].is_exhausted(limit, now) for key, limit in known.items()):
+            # Several may have come this far.
+            wait = await shielded(self._store.begin(limits, now))
         if wait > 0:
             seconds = math.ceil(wait)
             raise TooManyAttempts(f"too many attempts failed here; try again in {seconds} seconds", seconds)
-        for counts, key in counted:
-            counts.begin(key, now)
 
-    def _counted(self, account: str, address: str) -> Iterator[tuple[_Counts, bytes]]:
-        pair = _key(account, address)
-        yield self._pairs, pair
-        if self._trusts(pair):
-            return
-        yield self._accounts, _key(account, "")
+    async def _failed(self, keys: _Keys) -> None:
+        counts = {} if not keys.shared else await self._store.find((keys.pair,))
+        limits = keys.own if self._trusts(counts.get(keys.pair)) else keys.all
+        for key in limits:
+            self._clear.pop(key, None)
+        if limits:
+            await self._store.fail(limits, self._clock.seconds())
+
+    async def _counts(self, keys: tuple[bytes, ...]) -> Mapping[bytes, Count]:
+        """What is counted under these keys; nobody is asked where all were seen without failures just now."""
+        now = self._clock.seconds()
+        known = [self._clear.get(key) for key in keys]
+        # The pair comes first; where that is trusted the others do not matter.
+        if _is_clear(known[0], now) and (self._trusts(known[0][1]) or all(_is_clear(each, now) for each in known)):
+            return {keys[0]: known[0][1]}
+        found = await self._store.find(keys)
+        for key in keys:
+            count = found.get(key, Count())
+            if count.failures:
+                self._clear.pop(key, None)
+            else:
+                self._keep_clear(key, count)
+        return found
+
+    def _keep_clear(self, key: bytes, count: Count) -> None:
+        _keep(self._clear, key, (self._clock.seconds(), count))
+
+    def _has_just_been_let_in(self, account: str, address: str) -> bool:
+        since = self._let_in.get((account, address))
+        return since is not None and 0 <= self._clock.seconds() - since < _CLEAR_SECONDS
+
+    def _keys(self, account: str, address: str) -> _Keys:
+        limits = self._limits
+        pair = _key("client", address, account)
+        shared = {_key("account", "", account): limits.per_account}
         if address != NO_ADDRESS and address not in self._exempt:
-            yield self._addresses, _place(address)
+            shared[_key("address", address)] = limits.per_address
+        return _Keys(
+            pair,
+            {pair: limits.of(limits.per_client)} if limits.per_client else {},
+            {key: limits.of(free) for key, free in shared.items() if free},
+        )
 
-    def _trusts(self, pair: bytes) -> bool:
-        since = self._trusted.get(pair)
+    def _trusts(self, count: Count | None) -> bool:
+        since = None if count is None else count.trusted_at
         return since is not None and abs(self._clock.seconds() - since) < self._limits.trust_seconds
 
 
-def _key(account: str, address: str) -> bytes:
+def _keep(known: OrderedDict[K, V], key: K, value: V) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > _MOST_CLEAR:
+        known.popitem(last=False)
+
+
+def _is_clear(seen: tuple[float, Count] | None, now: float) -> TypeGuard[tuple[float, Count]]:
+    return seen is not None and 0 <= now - seen[0] < _CLEAR_SECONDS
+
+
+def _key(kind: str, address: str, account: str = "") -> bytes:
     # However a directory compares names: no spelling of one gets attempts of its own. Of a fixed size, whatever is sent.
     name = "".join(unicodedata.normalize("NFKC", account).casefold().split())
-    return hashlib.sha256(f"{neighbourhood(address)}\0{name}".encode("utf-8", "surrogatepass")).digest()
-
-
-def _place(address: str) -> bytes:
-    return neighbourhood(address).encode("ascii", "replace")
+    place = neighbourhood(address) if address else ""
+    return hashlib.sha256(f"{kind}\0{place}\0{name}".encode("utf-8", "surrogatepass")).digest()

@@ -22,6 +22,7 @@ from dockreg.interfaces_access import IAuthenticator, IAuthorizer
 from dockreg.interfaces_v1 import IImageList
 from dockreg.invitations import Invitations
 from dockreg.model.networks import Networks
+from dockreg.providers.attempts import SharedAttempts
 from dockreg.providers.auth.accesstokens import AccessTokenAuthenticator
 from dockreg.providers.auth.cred import CredAuthenticator
 from dockreg.providers.auth.hashing import PasswordHasher
@@ -54,9 +55,10 @@ def make_accounts(
     return Accounts(metadata.accounts, hasher, clock, registration, attempts, metadata.invitations, config.auth.email)
 
 
-def make_attempts(config: Config, clock: IReactorTime) -> Attempts:
-    """What counts failed attempts, of this process."""
-    return Attempts(attempt_limits(config), clock, Networks.parse(config.http.exempt_addresses))
+def make_attempts(config: Config, metadata: IMetadataStore, clock: IReactorTime) -> Attempts:
+    """What counts failed attempts, of all processes."""
+    store = SharedAttempts(metadata.attempts)
+    return Attempts(attempt_limits(config), clock, store, Networks.parse(config.http.exempt_addresses))
 
 
 def make_access_tokens(metadata: IMetadataStore, clock: IReactorTime) -> AccessTokens:

@@ -14,7 +14,7 @@ from zope.interface import Attribute, Interface
 from dockreg.callables import ByteObserver
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_blobs import IBlobOpener, IConditionStore
-from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
+from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.model.blobs import Blob, Received, StoredBlob
@@ -378,6 +378,7 @@ class IMetadataStore(Interface):
     access_tokens: IAccessTokenStore = Attribute("Access tokens of accounts.")
     rights: IRightsStore = Attribute("Groups, namespaces and grants.")
     invitations: IInvitationStore = Attribute("Invitations to make accounts.")
+    attempts: IAttemptStore = Attribute("Failed attempts to log in.")
 
     async def open() -> None:
         """

@@ -4,12 +4,13 @@ What people and programs log in with, beside accounts.
 :mod:`dockreg.interfaces` says what holds for every method.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zope.interface import Interface
 
 from dockreg.model.accesstokens import AccessToken
 from dockreg.model.accounts import Account
+from dockreg.model.attempts import Count, Limit
 from dockreg.model.audit import AuditEvent
 from dockreg.model.invitations import Invitation
 
@@ -42,6 +43,33 @@ class IAccessTokenStore(Interface):
 
     async def note_use(token_id: str, now: float) -> None:
         """Remember that the token was used; harmless when there is none."""
+
+
+class IAttemptStore(Interface):
+    """
+    Failed attempts to log in, counted under keys of at most 32 bytes; what they are of is decided by the caller.
+
+    What is noted here may be lost in a failure of power.
+    """
+
+    async def find(keys: tuple[bytes, ...]) -> Mapping[bytes, Count]:
+        """What is counted under these keys, in every process; nothing of those under which nothing is."""
+
+    async def begin(limits: Mapping[bytes, Limit], now: float) -> float:
+        """
+        Let an attempt through that is counted under all these keys, or say how many seconds it has to wait.
+
+        Where none is free, the next one has to wait for this one: of several at once one is let through.
+        """
+
+    async def fail(limits: Mapping[bytes, Limit], now: float) -> None:
+        """Count a failure under each of these keys."""
+
+    async def succeed(key: bytes, now: float, until: float) -> None:
+        """Forget the failures under the key, and remember until then that somebody logged in now."""
+
+    async def expire(now: float, most: int) -> None:
+        """Drop what is over, and of the rest all but ``most``: first what would be over first."""
 
 
 class IAuditLog(Interface):

@@ -68,6 +68,7 @@ _SENDING_THREADS = 16
 #: For what only computes, so that it does not keep bytes from moving.
 _WORK_THREADS = 4
 _EXPIRY_SECONDS = 600.0
+_ATTEMPTS_SECONDS = 60.0
 _FIGURES_SECONDS = 5.0
 _ROOM_SECONDS = 30.0
 
@@ -175,7 +176,7 @@ def open_registry(
     means = Means(
         metadata.accounts, hasher, threads.work.in_thread, threads.asking.in_thread, full, secrets.token_bytes
     )
-    attempts = make_attempts(config, full)
+    attempts = make_attempts(config, metadata, full)
     access = make_identity(config, metadata, means, full, authenticator, attempts)
     room = Room(blobs, full, config.blobs.reserve_bytes)
     work, lease_seconds = threads.work.in_thread, config.v1.lease_seconds
@@ -207,7 +208,8 @@ def open_registry(
     core.monitoring.figures.watch(
         "blobs_free_bytes", "Bytes that are free where blobs are.", lambda: room.free, least=True
     )
-    return OpenRegistry(config, full, threads, core, resource, room, logs, tokens.jobs, openers, closers)
+    jobs = [*tokens.jobs, Job("the expiry of failed logins", _ATTEMPTS_SECONDS, attempts.expire)]
+    return OpenRegistry(config, full, threads, core, resource, room, logs, jobs, openers, closers)
 
 
 def make_registry_service(

@@ -5,7 +5,7 @@ from zope.interface.verify import verifyObject
 from dockreg.errors import StoreUnavailable
 from dockreg.interfaces import IBlobIndex, IMetadataStore, IRepositoryStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
+from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.model.access import Action
@@ -53,6 +53,7 @@ class MetadataStoreContract(MetadataContract):
         verifyObject(IRightsStore, metadata.rights)
         verifyObject(IAccessTokenStore, metadata.access_tokens)
         verifyObject(IInvitationStore, metadata.invitations)
+        verifyObject(IAttemptStore, metadata.attempts)
 
     async def test_open_again(self) -> None:
         """What was stored is there when the store was closed and is opened again."""

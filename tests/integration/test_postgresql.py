@@ -17,9 +17,10 @@ from dockreg.errors import AccountExists, StoreUnavailable
 from dockreg.errors_access import InvitationInvalid
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
+from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.model.accounts import SigningKey
+from dockreg.model.attempts import Limit
 from dockreg.model.invitations import Invitation
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import PushScope
@@ -27,6 +28,7 @@ from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.providers.metadata.tables import blobs, metadata
 from dockreg.testing import (
     contracts_accounts,
+    contracts_attempts,
     contracts_conditions,
     contracts_manifests,
     contracts_metadata,
@@ -181,6 +183,16 @@ class PostgreSQLInvitationStoreTests(contracts_people.InvitationStoreContract):
         return store.invitations, store.accounts
 
 
+class PostgreSQLAttemptStoreTests(contracts_attempts.AttemptStoreContract):
+    """The promises about failed attempts to log in."""
+
+    def make_attempt_store(self) -> IAttemptStore:
+        store = SQLMetadataStore(new_database(), at_once)
+        self.addCleanup(lambda: self.now(store.close()))
+        self.now(store.open())
+        return store.attempts
+
+
 class InterplayTests(TestCase):
     """What transactions of PostgreSQL that run at once make of each other."""
 
@@ -260,6 +272,17 @@ class InterplayTests(TestCase):
 
         made = await together(*[redeem(store, f"user{number}") for number, store in enumerate(stores)])
         self.assertEqual([f"user{made.index(True)}"], [each.name for each in await stores[0].accounts.list_all()])
+
+    async def test_failed_attempts(self) -> None:
+        """Failures that several count at once are all counted, and one attempt is let through of several after them."""
+        stores = await self.stores(4)
+        limit = Limit(free=3, first_seconds=5.0, most_seconds=60.0, forget_seconds=600.0)
+        limits = dict.fromkeys((b"a" * 32, b"b" * 32, b"c" * 32), limit)
+        await together(*[store.attempts.fail(limits, 1000.0) for store in stores for _ in range(3)])
+        found = await stores[0].attempts.find(tuple(limits))
+        self.assertEqual([12] * 3, [count.failures for count in found.values()])
+        waits = await together(*[store.attempts.begin(limits, 1100.0) for store in stores])
+        self.assertEqual([0.0, 60.0, 60.0, 60.0], sorted(waits))
 
     async def test_complete(self) -> None:
         """A pusher who completes an image from several scopes at once has one image, and all are given it."""

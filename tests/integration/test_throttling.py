@@ -18,8 +18,8 @@ def account(name: str) -> bytes:
 class ThrottlingTests(SynchronousTestCase):
     """A client that guesses is told to wait, at whatever door."""
 
-    def start(self, attempts: str) -> Daemon:
-        config = f'auth.anonymous = "none"\n[auth.attempts]\nfirst_seconds = 600\nmost_seconds = 600\n{attempts}\n'
+    def start(self, attempts: str, workers: int = 1) -> Daemon:
+        config = f'workers = {workers}\nauth.anonymous = "none"\n[auth.attempts]\nfirst_seconds = 600\nmost_seconds = 600\n{attempts}\n'
         daemon = Daemon(Path(self.mktemp()).absolute(), config=config)
         daemon.start()
         self.addCleanup(daemon.kill)
@@ -40,6 +40,18 @@ class ThrottlingTests(SynchronousTestCase):
                     self.assertEqual("TOOMANYREQUESTS", json.loads(body)["errors"][0]["code"])
                 else:
                     self.assertIn("try again in", json.loads(body)["error"])
+        self.assertEqual(401, daemon.request("GET", "/v2/", headers=basic("berta", "wrong"))[0])
+
+    def test_workers(self) -> None:
+        """All processes count together, and what they have counted outlives them."""
+        daemon = self.start("per_client = 3", workers=2)
+        self.assertEqual(0, daemon.command("user", "create", "anna", "--password-stdin", text="secret"))
+        answers = [daemon.request("GET", "/v2/", headers=WRONG)[0] for _ in range(12)]
+        self.assertEqual([401] * 3 + [429] * 9, answers)
+        self.assertEqual({429}, {daemon.request("GET", "/v2/", headers=RIGHT)[0] for _ in range(8)})
+        daemon.stop()
+        daemon.start()
+        self.assertEqual({429}, {daemon.request("GET", "/v2/", headers=RIGHT)[0] for _ in range(8)})
         self.assertEqual(401, daemon.request("GET", "/v2/", headers=basic("berta", "wrong"))[0])
 
     def test_others_are_let_in(self) -> None:

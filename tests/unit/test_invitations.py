@@ -11,6 +11,7 @@ from dockreg.errors_access import InvitationInvalid, TooManyAttempts
 from dockreg.invitations import Invitations
 from dockreg.model.accounts import Account
 from dockreg.model.invitations import InvitationCode
+from dockreg.providers.attempts import MemoryAttemptStore
 from dockreg.testing.accountstores import MemoryAccountStore, MemoryInvitationStore
 from dockreg.testing.contracts_auth import ContractCase
 from tests.unit.providers.auth.support import cheap_hasher, counted_bytes, counter
@@ -33,7 +34,7 @@ class InvitationTests(ContractCase):
             cheap_hasher(),
             self.clock,
             registration,
-            Attempts(AttemptLimits(registrations=9), self.clock),
+            Attempts(AttemptLimits(registrations=9), self.clock, MemoryAttemptStore()),
             self.invitations,
             email,
         )

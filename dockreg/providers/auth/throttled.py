@@ -11,6 +11,7 @@ from dockreg.interfaces_access import IAuthenticator
 from dockreg.model.access import Access, Challenge, Principal
 from dockreg.model.networks import NO_ADDRESS
 from dockreg.providers.auth.verified import presented
+from dockreg.shield import detached
 
 
 @implementer(IAuthenticator)
@@ -31,18 +32,21 @@ class ThrottledAuthenticator:
             # There is nothing to guess.
             return await self._checked.login(credentials, address)
         name = presented(credentials)[0].decode("utf-8", "surrogateescape")
-        self._attempts.begin(name, address)
+        await self._attempts.begin(name, address)
         try:
             principal = await self._checked.login(credentials, address)
-        except (Unauthorized, CancelledError):
+        except Unauthorized:
+            await self._attempts.failed(name, address)
+            raise
+        except CancelledError:
             # To hang up early is no way around being counted.
-            self._attempts.failed(name, address)
+            detached(self._attempts.failed(name, address))
             raise
         except AccountInactive:
-            self._attempts.succeeded(name, address)
+            await self._attempts.succeeded(name, address)
             raise
         if principal.name is not None:
-            self._attempts.succeeded(name, address)
+            await self._attempts.succeeded(name, address)
         return principal
 
     async def redeem(self, token: str) -> Principal:

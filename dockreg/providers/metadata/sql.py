@@ -7,11 +7,12 @@ from dockreg.callables import InThread
 from dockreg.interfaces import IBlobIndex, IManifestStore, IMetadataStore, IRepositoryStore, IUploadStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_blobs import IConditionStore
-from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
+from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.providers.metadata.accesstokens import SQLAccessTokenStore
 from dockreg.providers.metadata.accounts import SQLAccountStore
+from dockreg.providers.metadata.attempts import SQLAttemptStore
 from dockreg.providers.metadata.blobs import SQLBlobIndex
 from dockreg.providers.metadata.conditions import SQLConditionStore
 from dockreg.providers.metadata.invitations import SQLInvitationStore
@@ -49,6 +50,7 @@ class SQLMetadataStore:
     access_tokens: IAccessTokenStore
     rights: IRightsStore
     invitations: IInvitationStore
+    attempts: IAttemptStore
 
     def __init__(self, url: str, in_thread: InThread, *, private: bool = False) -> None:
         self._database = Database(url, in_thread)
@@ -64,6 +66,7 @@ class SQLMetadataStore:
         self.access_tokens = SQLAccessTokenStore(self._database)
         self.rights = SQLRightsStore(self._database)
         self.invitations = SQLInvitationStore(self._database)
+        self.attempts = SQLAttemptStore(self._database)
 
     async def open(self) -> None:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""

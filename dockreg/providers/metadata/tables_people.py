@@ -1,6 +1,6 @@
 """The tables of what people and programs log in with, beside accounts; see :mod:`dockreg.providers.metadata.tables`."""
 
-from sqlalchemy import Column, Double, ForeignKey, Index, LargeBinary, Table
+from sqlalchemy import Column, Double, ForeignKey, Index, Integer, LargeBinary, Table
 
 from dockreg.providers.metadata.tables import TEXT, metadata
 
@@ -30,4 +30,17 @@ invitations = Table(
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
     Column("used_by", TEXT),
+)
+
+# ``trusted_at`` where somebody has logged in; after ``expires_at`` the row means nothing.
+login_attempts = Table(
+    "login_attempts",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("trusted_at", Double),
+    Column("expires_at", Double, nullable=False),
+    Index(None, "expires_at"),
 )

@@ -1,11 +1,12 @@
 """The stores that authentication asks: what the tests use in memory keeps the promises of the one in SQL."""
 
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.interfaces_people import IAccessTokenStore, IInvitationStore
+from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.model.names import RepositoryName
 from dockreg.model.repositories import RepositoryRecord
-from dockreg.testing import contracts_accounts, contracts_people, contracts_rights
+from dockreg.providers.attempts import MemoryAttemptStore, SharedAttempts
+from dockreg.testing import contracts_accounts, contracts_attempts, contracts_people, contracts_rights
 from dockreg.testing.accountstores import (
     MemoryAccessTokenStore,
     MemoryAccountStore,
@@ -92,3 +93,18 @@ class SQLInvitationStoreTests(contracts_people.InvitationStoreContract):
     def make_stores(self) -> tuple[IInvitationStore, IAccountStore]:
         store = open_store(self)
         return store.invitations, store.accounts
+
+
+class MemoryAttemptStoreTests(contracts_attempts.AttemptStoreContract):
+    def make_attempt_store(self) -> IAttemptStore:
+        return MemoryAttemptStore()
+
+
+class SQLAttemptStoreTests(contracts_attempts.AttemptStoreContract):
+    def make_attempt_store(self) -> IAttemptStore:
+        return open_store(self).attempts
+
+
+class SharedAttemptsTests(contracts_attempts.AttemptStoreContract):
+    def make_attempt_store(self) -> IAttemptStore:
+        return SharedAttempts(MemoryAttemptStore())

@@ -13,6 +13,7 @@ from dockreg.errors import AccountInactive, Busy, Unauthorized
 from dockreg.errors_access import TooManyAttempts
 from dockreg.interfaces_access import IAuthenticator
 from dockreg.model.access import ANONYMOUS, Access, Challenge, Principal
+from dockreg.providers.attempts import MemoryAttemptStore
 from dockreg.providers.auth.throttled import ThrottledAuthenticator
 from dockreg.testing import contracts_auth
 
@@ -56,7 +57,7 @@ class ThrottledAuthenticatorTests(contracts_auth.AuthenticatorContract):
 
     def make_authenticator(self) -> IAuthenticator:
         limits = AttemptLimits(per_client=2, per_account=100, per_address=100)
-        return ThrottledAuthenticator(Attempts(limits, self.clock), self.checked)
+        return ThrottledAuthenticator(Attempts(limits, self.clock, MemoryAttemptStore()), self.checked)
 
     def test_refused_unseen(self) -> None:
         """After too many failures nothing is checked, not even what would be right."""

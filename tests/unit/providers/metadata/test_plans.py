@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.model.access import Action
+from dockreg.model.attempts import Limit
 from dockreg.model.blobs import NOTHING_RECEIVED
 from dockreg.model.descriptors import Descriptor
 from dockreg.model.digest import Digest
@@ -30,6 +31,7 @@ from dockreg.model.uploads import UploadSession
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.providers.metadata.tables import blobs, manifests, repositories, repository_blobs, tags
 from dockreg.providers.metadata.tables_access import account_group_members, grants, namespace_members, namespaces
+from dockreg.providers.metadata.tables_people import login_attempts
 from dockreg.testing.contracts_metadata import some_blob
 from dockreg.testing.contracts_repositories import some_manifest
 from tests.unit.providers.blobs.threads import at_once
@@ -263,6 +265,36 @@ class StandingPlanTests(PlanCase):
         """So is all that concerns somebody."""
         (plan,) = self.plans(self.store.rights.find_all({self.ANNA, ANYBODY}))
         self.assertNotIn("SCAN", str(plan))
+
+
+class AttemptPlanTests(PlanCase):
+    """The plans of what every login asks, where many have failed."""
+
+    _database: ClassVar[Path | None] = None
+    LIMITS: ClassVar = {bytes([number]) * 32: Limit(3, 1.0, 8.0, 100.0) for number in range(3)}
+
+    def fill(self, path: Path) -> None:
+        self.result(self.store.attempts.fail(self.LIMITS, 1000.0))
+        database = sqlite3.connect(path)
+        with database:
+            _copy(database, login_attempts.name, 5000, "failures = 1", key="randomblob(32)", expires_at="1100 + n")
+        database.close()
+
+    def test_keys(self) -> None:
+        """Counts are found by their keys."""
+        attempts = self.store.attempts
+        for work in (
+            attempts.find(tuple(self.LIMITS)),
+            attempts.begin(self.LIMITS, 1001.0),
+            attempts.fail(self.LIMITS, 1001.0),
+            attempts.succeed(bytes(32), 1001.0, 2000.0),
+        ):
+            self.check(work, "SEARCH login_attempts USING", "(key=?)")
+
+    def test_expired(self) -> None:
+        """What is over is found by when."""
+        plans = self.plans(self.store.attempts.expire(900.0, 1_000_000))
+        self.assertIn("SEARCH login_attempts USING INDEX ix_login_attempts_expires_at (expires_at<?)", plans[0])
 
 
 def _copy(database: sqlite3.Connection, table: str, count: int, where: str, **changed: str) -> None:
