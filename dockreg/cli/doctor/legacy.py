@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from dockreg.cli.doctor.answers import came, is_page
+from dockreg.cli.doctor.answers import came, is_page, judge_trouble
 from dockreg.cli.doctor.findings import Remark, Step, fail, note, warn
 from dockreg.cli.doctor.place import Place
 from dockreg.cli.transport import Reply, printable
@@ -45,6 +45,8 @@ def judge_v1_login(reply: Reply, place: Place, user: str) -> Step:
         remarks.append(fail(f"The account {user} is not active: enable it."))
     elif reply.status == HTTPStatus.NOT_FOUND:
         remarks.append(note("There are no accounts of v1 here: docker login of engines before 1.6 can not work."))
+    elif reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        remarks += judge_trouble(reply, place)
     elif reply.status != HTTPStatus.OK:
         remarks.append(warn("A v1 registry answers 200 or 401 here: see its log."))
     return Step("v1 login", f"GET {place.origin}/v1/users/ as {user}", came(reply), tuple(remarks))

@@ -42,3 +42,4 @@ class V1Tests(SynchronousTestCase):
         self.assertIn("active", texts(judge_v1_login(reply(403), HTTPS, "joe"), Verdict.FAIL))
         self.assertIs(Verdict.OK, judge_v1_login(reply(404), HTTPS, "joe").verdict)
         self.assertIs(Verdict.WARN, judge_v1_login(reply(500), HTTPS, "joe").verdict)
+        self.assertIn("try again", texts(judge_v1_login(reply(429), HTTPS, "joe"), Verdict.FAIL))
