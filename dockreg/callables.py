@@ -5,6 +5,9 @@ from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
+#: Some bytes on their way: as they came, or a view of what came.
+Piece = bytes | memoryview
+
 
 class InThread(Protocol):
     """Runs a blocking function where it does not block the reactor."""
@@ -23,5 +26,5 @@ class IdentifierFactory(Protocol):
 class ByteObserver(Protocol):
     """Something that digests bytes as they pass; called in a worker thread, in order, never by two at once."""
 
-    def update(self, data: bytes, /) -> object:
+    def update(self, data: Piece, /) -> object:
         """Take note of the next bytes."""

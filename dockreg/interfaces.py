@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from zope.interface import Attribute, Interface
 
-from dockreg.callables import ByteObserver
+from dockreg.callables import ByteObserver, Piece
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_blobs import IBlobOpener, IConditionStore
 from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
@@ -34,7 +34,7 @@ class IUpload(Interface):
     upload_id: str = Attribute("Unguessable and safe in a URL.")
     size: int = Attribute("Bytes accepted so far.")
 
-    async def write(chunks: Sequence[bytes]) -> None:
+    async def write(chunks: Sequence[Piece]) -> None:
         """
         Append ``chunks`` in order.
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from attrs import define, field
 
+from dockreg.callables import Piece
 from dockreg.errors import BodyTooLarge
 from dockreg.interfaces import IUpload
 from dockreg.model.blobs import StoredBlob
@@ -20,7 +21,7 @@ class LayerUpload(Protocol):
     async def expect(self, length: int) -> None:
         """So many bytes are announced. :raises BodyTooLarge: a layer may not have them. :raises StorageFull: no room."""
 
-    async def write(self, chunks: Sequence[bytes]) -> None:
+    async def write(self, chunks: Sequence[Piece]) -> None:
         """Take the next bytes. :raises BodyTooLarge: they are more than a layer may have."""
 
     async def finish(self) -> None:
@@ -58,7 +59,7 @@ class DiscardedLayer:
         if self.max_size and length > self.max_size:
             raise BodyTooLarge(self.max_size)
 
-    async def write(self, chunks: Sequence[bytes]) -> None:
+    async def write(self, chunks: Sequence[Piece]) -> None:
         """Count and forget."""
         self._size = _counted(self._size, chunks, self.max_size)
 
@@ -104,7 +105,7 @@ class StagedLayerUpload:
         if self._registry.room is not None:
             await self._registry.room.require(length)
 
-    async def write(self, chunks: Sequence[bytes]) -> None:
+    async def write(self, chunks: Sequence[Piece]) -> None:
         """Hash, inspect and store the next bytes."""
         before, self._size = self._size, _counted(self._size, chunks, self._max_size)
         if self._registry.room is not None:
@@ -144,7 +145,7 @@ class StagedLayerUpload:
             await self._upload.abort()
 
 
-def _counted(size: int, chunks: Sequence[bytes], limit: int) -> int:
+def _counted(size: int, chunks: Sequence[Piece], limit: int) -> int:
     total = size + sum(map(len, chunks))
     if limit and total > limit:
         raise BodyTooLarge(limit)

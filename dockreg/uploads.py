@@ -13,7 +13,7 @@ from contextlib import suppress
 from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError
 
-from dockreg.callables import IdentifierFactory
+from dockreg.callables import IdentifierFactory, Piece
 from dockreg.errors import (
     BlobUnknown,
     BodyTooLarge,
@@ -74,7 +74,7 @@ class BlobUpload:
         """Bytes received so far, in all requests."""
         return self._upload.size
 
-    async def write(self, chunks: Sequence[bytes]) -> None:
+    async def write(self, chunks: Sequence[Piece]) -> None:
         """Hash and store the next bytes. :raises BodyTooLarge: the blob has more than it may have."""
         limit, coming = self._limits.max_blob, sum(map(len, chunks))
         if limit and self.size + coming > limit:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from twisted.trial.unittest import SkipTest, TestCase
 from zope.interface.verify import verifyObject
 
+from dockreg.callables import Piece
 from dockreg.errors import BlobUnknown, DigestInvalid, RangeInvalid, StorageFull
 from dockreg.interfaces import IBlobStore, IUpload
 from dockreg.interfaces_blobs import IBlobReader
@@ -42,9 +43,9 @@ class Recorder:
     def __init__(self) -> None:
         self.seen: list[bytes] = []
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: Piece, /) -> None:
         """Keep ``data``."""
-        self.seen.append(data)
+        self.seen.append(bytes(data))
 
 
 async def store(blobs: IBlobStore, chunks: Sequence[bytes] = (CONTENT,)) -> StoredBlob:

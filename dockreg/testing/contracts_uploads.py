@@ -6,6 +6,7 @@ Import the module and subclass the contract: trial would collect an imported cla
 
 from collections.abc import Sequence
 
+from dockreg.callables import Piece
 from dockreg.errors import DigestInvalid, StorageFull, UploadBusy, UploadUnknown
 from dockreg.interfaces import IBlobStore
 from dockreg.model.blobs import NOTHING_RECEIVED, Received
@@ -277,7 +278,7 @@ class UploadContract(Contract):
         """An upload that an observer has ended can be neither suspended nor committed, only aborted."""
 
         class Refusing:
-            def update(self, data: bytes, /) -> None:
+            def update(self, data: Piece, /) -> None:
                 raise StorageFull
 
         blobs = self.make_blob_store()

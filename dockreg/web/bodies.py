@@ -14,6 +14,7 @@ from twisted.python.components import registerAdapter
 from twisted.web.server import Request
 from zope.interface import Attribute, Interface, implementer
 
+from dockreg.callables import Piece
 from dockreg.errors import BodyTooLarge
 
 #: What one read takes from a body that twisted.web has buffered, in bytes.
@@ -60,7 +61,7 @@ class IRequestBody(Interface):
 
     length: int | None = Attribute("Bytes announced by Content-Length, 0 without a body, None when chunked.")
 
-    async def read() -> Sequence[bytes]:
+    async def read() -> Sequence[Piece]:
         """
         All chunks that came since the last call, as they came, at least one; ``()`` at the end.
 
@@ -88,7 +89,7 @@ def _hold_any(_size: int) -> None:
 async def _collect(body: IRequestBody, limit: int, hold: Callable[[int], None]) -> bytes:
     if body.length is not None and body.length > limit:
         raise BodyTooLarge(limit)
-    parts: list[bytes] = []
+    parts: list[Piece] = []
     size = 0
     while chunks := await body.read():
         came = sum(map(len, chunks))
@@ -126,7 +127,7 @@ class StreamedBody:
         self._wire = wire
         self._window_bytes = window_bytes
         self._unasked_bytes = unasked_bytes
-        self._chunks: list[bytes] = []
+        self._chunks: list[Piece] = []
         self._queued = 0
         self._ended = False
         self._cut: CutReason | None = None
@@ -144,7 +145,7 @@ class StreamedBody:
         """Bytes that are still to come, ``None`` for a chunked body."""
         return None if self.length is None else self.length - self.received
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: Piece) -> None:
         """Queue what has arrived; only count it when nobody will read it."""
         self.received += len(data)
         if self._cut is None:
@@ -175,7 +176,7 @@ class StreamedBody:
 
     # For the handler
 
-    async def read(self) -> Sequence[bytes]:
+    async def read(self) -> Sequence[Piece]:
         """See :meth:`IRequestBody.read`."""
         if self._waiting is not None:
             raise RuntimeError("the body has a reader already")
@@ -210,7 +211,7 @@ class EmptyBody:
 
     length = 0
 
-    async def read(self) -> Sequence[bytes]:
+    async def read(self) -> Sequence[Piece]:
         """See :meth:`IRequestBody.read`."""
         return ()
 
@@ -240,7 +241,7 @@ class BufferedBody:
         if self._content is not None and not self._content.closed:
             self._content.seek(0)
 
-    async def read(self) -> Sequence[bytes]:
+    async def read(self) -> Sequence[Piece]:
         """See :meth:`IRequestBody.read`."""
         if self._content is None or self._content.closed:
             # twisted.web closes it when the client has gone, and when the response is finished.

@@ -14,15 +14,15 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import _MalformedChunkedDataError
 from twisted.web.http_headers import Headers
 
 from dockreg.model.networks import NO_ADDRESS, host_of
 from dockreg.web.admission import body_size, refusal
 from dockreg.web.bodies import CutReason, StreamedBody
+from dockreg.web.chunks import ChunksMalformed
 from dockreg.web.framing import FramedChannel
 from dockreg.web.requests import Request
-from dockreg.web.sockets import unacknowledged_bytes, unsent_bytes
+from dockreg.web.sockets import READ_BYTES, unacknowledged_bytes, unsent_bytes
 from dockreg.web.watch import HALF_READ, Expiry, Phase, Watch
 
 log = Logger()
@@ -53,6 +53,8 @@ class Channel(FramedChannel):
     #: The address under which its requests are counted, unless a proxy brings them.
     rated_as = NO_ADDRESS
     _parsing = False
+    # Whether reads are larger, for the sake of a body.
+    _reads_much = False
 
     # Connection
 
@@ -133,6 +135,9 @@ class Channel(FramedChannel):
         self._watch.enter(phase, self._now())
         if phase not in HALF_READ:
             self._release()
+        if self._reads_much and phase is not Phase.BODY:
+            self._reads_much = False
+            self.site.read_sizes.end(self.transport)
 
     def _admit(self, request: Request | None = None) -> bool:
         """Count the request that is arriving, or refuse it. Once it is known, its client counts, not a proxy."""
@@ -197,6 +202,9 @@ class Channel(FramedChannel):
         self._reading = None
         request.start_body(self._body)
         self._enter(Phase.BODY)
+        if self.length is None or self.length > READ_BYTES:
+            self._reads_much = True
+            self.site.read_sizes.begin(self.transport)
         request.requestReceived(self._command, self._path, self._version)
         self._update_reading()
 
@@ -213,7 +221,7 @@ class Channel(FramedChannel):
         request = self.requests[0]
         try:
             cast("Any", self._transferDecoder).dataReceived(data)
-        except _MalformedChunkedDataError:
+        except ChunksMalformed:
             # The parent would write a 400 of its own, in the middle of a response if need be.
             self._cut_body(CutReason.MALFORMED)
             return
@@ -232,7 +240,7 @@ class Channel(FramedChannel):
     def _finishRequestBody(self, data: bytes) -> None:
         """The last byte of the body has come; ``data`` is what followed it."""
         if not self.trailers_are_sound():
-            raise _MalformedChunkedDataError("a line behind the last chunk is no header")
+            raise ChunksMalformed("a line behind the last chunk is no header")
         body, self._body = self._body, None
         if body is None:
             return

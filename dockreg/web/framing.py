@@ -12,6 +12,8 @@ from twisted.internet.interfaces import ITransport
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
+from dockreg.web.chunks import ChunkedDecoder
+
 if TYPE_CHECKING:
     from dockreg.web.requests import Request
     from dockreg.web.site import Site
@@ -67,7 +69,11 @@ class FramedChannel(HTTPChannel):
         # HTTP/1.0 has no codings: who reads it by that version sees another end (RFC 9112 6.1).
         if header == b"Transfer-Encoding" and (data.lower() != b"chunked" or self._version != b"HTTP/1.1"):
             return bool(self._failChooseTransferDecoder())
-        return bool(super()._maybeChooseTransferDecoder(header, data))
+        if header != b"Transfer-Encoding" or self._transferDecoder is not None:
+            return bool(super()._maybeChooseTransferDecoder(header, data))
+        self.length = None
+        self._transferDecoder = ChunkedDecoder(self.requests[-1].handleContentChunk, self._finishRequestBody)
+        return True
 
     def checkPersistence(self, request: "Request", version: bytes) -> bool:
         """Whether the connection stays open after this request (RFC 9112 9.3); unlike the parent, reads lists."""
@@ -87,8 +93,8 @@ class FramedChannel(HTTPChannel):
 
     def trailers_are_sound(self) -> bool:
         """Whether the lines behind the last chunk are headers, each in one line. Nobody looks at what they say."""
-        lines = getattr(self._transferDecoder, "_trailerHeaders", ())
-        return all(_is_header(bytes(line)) for line in lines)
+        decoder = self._transferDecoder
+        return not isinstance(decoder, ChunkedDecoder) or all(map(_is_header, decoder.trailers))
 
 
 def _is_header(line: bytes) -> bool:

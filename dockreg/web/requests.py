@@ -110,7 +110,7 @@ class Request(server.Request):
         """Keep no body here: the parent would open a temporary file for a large one."""
         self.content = BytesIO()
 
-    def handleContentChunk(self, data: bytes) -> None:
+    def handleContentChunk(self, data: bytes | memoryview) -> None:
         """A piece of the body, decoded."""
         assert self._streamed is not None
         self._streamed.add(data)

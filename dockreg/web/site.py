@@ -18,6 +18,7 @@ from dockreg.web.limits import Limits
 from dockreg.web.proxies import Proxies
 from dockreg.web.records import RequestRecord
 from dockreg.web.requests import Request
+from dockreg.web.sockets import ReadSizes
 
 __all__ = ["AccessLog", "Limits", "RequestRecord", "Site"]
 
@@ -57,6 +58,7 @@ class Site(server.Site):
         self.proxies = Proxies() if proxies is None else proxies
         self.entrance = Entrance() if entrance is None else entrance
         self.half_read = HalfRead(self.limits)
+        self.read_sizes = ReadSizes(self.limits.window_bytes)
         #: Whether the site has begun to stop.
         self.draining = False
         #: Requests whose handler has begun and whose response has not ended.

@@ -5,6 +5,43 @@ import struct
 import termios
 from typing import Any
 
+#: What Twisted takes from a socket at once. Reads of a request without a large body need no more.
+READ_BYTES = 64 * 1024
+#: What one read may take while bodies arrive, divided among those that do.
+_SHARED_BYTES = 4 * 1024 * 1024
+
+
+class ReadSizes:
+    """
+    How much is read from a socket at once while a large body comes from it.
+
+    What a read costs depends little on how much it brings. The memory of all reads stays bounded: each may take its share.
+
+    :param most_bytes: what one may take at most.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bodies = 0
+
+    def begin(self, transport: object) -> None:
+        """A large body comes."""
+        self._bodies += 1
+        size = min(self._most_bytes, _SHARED_BYTES // self._bodies)
+        _set_read_size(transport, max(READ_BYTES, size))
+
+    def end(self, transport: object) -> None:
+        """It has come, or comes no more."""
+        self._bodies -= 1
+        _set_read_size(transport, READ_BYTES)
+
+
+def _set_read_size(transport: object, size: int) -> None:
+    lowest = _lowest(transport)
+    # Of the transports that are sockets (twisted.internet.abstract.FileDescriptor); others have their own way.
+    if hasattr(lowest, "bufferSize"):
+        lowest.bufferSize = size
+
 
 def _lowest(transport: Any) -> Any:
     # TLS and PROXY protocol wrappers are transports that have a transport.

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
-from dockreg.callables import ByteObserver, InThread
+from dockreg.callables import ByteObserver, InThread, Piece
 from dockreg.interfaces import IBlobStore, IUpload
 from dockreg.model.blobs import Received, StoredBlob
 from dockreg.model.digest import Digest
@@ -70,7 +70,7 @@ class _SlowUpload:
         self._hash = hashlib.sha256()
         self._observers = (self._hash, *observers)
 
-    async def write(self, chunks: Sequence[bytes]) -> None:
+    async def write(self, chunks: Sequence[Piece]) -> None:
         store = self._store
         store.handed += sum(map(len, chunks))
         if store.is_slow:

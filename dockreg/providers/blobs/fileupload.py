@@ -8,13 +8,13 @@ from threading import Lock
 from attrs import frozen
 from zope.interface import implementer
 
-from dockreg.callables import ByteObserver, InThread
+from dockreg.callables import ByteObserver, InThread, Piece
 from dockreg.errors import DigestInvalid, StorageFull, StoreUnavailable, UploadUnknown
 from dockreg.interfaces import IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.digesting import KeptHashers, digest_file, seal, sealed
-from dockreg.providers.blobs.disk import beginning_of, disk_errors, flush_folder, remove, write_all
+from dockreg.providers.blobs.disk import beginning_of, disk_errors, flush_folder, gathered, remove, write_all
 from dockreg.providers.blobs.handover import hand_over
 from dockreg.providers.blobs.staging import Folders
 
@@ -97,7 +97,7 @@ class FileUpload:
         #: Whether a flush has failed.
         self._unsure = False
 
-    async def write(self, chunks: Sequence[bytes]) -> None:
+    async def write(self, chunks: Sequence[Piece]) -> None:
         """See :class:`~dockreg.interfaces.IUpload`."""
         await self._shop.in_thread(self._write, chunks)
 
@@ -125,11 +125,12 @@ class FileUpload:
             if self._descriptor is not None:
                 self._release()
 
-    def _write(self, chunks: Sequence[bytes]) -> None:
+    def _write(self, chunks: Sequence[Piece]) -> None:
         with self._lock:
             descriptor = self._open_descriptor()
             if self._hasher is None:
                 self._catch_up(descriptor)
+            chunks = gathered(chunks)
             with disk_errors():
                 try:
                     write_all(descriptor, chunks)
@@ -139,7 +140,7 @@ class FileUpload:
                     raise
             self._observe(chunks)
 
-    def _observe(self, chunks: Sequence[bytes]) -> None:
+    def _observe(self, chunks: Sequence[Piece]) -> None:
         try:
             self.size += sum(map(len, chunks))
             for chunk in chunks:

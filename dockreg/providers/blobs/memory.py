@@ -6,7 +6,7 @@ from itertools import count
 from attrs import define, field
 from zope.interface import implementer
 
-from dockreg.callables import ByteObserver
+from dockreg.callables import ByteObserver, Piece
 from dockreg.errors import DigestInvalid, RangeInvalid, StorageFull, UploadBusy, UploadUnknown
 from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces import IBlobStore, IUpload
@@ -160,7 +160,7 @@ class MemoryBlobStore:
 class _Staged:
     """The bytes of an upload, suspended or not."""
 
-    chunks: list[bytes] = field(factory=list)
+    chunks: list[Piece] = field(factory=list)
     size: int = 0
     busy: bool = False
     #: Has seen all of them; None when nobody has.
@@ -197,7 +197,7 @@ class _MemoryUpload:
     def size(self) -> int:
         return self._staged.size
 
-    async def write(self, chunks: Sequence[bytes]) -> None:
+    async def write(self, chunks: Sequence[Piece]) -> None:
         self._require_open()
         staged = self._staged
         for chunk in chunks:

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request as StockRequest
 
+from dockreg.callables import Piece
 from dockreg.web.bodies import BodyCut
 from dockreg.web.channel import Channel
 from dockreg.web.limits import Limits
@@ -31,6 +32,8 @@ class Transport(StringTransport):
         super().__init__(peerAddress=IPv4Address("TCP", host, 1024))
         #: What a socket has not taken yet, as Twisted's own transports keep it.
         self.dataBuffer = b""
+        #: What is read at once.
+        self.bufferSize = 0
         self.offset = 0
         self.half_closed = False
         self.aborted = False
@@ -107,7 +110,7 @@ class ChannelCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.requests: list[Request] = []
-        self.pieces: list[bytes] = []
+        self.pieces: list[Piece] = []
         self.cuts: list[BodyCut] = []
         self.gate: Deferred[None] = Deferred()
         self.between: Deferred[None] | None = None
@@ -132,7 +135,7 @@ class ChannelCase(SynchronousTestCase):
         return b"took %d" % sum(map(len, self.pieces))
 
     @staticmethod
-    async def read(request: Request) -> Sequence[bytes]:
+    async def read(request: Request) -> Sequence[Piece]:
         """The next pieces."""
         return await request.body.read()
 

@@ -1,5 +1,6 @@
 import errno
 import os
+from itertools import pairwise
 from pathlib import Path
 
 from hypothesis import given
@@ -11,6 +12,7 @@ from dockreg.providers.blobs.disk import (
     _unwritten,
     create_locked,
     disk_errors,
+    gathered,
     lock_left_behind,
     lock_named,
     make_folder,
@@ -62,6 +64,26 @@ class WriteAllTests(SynchronousTestCase):
         """After a short write, what is left begins with the first byte that was not written."""
         left = _unwritten(chunks, written)
         self.assertEqual(b"".join(chunks)[written:], b"".join(left))
+
+
+class GatheredTests(SynchronousTestCase):
+    """Pieces that are joined before they are digested."""
+
+    @given(st.lists(st.integers(0, 300_000), max_size=8))
+    def test_same_bytes(self, sizes: list[int]) -> None:
+        """The bytes stay the same, in order, and no two neighbours are small."""
+        pieces = [bytes([number]) * size for number, size in enumerate(sizes)]
+        found = gathered(pieces)
+        self.assertEqual(b"".join(pieces), b"".join(found))
+        self.assertFalse([pair for pair in pairwise(map(len, found)) if sum(pair) < 256 * 1024])
+
+    def test_large(self) -> None:
+        """A large piece is not copied."""
+        large = bytes(512 * 1024)
+        found = gathered([large, b"small", large])
+        self.assertIs(large, found[0])
+        self.assertEqual(2, len(found))
+        self.assertIs(large, gathered([large])[0])
 
 
 class LockTests(SynchronousTestCase):

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from dockreg.callables import InThread
+from dockreg.callables import InThread, Piece
 from dockreg.errors import BlobUnknown, StorageFull, StoreUnavailable
 from dockreg.interfaces import IBlobStore, IUpload
 from dockreg.interfaces_blobs import IBlobReader
@@ -156,7 +156,7 @@ class ObserverTests(contracts.Contract):
         """What an observer raises ends the upload: bytes that it did not see are never committed."""
 
         class Refusing:
-            def update(self, data: bytes, /) -> None:
+            def update(self, data: Piece, /) -> None:
                 raise StorageFull
 
         upload = await filesystem(Path(self.mktemp())).start_upload([Refusing()])

@@ -1,0 +1,121 @@
+"""
+The chunked transfer coding (RFC 9112 7.1), for bodies of gigabytes.
+
+Each byte of a body is where the kernel has put it until it is hashed: a piece that is handed on is a view of what came. The
+rules are those of Twisted's decoder, and not one of them is looser; ``tests/unit/web/test_chunks.py`` feeds both the same.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+#: A line with the size of a chunk, its extensions included, without its end.
+_MAX_SIZE_LINE: Final = 1023
+#: All lines behind the last chunk, with their ends.
+_MAX_TRAILER_BYTES: Final = 64 * 1024
+#: A size of more digits, leading zeros aside, is not meant.
+_MAX_DIGITS: Final = 16
+#: Pieces of one read that are handed on as views; the small ones of more than these are copied instead, for a view weighs
+#: much more than a few bytes.
+_MOST_VIEWS: Final = 128
+_LEAST_VIEW_BYTES: Final = 1024
+
+_LINE_END: Final = b"\r\n"
+_DIGITS: Final = b"0123456789abcdefABCDEF"
+#: What an extension may have: everything but control characters and the backslash, so that nobody sees a quote end elsewhere.
+_EXTENSION: Final = bytes(each for each in range(256) if each == 9 or (each >= 32 and each not in (92, 127)))
+
+
+class ChunksMalformed(Exception):
+    """What came is not in chunks; where it ends can not be told."""
+
+
+class ChunkedDecoder:
+    """
+    Takes what comes, and hands on what it carries.
+
+    :param take: called with each piece of the body, in order.
+    :param finish: called once, with what came behind the end.
+    """
+
+    def __init__(self, take: Callable[[bytes | memoryview], None], finish: Callable[[bytes], None]) -> None:
+        self._take = take
+        self._finish = finish
+        # What comes next: bytes of a chunk, the end of a chunk, lines behind the last one, or the line of a size.
+        self._left = 0
+        self._in_end = False
+        self._in_trailer = False
+        self._finished = False
+        # The beginning of a line whose end has not come.
+        self._partial = b""
+        self._trailer_bytes = 0
+        #: The lines behind the last chunk, as they came.
+        self.trailers: list[bytes] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Take what has come; the name is that of Twisted's decoders, whose place it has.
+
+        :raises ChunksMalformed: see there. What was good before has been handed on.
+        """
+        if self._finished:
+            raise RuntimeError("the body has ended")
+        if self._partial:
+            data, self._partial = self._partial + data, b""
+        at, end, views = 0, len(data), 0
+        whole = memoryview(data)
+        while at < end:
+            if self._left:
+                size = min(self._left, end - at)
+                views += 1
+                small = views > _MOST_VIEWS and size < _LEAST_VIEW_BYTES
+                self._take(data[at : at + size] if small else whole[at : at + size])
+                at += size
+                self._left -= size
+                self._in_end = not self._left
+                continue
+            found = self._line_end(data, at)
+            if found < 0:
+                self._partial = data[at:]
+                return
+            if self._in_trailer:
+                if found == at:
+                    self._finished = True
+                    self._finish(data[at + 2 :])
+                    return
+                self._add_trailer(data[at:found])
+            elif self._in_end:
+                self._in_end = False
+            else:
+                self._left = _chunk_size(data[at:found])
+                self._in_trailer = not self._left
+            at = found + 2
+
+    def _line_end(self, data: bytes, at: int) -> int:
+        """Where the line ends that begins at ``at``; -1 when its end has not come."""
+        if self._in_end:
+            came = data[at : at + 2]
+            if came == _LINE_END:
+                return at
+            if came == b"\r":
+                return -1
+            raise ChunksMalformed("a chunk does not end where its size says")
+        longest = max(0, _MAX_TRAILER_BYTES - self._trailer_bytes - 2) if self._in_trailer else _MAX_SIZE_LINE
+        found = data.find(_LINE_END, at, at + longest + 2)
+        if found < 0 and len(data) - at > longest + 1:
+            raise ChunksMalformed("a line between the chunks, or behind them, is too long")
+        return found
+
+    def _add_trailer(self, line: bytes) -> None:
+        self._trailer_bytes += len(line) + 2
+        self.trailers.append(line)
+
+
+def _chunk_size(line: bytes) -> int:
+    digits, _, extension = line.partition(b";")
+    if not digits or digits.translate(None, _DIGITS):
+        raise ChunksMalformed("the size of a chunk is not a number in hexadecimal digits")
+    if len(digits) > _MAX_DIGITS and len(digits.lstrip(b"0")) > _MAX_DIGITS:
+        raise ChunksMalformed("the size of a chunk is too large")
+    if extension and extension.translate(None, _EXTENSION):
+        raise ChunksMalformed("the extension of a chunk has characters that have no place there")
+    return int(digits, 16)
