@@ -1,9 +1,10 @@
 """Tests of :mod:`dockreg.providers.threads`."""
 
 import threading
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from dockreg.errors import StoreUnavailable
@@ -52,20 +53,86 @@ class BeforeTests(SynchronousTestCase):
 class WorkersTests(TestCase):
     """:class:`dockreg.providers.threads.Workers` under a reactor."""
 
-    async def test_in_thread(self) -> None:
-        """The work is done in a thread of the pool's name; what is under way is counted."""
+    async def start(self, size: int) -> Workers:
+        """Workers that have started, once the reactor runs."""
         from twisted.internet import reactor  # noqa: PLC0415, TID251  # threads answer through the real one
         from twisted.internet.task import deferLater  # noqa: PLC0415  # as above
 
         await deferLater(reactor, 0)
         of_threads: Any = reactor
-        workers = Workers("test", 1, of_threads)
+        workers = Workers("test", size, of_threads)
         workers.startService()
         self.addCleanup(workers.stopService)
+        return workers
+
+    async def test_in_order(self) -> None:
+        """One thread does what it is given in that order, and what comes of it comes in that order."""
+        workers = await self.start(1)
+        done: list[int] = []
+        told: list[int] = []
+        waiting = [_deferred(workers.in_thread(done.append, number)) for number in range(100)]
+        for number, each in enumerate(waiting):
+            _ = each.addCallback(partial(_tell, told, number))
+        await gatherResults(waiting)
+        self.assertEqual((list(range(100)), list(range(100))), (done, told))
+
+    async def test_at_once(self) -> None:
+        """As many jobs run at once as there may be threads, and no more; one thread is enough for one after the other."""
+        workers = await self.start(3)
+        for _ in range(5):
+            await workers.in_thread(int)
+        names = {await workers.in_thread(lambda: threading.current_thread().name) for _ in range(5)}
+        self.assertEqual(1, len(names))
+        together = threading.Barrier(3, timeout=10)
+        waiting = [_deferred(workers.in_thread(together.wait)) for _ in range(6)]
+        self.assertEqual([0, 0, 1, 1, 2, 2], sorted(await gatherResults(waiting)))
+
+    async def test_failure(self) -> None:
+        """What the work raises is raised where it is waited for, and the thread goes on to work."""
+        workers = await self.start(1)
+        for problem in (ValueError, SystemExit):
+            await self.assertFailure(_deferred(workers.in_thread(_fail, problem)), problem)
+        self.assertEqual(3, await workers.in_thread(int, "3"))
+        self.assertEqual(0, workers.busy)
+
+    async def test_nobody_waits(self) -> None:
+        """Work whose caller was cancelled is done all the same, and counted until it is."""
+        workers = await self.start(1)
+        go_on = threading.Event()
+        asked = _deferred(workers.in_thread(go_on.wait, 10))
+        asked.cancel()
+        await self.assertFailure(asked, CancelledError)
+        self.assertEqual(1, workers.busy)
+        go_on.set()
+        await workers.in_thread(int)
+        self.assertEqual(0, workers.busy)
+
+    async def test_stop(self) -> None:
+        """The stop waits for all work that was given, whose results come all the same."""
+        workers = await self.start(2)
+        done: list[int] = []
+        waiting = [_deferred(workers.in_thread(done.append, number)) for number in range(10)]
+        workers.stopService()
+        self.assertEqual(10, len(done))
+        await gatherResults(waiting)
+        workers.startService()
+        self.assertEqual(0, await workers.in_thread(int))
+
+    async def test_in_thread(self) -> None:
+        """The work is done in a thread of the pool's name; what is under way is counted."""
+        workers = await self.start(1)
         asked = workers.in_thread(threading.current_thread)
         self.assertEqual(1, workers.busy)
         self.assertIn("dockreg test", (await asked).name)
         self.assertEqual(0, workers.busy)
+
+
+def _tell(told: list[int], number: int, _: None) -> None:
+    told.append(number)
+
+
+def _fail(problem: type[BaseException]) -> None:
+    raise problem
 
 
 def _deferred(result: Any) -> "Deferred[Any]":
