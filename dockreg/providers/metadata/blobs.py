@@ -50,6 +50,9 @@ _FIND_IN = (
         repository_blobs.c.digest == bindparam("wanted"),
     )
 )
+_INSERT = insert(blobs)
+_CHANGE = update(blobs).where(blobs.c.digest == bindparam("wanted"))
+_END_UPLOAD = delete(uploads).where(uploads.c.upload_id == bindparam("wanted"))
 _HOLDERS = (
     select(repositories.c.name)
     .join(repository_blobs, repository_blobs.c.repository_key == repositories.c.key)
@@ -140,7 +143,7 @@ class SQLBlobIndex:
             recorded = record_blob(connection, blob, facts, leased_until)
             link_blobs(connection, repository, [str(blob.digest)])
             if upload_id is not None:
-                connection.execute(delete(uploads).where(uploads.c.upload_id == upload_id))
+                connection.execute(_END_UPLOAD, {"wanted": upload_id})
             return recorded
 
         return await self._database.write(change)
@@ -170,7 +173,7 @@ def record_blob(connection: Connection, blob: StoredBlob, facts: LayerFacts | No
     """Insert the row of ``blob``, or complete the one that is there, and extend its lease."""
     row = connection.execute(_LOCK, {"wanted": str(blob.digest)}).one_or_none()
     if row is None:
-        connection.execute(insert(blobs), _columns(blob, facts, leased_until))
+        connection.execute(_INSERT, _columns(blob, facts, leased_until))
         return blob
     changes: dict[str, object] = {"leased_until": max(leased_until, row.leased_until)}
     replaced = row.generation is None or (row.condition is not None and row.generation != blob.generation)
@@ -179,7 +182,7 @@ def record_blob(connection: Connection, blob: StoredBlob, facts: LayerFacts | No
         changes |= {"generation": blob.generation, "source_digest": None, "condition": None, "condition_at": None}
     if facts is not None and row.compression is None:
         changes |= facts_columns(facts)
-    connection.execute(update(blobs).where(blobs.c.digest == str(blob.digest)), changes)
+    connection.execute(_CHANGE, {"wanted": str(blob.digest), **changes})
     return blob if replaced else stored_of(row)
 
 
@@ -230,8 +233,7 @@ def _mount(
     if row is None or found is None:
         raise BlobUnknown(str(digest))
     link_blobs(connection, repository, [str(digest)])
-    lease = {"leased_until": max(leased_until, row.leased_until)}
-    connection.execute(update(blobs).where(blobs.c.digest == str(digest)), lease)
+    connection.execute(_CHANGE, {"wanted": str(digest), "leased_until": max(leased_until, row.leased_until)})
     return found
 
 

@@ -28,12 +28,22 @@ FIND_REPOSITORY = select(repositories).where(
 # Enough to exclude each other, without stopping others that insert rows which refer to the repository.
 _LOCK_REPOSITORY = FIND_REPOSITORY.with_for_update(key_share=True)
 
+# Deleted or not.
+_LOCK_NAME = select(repositories).where(repositories.c.name == bindparam("wanted")).with_for_update(key_share=True)
+
 _NEW_PRIVATE = select(namespaces.c.private).where(namespaces.c.name == bindparam("namespace"))
 _LINKED_KEY = select(repository_v1_images.c.image_key).where(
     repository_v1_images.c.repository_key == bindparam("repository"),
     repository_v1_images.c.image_id == bindparam("image_id"),
 )
 
+
+_LINKED = select(repository_blobs.c.digest).where(
+    repository_blobs.c.repository_key == bindparam("repository"), repository_blobs.c.digest == bindparam("wanted")
+)
+_LINK = insert(repository_blobs)
+#: So many are looked for one by one, by a statement that is compiled once.
+_FEW = 4
 
 # A manifest that was pushed before one of its layers holds that layer from now on.
 _HOLD = (
@@ -90,8 +100,7 @@ class NewRepositories:
 
     def create(self, connection: Connection, name: RepositoryName, owner: str | None, now: float) -> int:
         """The key of the locked repository, which is made or brought back if it is not there (``IRepositoryStore.create``)."""
-        query = select(repositories).where(repositories.c.name == name.value).with_for_update(key_share=True)
-        row = connection.execute(query).one_or_none()
+        row = connection.execute(_LOCK_NAME, {"wanted": name.value}).one_or_none()
         if row is not None and row.deleted_at is None:
             return int(row.key)
         person = account_column(owner).partition(ROBOT_MARK)[0]
@@ -153,13 +162,24 @@ def link_image(connection: Connection, repository: int, image_id: ImageID, key: 
 
 def link_blobs(connection: Connection, repository: int, digests: Collection[str]) -> None:
     """Make blobs part of a locked repository."""
-    column = repository_blobs.c.digest
-    known = select(column).where(repository_blobs.c.repository_key == repository, column.in_(digests))
-    new = set(digests).difference(connection.execute(known).scalars())
+    new = set(digests).difference(_linked(connection, repository, digests))
     if new:
         rows = [{"repository_key": repository, "digest": digest} for digest in sorted(new)]
-        connection.execute(insert(repository_blobs), rows)
+        connection.execute(_LINK, rows)
         connection.execute(_HOLD, [{"repository": repository, "arrived": digest} for digest in sorted(new)])
+
+
+def _linked(connection: Connection, repository: int, digests: Collection[str]) -> Collection[str]:
+    """Those that are part of it already."""
+    if len(digests) <= _FEW:
+        return [
+            digest
+            for digest in digests
+            if connection.execute(_LINKED, {"repository": repository, "wanted": digest}).first() is not None
+        ]
+    column = repository_blobs.c.digest
+    known = select(column).where(repository_blobs.c.repository_key == repository, column.in_(digests))
+    return connection.execute(known).scalars().all()
 
 
 def next_position(connection: Connection, repository: int) -> int:

@@ -30,6 +30,11 @@ _KEY = select(manifests.c.key).where(
 )
 
 
+_INSERT = insert(manifests)
+_INSERT_BLOBS = insert(manifest_blobs)
+_INSERT_CHILDREN = insert(manifest_children)
+
+
 @frozen
 class Origin:
     """Where a manifest comes from: who, when, and the manifest that it is another form of, if the registry made it."""
@@ -108,18 +113,18 @@ def insert_manifest(
         "created_at": origin.now,
         "pushed_by": origin.pushed_by,
     }
-    inserted = connection.execute(insert(manifests), values).inserted_primary_key
+    inserted = connection.execute(_INSERT, values).inserted_primary_key
     assert inserted is not None
     key: int = inserted[0]
     rows = [*_blob_rows(key, manifest, present)]
     if rows:
-        connection.execute(insert(manifest_blobs), rows)
+        connection.execute(_INSERT_BLOBS, rows)
     children = [
         {"manifest_key": key, "position": position, **_columns(child.descriptor)}
         for position, child in enumerate(manifest.children)
     ]
     if children:
-        connection.execute(insert(manifest_children), children)
+        connection.execute(_INSERT_CHILDREN, children)
     return key
 
 

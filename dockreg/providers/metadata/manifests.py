@@ -88,6 +88,12 @@ _CURRENT = (
     .outerjoin(manifests, manifests.c.key == tags.c.manifest_key)
     .where(tags.c.repository_key == bindparam("repository"), tags.c.name == bindparam("tag"))
 )
+_PUSHED = update(manifests).where(manifests.c.key == bindparam("manifest"), manifests.c.derived)
+_LATEST_IMAGE = select(func.max(manifest_v1_images.c.image_key)).where(
+    manifest_v1_images.c.manifest_key == bindparam("manifest")
+)
+_ADD_TAG = insert(tags)
+_MOVE_TAG = update(tags).where(tags.c.repository_key == bindparam("repository"), tags.c.name == bindparam("tag"))
 _LATEST_ORIGINS = 50
 _ORIGINS = (
     select(repositories.c.name.label("repository"), *IMAGE_COLUMNS)
@@ -196,9 +202,8 @@ def _push(connection: Connection, repository: int, manifest: Manifest, origin: O
     if key is not None and origin.derived:
         return key
     if key is not None:
-        made = (manifests.c.key == key) & manifests.c.derived
         pushed = {"derived": False, "view_of": None, "pushed_by": origin.pushed_by}
-        connection.execute(update(manifests).where(made), pushed)
+        connection.execute(_PUSHED, {"manifest": key, **pushed})
         return key
     present = look_up(connection, repository, manifest)
     require_references(manifest, present, sparse)
@@ -233,10 +238,9 @@ def _point(
         if current.manifest_key == key and schema1 is None:
             return  # It is what it is already; the form that old engines get stays, too.
         raise Denied(f"tag {tag} exists, and the caller may not move it")
-    image = select(func.max(manifest_v1_images.c.image_key)).where(manifest_v1_images.c.manifest_key == key)
     values = {
         **targets,
-        "image_key": connection.execute(image).scalar(),
+        "image_key": connection.execute(_LATEST_IMAGE, {"manifest": key}).scalar(),
         "updated_at": now,
         "last_update": None,
         "docker_version": None,
@@ -246,10 +250,9 @@ def _point(
         "kernel": None,
     }
     if current is None:
-        connection.execute(insert(tags), {"repository_key": repository, "name": tag.value, **values})
+        connection.execute(_ADD_TAG, {"repository_key": repository, "name": tag.value, **values})
     else:
-        this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
-        connection.execute(update(tags).where(this), values)
+        connection.execute(_MOVE_TAG, {"repository": repository, "tag": tag.value, **values})
 
 
 def _add_view(connection: Connection, name: RepositoryName, digest: Digest, view: Manifest, now: float) -> None:

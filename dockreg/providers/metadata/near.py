@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine, exc
 
+from dockreg.providers.metadata.bare import BareConnection, Statements
+
 T = TypeVar("T")
 
 #: What is remembered, roughly in bytes.
@@ -33,10 +35,11 @@ class NearReads:
     :param engine: its connections wait for nobody (``timeout=0``).
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, statements: Statements) -> None:
         self._engine = engine
-        self._connection = engine.connect()
-        driver: Any = self._connection.connection.driver_connection
+        self._pooled = engine.connect()
+        self._connection = BareConnection(self._pooled, statements)
+        driver: Any = self._pooled.connection.driver_connection
         self._cursor: sqlite3.Cursor = driver.cursor()
         self._version: int | None = None
         self._known: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
@@ -61,6 +64,7 @@ class NearReads:
             self._known.move_to_end(key)
             return known[0]  # type: ignore[no-any-return]  # what this very query has found
         try:
+            self._connection.run("BEGIN")
             found = query(self._connection, *args)
         except exc.DBAPIError as error:
             raise NotNow from error
@@ -73,7 +77,7 @@ class NearReads:
         """Close the connection."""
         self._forget_all()
         self._cursor.close()
-        self._connection.close()
+        self._pooled.close()
         self._engine.dispose()
 
     def _keep(self, key: tuple[Any, ...], found: Any) -> None:

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from dockreg.callables import InThread
 from dockreg.errors import RegistryError, StorageFull, StoreUnavailable
+from dockreg.providers.metadata.bare import BareConnection, Statements
 from dockreg.providers.metadata.batches import Batches, Outcomes, Wanted
 from dockreg.providers.metadata.near import NearReads, NotNow
 
@@ -20,10 +21,8 @@ T = TypeVar("T")
 _ATTEMPTS = 5
 #: How long SQLite waits for a writer in another process, and PostgreSQL may take to accept a connection.
 _WAIT_SECONDS = 15
-_WRITING = "dockreg_writing"
-_SYNCHRONOUS = "dockreg_synchronous"
 #: The disk has it some time later: with the next commit that waits for the disk, at the latest.
-_SOON = {_WRITING: True, _SYNCHRONOUS: "NORMAL"}
+_SOON = "NORMAL"
 
 _SQLITE_ERROR = 1
 _SQLITE_FULL = 13
@@ -45,10 +44,11 @@ class Database:
     def __init__(self, url: str, in_thread: InThread) -> None:
         self.url = make_url(url)
         self._in_thread = in_thread
-        # For transactions that read, and for those that write; both have the same connections.
-        self._engines: tuple[Engine, Engine] | None = None
+        self._engine: Engine | None = None
         # For point reads in the thread of the reactor; SQLite only, whose reads wait for no network.
         self._near: NearReads | None = None
+        # For all statements of SQLite.
+        self._statements: Statements | None = None
         # SQLite lets a second writer poll for its turn; those of one process wait here instead, and share commits.
         self._batches: Batches | None = Batches(in_thread, self._commit) if self.is_sqlite else None
 
@@ -59,20 +59,20 @@ class Database:
 
     async def open(self, prepare: Callable[[Engine], None]) -> None:
         """Make the engine, and let ``prepare`` bring its schema up to date."""
-        if self._engines is None:
-            engine = await self._job(self._make_engine, prepare)
-            self._engines = (engine, engine.execution_options(**{_WRITING: True}))
+        if self._engine is None:
+            engine = self._engine = await self._job(self._make_engine, prepare)
             if self.is_sqlite:
+                self._statements = Statements(engine.dialect)
                 self._near = await self._job(self._make_near)
 
     async def close(self) -> None:
         """Close the connections that are not in use; the others follow when their transactions are over."""
-        engines, self._engines = self._engines, None
+        engine, self._engine = self._engine, None
         near, self._near = self._near, None
         if near is not None:
             near.close()
-        if engines is not None:
-            await self._in_thread(engines[False].dispose)
+        if engine is not None:
+            await self._in_thread(engine.dispose)
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``query`` finds in one transaction that is rolled back."""
@@ -134,16 +134,16 @@ class Database:
 
     def _make_near(self) -> NearReads:
         url = self.url.update_query_dict({"timeout": "0"})
-        return NearReads(_engine(url.render_as_string(hide_password=False), is_sqlite=True))
+        engine = _engine(url.render_as_string(hide_password=False), is_sqlite=True)
+        return NearReads(engine, Statements(engine.dialect))
 
     def _repeat(self, writing: bool, job: Callable[[Connection], T], *, durable: bool = True) -> T:
-        engines = self._engines
-        if engines is None:
+        engine = self._engine
+        if engine is None:
             raise StoreUnavailable("the metadata store is not open")
         attempt = 1
         while True:
-            engine = engines[writing] if durable else engines[writing].execution_options(**_SOON)
-            transaction = _Transaction(engine, writing)
+            transaction = self._transaction(engine, writing, durable=durable)
             try:
                 return transaction.run(job)
             except exc.DBAPIError as problem:
@@ -153,15 +153,22 @@ class Database:
                 raise StoreUnavailable("the metadata store is busy") from problem
             attempt += 1
 
+    def _transaction(self, engine: Engine, writing: bool, *, durable: bool) -> "_Transaction":
+        if self._statements is None:
+            return _Transaction(engine, writing)
+        synchronous = ("FULL" if durable else _SOON) if writing else None
+        return _BareTransaction(engine, self._statements, synchronous)
+
     def _commit(self, batch: Sequence[Wanted]) -> Outcomes:
         """Make all changes in one transaction; each by itself when the database fails at one of them."""
-        engines = self._engines
-        if engines is None:
+        engine = self._engine
+        if engine is None:
             raise StoreUnavailable("the metadata store is not open")
         if len(batch) > 1:
-            engine = engines[True] if any(each.durable for each in batch) else engines[True].execution_options(**_SOON)
+            durable = any(each.durable for each in batch)
+            together = _Together(self._transaction(engine, True, durable=durable))
             with suppress(_NotTogether):
-                return _Together(engine).run([each.change for each in batch])
+                return together.run([each.change for each in batch])
         outcomes: list[Any] = []
         for each in batch:
             try:
@@ -178,8 +185,8 @@ class _NotTogether(Exception):
 class _Together:
     """One transaction for several changes."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, transaction: "_Transaction") -> None:
+        self._transaction = transaction
 
     def run(self, changes: Sequence[Callable[[Connection], Any]]) -> Outcomes:
         """
@@ -188,15 +195,13 @@ class _Together:
         :raises _NotTogether: see there.
         """
         try:
-            with self._engine.connect() as connection:
-                outcomes = [self._in_savepoint(connection, change) for change in changes]
-                try:
-                    connection.commit()
-                except exc.DBAPIError as problem:
-                    # Whether it took place is not known, so nothing is tried again.
-                    raise _translated(problem) from problem
-                return outcomes
-        except (exc.DBAPIError, exc.TimeoutError):
+            return self._transaction.run(lambda connection: [self._in_savepoint(connection, each) for each in changes])
+        except exc.DBAPIError as problem:
+            if self._transaction.committing:
+                # Whether it took place is not known, so nothing is tried again.
+                raise _translated(problem) from problem
+            raise _NotTogether from None
+        except exc.TimeoutError:
             raise _NotTogether from None
 
     def _in_savepoint(self, connection: Connection, change: Callable[[Connection], Any]) -> Any:
@@ -219,13 +224,14 @@ class _Transaction:
     def __init__(self, engine: Engine, writing: bool) -> None:
         self._engine = engine
         self._writing = writing
-        self._committing = False
+        #: Whether it was to be committed: when that fails, nobody knows whether it was.
+        self.committing = False
 
     def run(self, job: Callable[[Connection], T]) -> T:
         with self._engine.connect() as connection:
             result = job(connection)
             if self._writing:
-                self._committing = True
+                self.committing = True
                 connection.commit()
             return result
 
@@ -233,8 +239,38 @@ class _Transaction:
         """Whether nothing was changed, and another attempt may do better."""
         if problem.connection_invalidated:
             # A connection of the pool may have died long ago. When it died in the commit, nobody knows what happened.
-            return not self._committing
+            return not self.committing
         return getattr(problem.orig, "sqlstate", None) in _REPEATABLE
+
+
+class _BareTransaction(_Transaction):
+    """
+    One attempt in SQLite, by its driver.
+
+    :param synchronous: of a transaction that writes, see :meth:`Database.note`; None when it reads.
+    """
+
+    def __init__(self, engine: Engine, statements: Statements, synchronous: str | None) -> None:
+        super().__init__(engine, synchronous is not None)
+        self._statements = statements
+        self._synchronous = synchronous
+
+    def run(self, job: Callable[[Connection], T]) -> T:
+        with self._engine.connect() as pooled:
+            connection = BareConnection(pooled, self._statements)
+            if self._synchronous is not None:
+                connection.run(f"PRAGMA synchronous={self._synchronous}")
+            # A transaction that reads first and writes later fails when another one wrote in between.
+            connection.run("BEGIN IMMEDIATE" if self._writing else "BEGIN")
+            try:
+                result = job(cast("Connection", connection))
+                if self._writing:
+                    self.committing = True
+                    connection.commit()
+                return result
+            finally:
+                # Nothing after a commit. The pool takes no connection back that is in a transaction.
+                connection.rollback()
 
 
 def _engine(url: str, *, is_sqlite: bool) -> Engine:
@@ -255,12 +291,9 @@ def _engine(url: str, *, is_sqlite: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A transaction that reads first and writes later fails when another one wrote in between.
-        options = connection.get_execution_options()
-        writing = options.get(_WRITING, False)
-        if writing:
-            connection.exec_driver_sql(f"PRAGMA synchronous={options.get(_SYNCHRONOUS, 'FULL')}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        # SQLAlchemy takes part in a transaction that was begun by the driver, or begins one of its own.
+        if not cast("sqlite3.Connection", connection.connection.driver_connection).in_transaction:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
 

@@ -16,6 +16,9 @@ from dockreg.providers.metadata.transactions import Database
 
 _DOOR = "v2"
 _GET = select(uploads).where(uploads.c.upload_id == bindparam("wanted"), uploads.c.repository == bindparam("name"))
+_START = insert(uploads)
+_RECORD = update(uploads).where(uploads.c.upload_id == bindparam("wanted"))
+_END = delete(uploads).where(uploads.c.upload_id == bindparam("wanted"))
 _KNOWN = select(uploads.c.upload_id).where(uploads.c.upload_id == bindparam("wanted"))
 _EXPIRED = (
     select(uploads.c.upload_id)
@@ -39,7 +42,7 @@ class SQLUploadStore:
 
     async def get(self, name: RepositoryName, upload_id: str) -> UploadSession:
         """See :class:`~dockreg.interfaces.IUploadStore`."""
-        return await self._database.read(_get, name, upload_id)
+        return await self._database.find(_get, name, upload_id)
 
     async def record(self, upload_id: str, received: Received, now: float, leased_until: float) -> None:
         """See :class:`~dockreg.interfaces.IUploadStore`."""
@@ -70,7 +73,7 @@ def _start(connection: Connection, session: UploadSession, leased_until: float) 
         "leased_until": leased_until,
         **_received(session.received),
     }
-    connection.execute(insert(uploads), values)
+    connection.execute(_START, values)
 
 
 def _received(received: Received) -> dict[str, object]:
@@ -95,12 +98,12 @@ def _get(connection: Connection, name: RepositoryName, upload_id: str) -> Upload
 
 def _record(connection: Connection, upload_id: str, received: Received, now: float, leased_until: float) -> None:
     values = {"last_write": now, "leased_until": leased_until, **_received(received)}
-    if connection.execute(update(uploads).where(uploads.c.upload_id == upload_id), values).rowcount == 0:
+    if connection.execute(_RECORD, {"wanted": upload_id, **values}).rowcount == 0:
         raise UploadUnknown(upload_id)
 
 
 def _end(connection: Connection, upload_id: str) -> None:
-    if connection.execute(delete(uploads).where(uploads.c.upload_id == upload_id)).rowcount == 0:
+    if connection.execute(_END, {"wanted": upload_id}).rowcount == 0:
         raise UploadUnknown(upload_id)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dockreg.errors import NameUnknown, StoreUnavailable
 from dockreg.model.names import RepositoryName
 from dockreg.providers.metadata import transactions
+from dockreg.providers.metadata.bare import BareConnection
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from tests.unit.providers.blobs.threads import Threads
 
@@ -22,10 +23,14 @@ class BatchCase(SynchronousTestCase):
         self.store = SQLMetadataStore(f"sqlite:///{self.mktemp()}/dockreg.sqlite?timeout=0", self.threads.in_thread)
         self.now(self.store.open())
         self.addCleanup(lambda: self.now(self.store.close()))
-        self.commits: list[Connection] = []
-        engines = self.store._database._engines
-        assert engines is not None
-        event.listen(engines[0], "commit", self.commits.append)
+        self.commits: list[BareConnection] = []
+        commit = BareConnection.commit
+
+        def note(connection: BareConnection) -> None:
+            self.commits.append(connection)
+            commit(connection)
+
+        self.patch(BareConnection, "commit", note)
 
     def now(self, work: Any) -> Any:
         """The result of a coroutine."""
@@ -111,14 +116,13 @@ class TogetherTests(BatchCase):
             """Commits nothing."""
 
             def run(self, changes: Any) -> Any:
-                engine = self._engine
-
-                def fail(connection: Connection) -> None:
-                    raise OperationalError("COMMIT", None, Exception("disk I/O error"))
-
-                event.listen(engine, "commit", fail, once=True)
+                case.patch(BareConnection, "commit", fail)
                 return super().run(changes)
 
+        def fail(connection: BareConnection) -> None:
+            raise OperationalError("COMMIT", None, Exception("disk I/O error"))
+
+        case = self
         self.patch(transactions, "_Together", Broken)
         self.threads.run_all()
         self.successResultOf(writes[0])

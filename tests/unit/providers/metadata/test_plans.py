@@ -28,6 +28,7 @@ from dockreg.model.patterns import RepositoryPattern
 from dockreg.model.repositories import Sparse
 from dockreg.model.rights import ANYBODY, AUTHENTICATED, Subject
 from dockreg.model.uploads import UploadSession
+from dockreg.providers.metadata.bare import BareConnection
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.providers.metadata.tables import blobs, manifests, repositories, repository_blobs, tags
 from dockreg.providers.metadata.tables_access import account_group_members, grants, namespace_members, namespaces
@@ -78,11 +79,19 @@ class PlanCase(SynchronousTestCase):
             if not statement.startswith(_IGNORED):
                 seen.append((statement, values))
 
+        sent = BareConnection._sent
+
+        def note_sent(connection: BareConnection, statement: str, values: Any) -> sqlite3.Cursor:
+            note(None, None, statement, values, None, False)
+            return sent(connection, statement, values)
+
         event.listen(Engine, "before_cursor_execute", note)
+        self.patch(BareConnection, "_sent", note_sent)
         try:
             yield seen
         finally:
             event.remove(Engine, "before_cursor_execute", note)
+            BareConnection._sent = sent  # type: ignore[method-assign]  # as it was
 
     def plans(self, work: Coroutine[Any, Any, Any]) -> list[list[str]]:
         """The plan of each statement that ``work`` executes."""

@@ -1,0 +1,227 @@
+"""
+Statements of SQLAlchemy, executed by the driver of SQLite itself.
+
+What SQLAlchemy does around a statement each time takes several times as long as SQLite takes to execute it. A statement that
+is executed a second time is a constant of some module: it is compiled once, and from then on its text goes to the driver with
+the values of its parameters. What can not be done so is left to SQLAlchemy, in the same transaction. To whoever executes it
+there is no difference: results have the methods that are used here, and errors are those of SQLAlchemy.
+"""
+
+import sqlite3
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, Dialect, exc
+
+_Process = Callable[[Any], Any] | None
+#: The text, the names of the parameters in order with how each becomes what is stored, and what makes rows of what is found.
+_NOT_YET = object()
+
+
+class Found:
+    """What a statement has found, or changed."""
+
+    def __init__(self, rows: Sequence[Any], rowcount: int, key: int | None) -> None:
+        self._rows = rows
+        self.rowcount = rowcount
+        self._key = key
+
+    @property
+    def inserted_primary_key(self) -> tuple[int | None]:
+        """The key of the row that was inserted, of a table whose key is one number."""
+        return (self._key,)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+    def all(self) -> Sequence[Any]:
+        """All rows."""
+        return self._rows
+
+    def first(self) -> Any:
+        """The first row, if there is one."""
+        return self._rows[0] if self._rows else None
+
+    def one_or_none(self) -> Any:
+        """The only row, if there is one."""
+        if len(self._rows) > 1:
+            raise exc.MultipleResultsFound("more than one row was found")
+        return self._rows[0] if self._rows else None
+
+    def one(self) -> Any:
+        """The only row."""
+        if not self._rows:
+            raise exc.NoResultFound("no row was found")
+        return self.one_or_none()
+
+    def scalars(self) -> "Found":
+        """The first column of each row."""
+        return Found([row[0] for row in self._rows], self.rowcount, self._key)
+
+    def scalar(self) -> Any:
+        """The first column of the first row, None without one."""
+        return self._rows[0][0] if self._rows else None
+
+    def scalar_one_or_none(self) -> Any:
+        """The first column of the only row, None without one."""
+        row = self.one_or_none()
+        return None if row is None else row[0]
+
+    def scalar_one(self) -> Any:
+        """The first column of the only row."""
+        return self.one()[0]
+
+
+class _Prepared:
+    """One statement for one set of parameters."""
+
+    def __init__(self, statement: Any, keys: Sequence[str], dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=list(keys))
+        self.text = str(compiled)
+        self.is_usable = not (compiled.post_compile_params or compiled.literal_execute_params or compiled.returning)
+        self._values: list[tuple[str, _Process, Any]] = []
+        for name in compiled.positiontup or ():
+            parameter = compiled.binds[name]
+            process = parameter.type.dialect_impl(dialect).bind_processor(dialect)
+            self._values.append((name, process, _NOT_YET if parameter.required else parameter.effective_value))
+        self._row: Callable[[Sequence[Any]], Any] | None = None
+        self._columns: list[tuple[int, Callable[[Any], Any]]] = []
+        self._names: Sequence[str] = ()
+        selected = getattr(statement, "selected_columns", None)
+        if selected is not None:
+            processors = [each.type.dialect_impl(dialect).result_processor(dialect, None) for each in selected]
+            self._columns = [(at, process) for at, process in enumerate(processors) if process is not None]
+
+    def values(self, given: Mapping[str, Any]) -> list[Any]:
+        """What the driver is given."""
+        values = []
+        for name, process, default in self._values:
+            value = given.get(name, default)
+            if value is _NOT_YET:
+                raise exc.InvalidRequestError(f"a value is required for the parameter {name!r}")
+            values.append(value if process is None else process(value))
+        return values
+
+    def rows(self, cursor: sqlite3.Cursor) -> Sequence[Any]:
+        """What the driver has found."""
+        if cursor.description is None:
+            return ()
+        if self._row is None:
+            names = [each[0] for each in cursor.description]
+            self._row = cast("Any", namedtuple("Row", names, rename=True))._make  # noqa: PYI024 - its fields are known now
+        found = cursor.fetchall()
+        if self._columns:
+            found = [self._processed(row) for row in found]
+        return [self._row(row) for row in found]
+
+    def _processed(self, row: Sequence[Any]) -> Sequence[Any]:
+        values = list(row)
+        for at, process in self._columns:
+            values[at] = process(values[at])
+        return values
+
+
+class Statements:
+    """The statements of one dialect that were seen, and what was made of those that were seen again."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        # Statements are told apart by what they are, not by what they say.
+        self._seen: WeakKeyDictionary[Any, dict[tuple[str, ...], _Prepared | None]] = WeakKeyDictionary()
+
+    def prepared(self, statement: Any, keys: tuple[str, ...]) -> _Prepared | None:
+        """The statement for the driver; None when it is for SQLAlchemy."""
+        known = self._seen.get(statement)
+        if known is None:
+            self._seen[statement] = {}
+            return None
+        if keys not in known:
+            made = _Prepared(statement, keys, self._dialect)
+            known[keys] = made if made.is_usable else None
+        return known[keys]
+
+
+class BareConnection:
+    """
+    A connection as stores use it. Whoever has it begins and ends transactions.
+
+    :param connection: of SQLAlchemy, to the same database.
+    """
+
+    def __init__(self, connection: Connection, statements: Statements) -> None:
+        self._connection = connection
+        self._driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        self._statements = statements
+        self.dialect = connection.dialect
+
+    def execute(self, statement: Any, parameters: Any = None) -> Any:
+        """
+        As :meth:`sqlalchemy.Connection.execute`, for what stores do.
+
+        :raises sqlalchemy.exc.DBAPIError: as there.
+        """
+        many = isinstance(parameters, list)
+        first: Mapping[str, Any] = (parameters[0] if many else parameters) or {}
+        prepared = self._statements.prepared(statement, tuple(first))
+        if prepared is None:
+            return self._connection.execute(statement, parameters)
+        try:
+            if many:
+                cursor = self._driver.executemany(prepared.text, [prepared.values(each) for each in parameters])
+            else:
+                cursor = self._sent(prepared.text, prepared.values(first))
+            return Found(prepared.rows(cursor), cursor.rowcount, cursor.lastrowid)
+        except sqlite3.Error as error:
+            raise _named(error, prepared.text) from error
+
+    def _sent(self, text: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        return self._driver.execute(text, values)
+
+    def begin_nested(self) -> "_Savepoint":
+        """A part of the transaction that can be undone by itself."""
+        return _Savepoint(self)
+
+    def run(self, text: str) -> None:
+        """Execute a statement that is about transactions or settings. :raises sqlalchemy.exc.DBAPIError: it failed."""
+        try:
+            self._driver.execute(text)
+        except sqlite3.Error as error:
+            raise _named(error, text) from error
+
+    def commit(self) -> None:
+        """End the transaction. :raises sqlalchemy.exc.DBAPIError: whether it took place is not known."""
+        if self._connection.in_transaction():
+            self._connection.commit()
+        else:
+            self.run("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo the transaction, if there is one."""
+        if self._connection.in_transaction():
+            self._connection.rollback()
+        elif self._driver.in_transaction:
+            self.run("ROLLBACK")
+
+
+class _Savepoint:
+    """There is one at a time."""
+
+    def __init__(self, connection: BareConnection) -> None:
+        self._connection = connection
+        connection.run("SAVEPOINT part")
+
+    def commit(self) -> None:
+        """Keep what was changed since it was made, for the end of the transaction."""
+        self._connection.run("RELEASE part")
+
+    def rollback(self) -> None:
+        """Undo it."""
+        self._connection.run("ROLLBACK TO part")
+        self._connection.run("RELEASE part")
+
+
+def _named(error: sqlite3.Error, text: str) -> exc.DBAPIError:
+    named = exc.DBAPIError.instance(text, None, error, sqlite3.Error, hide_parameters=True)
+    return cast("exc.DBAPIError", named)
