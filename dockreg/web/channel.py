@@ -22,7 +22,7 @@ from dockreg.web.bodies import CutReason, StreamedBody
 from dockreg.web.chunks import ChunksMalformed
 from dockreg.web.framing import FramedChannel
 from dockreg.web.requests import Request
-from dockreg.web.sockets import READ_BYTES, unacknowledged_bytes, unsent_bytes
+from dockreg.web.sockets import unacknowledged_bytes, unsent_bytes
 from dockreg.web.watch import HALF_READ, Expiry, Phase, Watch
 
 log = Logger()
@@ -202,9 +202,7 @@ class Channel(FramedChannel):
         self._reading = None
         request.start_body(self._body)
         self._enter(Phase.BODY)
-        if self.length is None or self.length > READ_BYTES:
-            self._reads_much = True
-            self.site.read_sizes.begin(self.transport)
+        self._reads_much = self.site.read_sizes.begin(self.transport, self.length)
         request.requestReceived(self._command, self._path, self._version)
         self._update_reading()
 

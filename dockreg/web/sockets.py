@@ -24,14 +24,17 @@ class ReadSizes:
         self._most_bytes = most_bytes
         self._bodies = 0
 
-    def begin(self, transport: object) -> None:
-        """A large body comes."""
+    def begin(self, transport: object, length: int | None) -> bool:
+        """A body comes, of an unknown length if it is None. Returns whether it is large: then its :meth:`end` is awaited."""
+        if length is not None and length <= READ_BYTES:
+            return False
         self._bodies += 1
         size = min(self._most_bytes, _SHARED_BYTES // self._bodies)
         _set_read_size(transport, max(READ_BYTES, size))
+        return True
 
     def end(self, transport: object) -> None:
-        """It has come, or comes no more."""
+        """A large body has come, or comes no more."""
         self._bodies -= 1
         _set_read_size(transport, READ_BYTES)
 

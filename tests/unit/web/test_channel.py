@@ -14,8 +14,7 @@ from dockreg.web.chunks import ChunkedDecoder
 from dockreg.web.framing import FramedChannel
 from dockreg.web.limits import Limits
 from dockreg.web.requests import Request
-from dockreg.web.sockets import READ_BYTES, ReadSizes
-from tests.unit.web.wire import ChannelCase, Server, Transport, head, leave, statuses
+from tests.unit.web.wire import ChannelCase, Server, Transport, head, statuses
 
 KIBIBYTE = 1024
 
@@ -115,26 +114,6 @@ class BackPressureTests(ChannelCase):
         busy.callback(None)
         self.assertTrue(transport.reading)
         self.assertEqual(80 * KIBIBYTE, sum(map(len, self.pieces)))
-
-    def test_larger_reads(self) -> None:
-        """While a large body arrives reads are as large as the window; behind it, and for a small one, as ever."""
-        channel, transport = self.serve(self.take)
-        transport.bufferSize = READ_BYTES
-        self.server.site.read_sizes = ReadSizes(100 * KIBIBYTE)
-        channel.dataReceived(head("PUT /a", f"Content-Length: {READ_BYTES}"))
-        self.assertEqual(READ_BYTES, transport.bufferSize)
-        channel.dataReceived(bytes(READ_BYTES) + head("PUT /a", "Transfer-Encoding: chunked"))
-        self.assertEqual(100 * KIBIBYTE, transport.bufferSize)
-        channel.dataReceived(b"5\r\nhello\r\n0\r\n\r\n")
-        self.assertEqual(READ_BYTES, transport.bufferSize)
-
-    def test_larger_reads_end_with_the_client(self) -> None:
-        """A client that leaves in the middle of its body takes no share any more."""
-        channel, transport = self.serve(self.take)
-        transport.bufferSize = READ_BYTES
-        channel.dataReceived(head("PUT /a", "Content-Length: 1000000"))
-        leave(channel)
-        self.assertEqual(READ_BYTES, transport.bufferSize)
 
     def test_reading_resumes_behind_the_body(self) -> None:
         """Behind the last byte reading goes on, even if the handler has not caught up, to see the client leave."""
