@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 # Further options for "make run": --config FILE, --data-dir FOLDER, --listen ENDPOINT. For "make bench": --short, names of
-# workloads, and more that --help tells.
+# workloads, and more that --help tells. For "make soak": --seconds, --clients, --workers, and more that --help tells.
 OPTIONS ?=
 # What "make test" runs, and in how many processes. "tests.system" takes minutes.
 TESTS ?= tests.unit tests.integration
@@ -16,7 +16,7 @@ EXTRAS = postgresql,test$(LDAP)
 PIP = .venv/bin/python -m pip --quiet --disable-pip-version-check
 SOURCES := $(shell find dockreg twisted/plugins -name '*.py') setup.py pyproject.toml README.rst
 
-.PHONY: run test bench lint types docs clean
+.PHONY: run test bench soak lint types docs clean
 
 run: .venv/installed
 	.venv/bin/twistd --nodaemon --pidfile= dockreg $(OPTIONS)
@@ -32,6 +32,12 @@ bench: .venv/installed .venv/benchmarks
 	mkdir -p .venv/importable
 	ln -sfn $(CURDIR)/benchmarks .venv/importable
 	PYTHONPATH=$(CURDIR)/.venv/importable .venv/bin/python -P -m benchmarks $(OPTIONS)
+
+# Many clients at once against an installed daemon, for two minutes or for hours.
+soak: .venv/installed
+	mkdir -p .venv/importable
+	ln -sfn $(CURDIR)/tests .venv/importable
+	PYTHONPATH=$(CURDIR)/.venv/importable .venv/bin/python -P -m tests.soak $(OPTIONS)
 
 lint: .tools/installed
 	.tools/bin/ruff check .

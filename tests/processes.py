@@ -9,16 +9,31 @@ import subprocess
 import sys
 import time  # noqa: TID251  # a real process starts in real time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
 from dockreg.config import LogSettings
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 #: The settings of ``[log]`` that are files.
 LOGS = tuple(each.name for each in attrs.fields(LogSettings) if each.default == "")
+
+
+class Process(Protocol):
+    """What is used of :class:`subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+
+    def poll(self) -> int | None:
+        """The exit status; None while it runs."""
+
+    def wait(self, timeout: float) -> int:
+        """The exit status, once it has ended."""
 
 
 class Daemon:
@@ -37,7 +52,9 @@ class Daemon:
         folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "dockreg.toml"
         self.configure(config)
-        self._process: subprocess.Popen[bytes] | None = None
+        #: What its environment has beside that of the tests, from the next start on.
+        self.environ: dict[str, str] = {}
+        self._process: Process | None = None
 
     def configure(self, config: str) -> None:
         """Replace the configuration file; it counts from the next start on."""
@@ -57,13 +74,17 @@ class Daemon:
             f"--config={self._config}", f"--data-dir={self.data}",
             f"--listen=tcp:{self.port}:interface=127.0.0.1", *self._options,
         ]  # fmt: skip
-        with (self.folder / "daemon.log").open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+        self._process = self._spawn(command)
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError("the daemon did not start:\n" + self.log())
             time.sleep(0.02)
+
+    def _spawn(self, command: Sequence[str]) -> Process:
+        with (self.folder / "daemon.log").open("ab") as log:
+            environ = {**os.environ, **self.environ}
+            return subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, env=environ)
 
     def _answers(self) -> bool:
         try:

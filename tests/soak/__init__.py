@@ -1,0 +1,1 @@
+"""Many clients at once, for minutes or for hours: ``python -m tests.soak --help``."""
