@@ -15,6 +15,7 @@ import attrs
 from attrs import field, frozen
 
 from dockreg import configvalues as valid
+from dockreg.configkeeping import RetentionSettings
 from dockreg.configpeople import (
     AttemptSettings,
     AuthSettings,
@@ -182,6 +183,7 @@ class Config:
     auth: AuthSettings = field(factory=AuthSettings)
     metadata: MetadataSettings = field(factory=MetadataSettings)
     blobs: BlobSettings = field(factory=BlobSettings)
+    retention: RetentionSettings = field(factory=RetentionSettings)
     log: LogSettings = field(factory=LogSettings)
     metrics: MetricsSettings = field(factory=MetricsSettings)
 
@@ -210,6 +212,7 @@ TABLES: Mapping[str, type] = {
     "auth.token_server": TokenServerSettings,
     "metadata": MetadataSettings,
     "blobs": BlobSettings,
+    "retention": RetentionSettings,
     "log": LogSettings,
     "metrics": MetricsSettings,
 }
@@ -314,6 +317,7 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
         lists = ("v1.listen", "v1.endpoints", "v1.max_list_bytes", "v1.max_list_entries")
         kept = [key for key in v1 if key not in lists]
         kept += [f"v2.{name}" for name in attrs.fields_dict(V2Settings)]
+        kept += ["retention.rules"]
         yield "when role is index: images are not kept there", kept
         bearers = ("challenge", "bearer_seconds", "refresh_seconds", "token_server")
         yield "when role is index: it has no v2", [f"auth.{name}" for name in bearers]
@@ -339,6 +343,8 @@ def _idle_connection_settings(config: Config) -> Iterator[tuple[str, Sequence[st
         yield "unless http.trusted_proxies names somebody", ["http.proxy_headers"]
     if not config.http.requests_per_second:
         yield "while http.requests_per_second is 0", ["http.request_burst"]
+    if not config.retention.rules:
+        yield "unless there are [[retention.rules]]", ["retention.interval_seconds", "retention.most_per_run"]
     if not config.log.audit:
         yield "while log.audit is empty", ["log.audit_reads"]
     if not config.http.minimum_rate:

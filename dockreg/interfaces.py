@@ -15,14 +15,15 @@ from dockreg.callables import ByteObserver, Piece
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_blobs import IBlobOpener, IConditionStore
 from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
+from dockreg.interfaces_retention import IRetentionStore
 from dockreg.interfaces_rights import IRightsStore
+from dockreg.interfaces_uploads import IUploadStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.model.blobs import Blob, Received, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import Referrer, RepositoryRecord, Sparse, StoredManifest, TagRecord
-from dockreg.model.uploads import UploadSession
 from dockreg.model.v1 import LayerFacts, TagClient, V1Image
 
 # Blobs
@@ -265,7 +266,7 @@ class IRepositoryStore(Interface):
         :raises Denied: the tag would have to be moved, and ``overwrite`` is False.
         """
 
-    async def delete_tag(name: RepositoryName, tag: Tag) -> None:
+    async def delete_tag(name: RepositoryName, tag: Tag, now: float) -> None:
         """:raises NameUnknown: there is no such repository. :raises TagUnknown: it has no such tag."""
 
     async def tag_names(name: RepositoryName, after: str, limit: int) -> Sequence[Tag]:
@@ -342,28 +343,6 @@ class IManifestStore(Interface):
         """The v1 images whose manifests have this config, and the repositories that hold them; the latest first."""
 
 
-class IUploadStore(Interface):
-    """Upload sessions that outlive a request."""
-
-    async def start(session: UploadSession, leased_until: float) -> None:
-        """Keep a new session until ``leased_until``."""
-
-    async def get(name: RepositoryName, upload_id: str) -> UploadSession:
-        """:raises UploadUnknown: the repository has no such session: never started, ended, or expired."""
-
-    async def record(upload_id: str, received: Received, now: float, leased_until: float) -> None:
-        """Note what has been received. :raises UploadUnknown: there is no such session any more."""
-
-    async def end(upload_id: str) -> None:
-        """Forget a session. :raises UploadUnknown: there is no such session."""
-
-    async def is_known(upload_id: str) -> bool:
-        """Whether there is such a session."""
-
-    async def expire(now: float, limit: int) -> Sequence[str]:
-        """Forget at most ``limit`` sessions whose lease ended before ``now``, oldest first, and return their ids."""
-
-
 class IMetadataStore(Interface):
     """Everything but the bytes of blobs. Every method of its parts is one transaction."""
 
@@ -379,6 +358,7 @@ class IMetadataStore(Interface):
     rights: IRightsStore = Attribute("Groups, namespaces and grants.")
     invitations: IInvitationStore = Attribute("Invitations to make accounts.")
     attempts: IAttemptStore = Attribute("Failed attempts to log in.")
+    retention: IRetentionStore = Attribute("Pulls, and what goes by the rules.")
 
     async def open() -> None:
         """

@@ -116,6 +116,8 @@ class Plan:
     set_closed: Callable[[str | None], None]
     grace_seconds: float
     jobs: Sequence[Job] = ()
+    #: What is done a last time when there are no requests any more.
+    lasts: Sequence[Job] = ()
     listeners: Sequence[Listener] = ()
     drains: Sequence[Drainable] = ()
     announcers: Sequence[Announcer] = ()
@@ -277,7 +279,7 @@ class RegistryService(StartingService):
 
     async def _close(self) -> None:
         plan = self._plan
-        self._is_open = False
+        was_open, self._is_open = self._is_open, False
         ports, self._ports = self._ports, []
         for port in ports:
             await self._step(port.stopListening)
@@ -288,6 +290,8 @@ class RegistryService(StartingService):
         for timer in timers:
             await self._step(timer.stopService)
         await self._settle()
+        for job in plan.lasts if was_open else ():
+            await self._step(job.once)
         await self._step(lambda: Deferred.fromCoroutine(plan.metadata.close()))
         for close in plan.closers:
             await self._step(close)

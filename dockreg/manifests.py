@@ -162,6 +162,7 @@ class Manifests:
         :raises NameUnknown: there is no such repository. :raises ManifestUnknown: it has no such manifest.
         """
         stored = await self.registry.metadata.manifests.get(name, reference)
+        self.registry.note_pull(name, reference)
         if isinstance(reference, Digest):
             return stored
         if _is_usable(stored.media_type, accepted):

@@ -26,6 +26,7 @@ from dockreg.model.manifest import Manifest, parse_manifest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import RepositoryRecord, TagRecord
 from dockreg.model.v1 import AnnouncedImage, ImageID
+from dockreg.pulls import Pulls
 from dockreg.room import Room
 from dockreg.shield import detached, shielded
 from dockreg.soundness import Soundness
@@ -59,6 +60,8 @@ class Registry:
     room: Room | None = None
     #: Whether what is read is digested.
     verify: bool = False
+    #: Where pulls are noted, if anybody wants to know.
+    pulls: Pulls | None = None
     soundness: Soundness = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -96,6 +99,11 @@ class Registry:
     async def readable(self, principal: Principal, names: Sequence[RepositoryName]) -> Sequence[RepositoryName]:
         """Those of the repositories that ``principal`` may pull from, in the same order."""
         return await self.authorizer.granted_each(principal, Action.PULL, names)
+
+    def note_pull(self, name: RepositoryName, reference: Tag | Digest | ImageID) -> None:
+        """Somebody pulled this: retention rules may ask for it."""
+        if self.pulls is not None:
+            self.pulls.note(name, str(reference) if isinstance(reference, Digest) else reference)
 
     # Repositories
 
@@ -136,7 +144,7 @@ class Registry:
 
     async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
         """:raises NameUnknown: there is no such repository. :raises TagUnknown: it has no such tag."""
-        await self.metadata.repositories.delete_tag(name, tag)
+        await self.metadata.repositories.delete_tag(name, tag, self.clock.seconds())
 
     async def tag_names(self, name: RepositoryName, after: str, limit: int) -> Sequence[Tag]:
         """A page of the tags that have manifests. :raises NameUnknown: there is no such repository."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, cast
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 from twisted.application.service import IService, IServiceCollection
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorTime
@@ -33,6 +33,7 @@ from dockreg.identity import (
 )
 from dockreg.interfaces_access import IAuthenticator
 from dockreg.interfaces_people import IAuditLog
+from dockreg.keeping import Keeping, make_keeping, watch
 from dockreg.lifecycle import Job, Plan, RegistryService
 from dockreg.manifests import Manifests
 from dockreg.model.repositories import Sparse
@@ -115,6 +116,7 @@ class OpenRegistry:
     room: Room
     logs: Mapping[str, LogFile]
     jobs: Sequence[Job] = ()
+    keeping: Keeping = field(factory=Keeping)
     openers: Sequence[Callable[[], Any]] = ()
     closers: Sequence[Callable[[], Any]] = ()
 
@@ -134,8 +136,10 @@ class OpenRegistry:
                 *(self._periodic() if periodic else ()),
                 Job("the look at free room", _ROOM_SECONDS, self.room.look),
                 Job("the look at lost blobs", _ROOM_SECONDS, self.core.registry.soundness.count),
+                *self.keeping.jobs_of_each,
                 Job("the exchange of figures", _FIGURES_SECONDS, self.core.monitoring.figures.share),
             ],
+            lasts=self.keeping.jobs_of_each,
             openers=self.openers,
             closers=self.closers,
             **further,
@@ -145,6 +149,7 @@ class OpenRegistry:
         return [
             Job("the expiry of unfinished pushes", _EXPIRY_SECONDS, self.core.images.expire),
             Job("the expiry of upload sessions", _EXPIRY_SECONDS, self.core.uploads.expire),
+            *self.keeping.jobs,
             *self.jobs,
         ]
 
@@ -178,10 +183,13 @@ def open_registry(
     )
     attempts = make_attempts(config, metadata, full)
     access = make_identity(config, metadata, means, full, authenticator, attempts)
+    keeping = make_keeping(config, metadata, full, audit)
     room = Room(blobs, full, config.blobs.reserve_bytes)
     work, lease_seconds = threads.work.in_thread, config.v1.lease_seconds
     verify = config.blobs.verify_reads
-    registry = Registry(metadata, blobs, access.authorizer, full, work, lease_seconds, room, verify)
+    registry = Registry(
+        metadata, blobs, access.authorizer, full, work, lease_seconds, room, verify, pulls=keeping.pulls
+    )
     tokens = make_tokens(config, metadata, access, means)
     views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
     core = Core(
@@ -200,6 +208,7 @@ def open_registry(
         audit=audit,
         takes_certificates=access.takes_certificates,
     )
+    watch(keeping, core.monitoring.figures)
     resource = make_resource(core, door_settings(config), full, new_id)
     openers, closers = [*access.openers, *tokens.openers], [*access.closers, *tokens.closers]
     core.monitoring.figures.watch(
@@ -209,7 +218,7 @@ def open_registry(
         "blobs_free_bytes", "Bytes that are free where blobs are.", lambda: room.free, least=True
     )
     jobs = [*tokens.jobs, Job("the expiry of failed logins", _ATTEMPTS_SECONDS, attempts.expire)]
-    return OpenRegistry(config, full, threads, core, resource, room, logs, jobs, openers, closers)
+    return OpenRegistry(config, full, threads, core, resource, room, logs, jobs, keeping, openers, closers)
 
 
 def make_registry_service(

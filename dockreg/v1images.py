@@ -57,10 +57,11 @@ class ImageLimits:
 
 @frozen
 class ReadableImage:
-    """A complete image that the caller may read; ``public`` says that everybody may."""
+    """A complete image that the caller may read, through a repository or as its pusher; ``public`` says that everybody may."""
 
     image: V1Image
     public: bool
+    repository: RepositoryName | None = None
 
 
 @define(eq=False)
@@ -92,7 +93,8 @@ class V1Images:
             except BlobLost:
                 # Who pushes sends it again then.
                 raise ImageUnknown(str(image_id)) from None
-            return ReadableImage(found.image, found.repository is not None and caller.principal.is_anybody)
+            public = found.repository is not None and caller.principal.is_anybody
+            return ReadableImage(found.image, public, found.repository)
         if await self._store.is_staged(caller.repository, caller.principal.name, image_id):
             raise ImageIncomplete(str(image_id))
         raise ImageUnknown(str(image_id))
@@ -101,9 +103,11 @@ class V1Images:
         """The image and its ancestors, base last."""
         return await self._store.chain(image)
 
-    async def ancestry(self, image: V1Image) -> Sequence[ImageID]:
-        """The ids of the image and its ancestors, base last."""
-        return await self._store.ancestry(image)
+    async def ancestry(self, found: ReadableImage) -> Sequence[ImageID]:
+        """The ids of the image and its ancestors, base last. A pull of it begins so."""
+        if found.repository is not None:
+            self.registry.note_pull(found.repository, found.image.image_id)
+        return await self._store.ancestry(found.image)
 
     async def _find_or_make(self, caller: Caller, image_id: ImageID) -> ReachableImage | None:
         found = await self._find(caller, image_id)
@@ -272,6 +276,7 @@ class V1Images:
     async def get_tag(self, name: RepositoryName, tag: Tag) -> TagRecord:
         """:raises NameUnknown: there is no such repository. :raises TagUnknown: it has no such tag."""
         record = await self.registry.get_tag(name, tag)
+        self.registry.note_pull(name, tag)
         if record.image_id is not None or record.digest is None:
             return record
         await self.views.resolve(name, tag, record.digest)

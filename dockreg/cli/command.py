@@ -18,6 +18,7 @@ _COMMANDS: Mapping[str, str] = {
     "group": "dockreg.cli.group:group",
     "key": "dockreg.cli.key:key",
     "namespace": "dockreg.cli.namespace:namespace",
+    "retention": "dockreg.cli.retention:retention",
     "robot": "dockreg.cli.robot:robot",
     "token": "dockreg.cli.token:token",
     "user": "dockreg.cli.user:user",

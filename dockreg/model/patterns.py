@@ -1,12 +1,13 @@
-"""Patterns of repository names, as rules and tokens write them."""
+"""Patterns of names of repositories and of tags, as rules and tokens write them."""
 
 import re
+from fnmatch import translate
 from functools import lru_cache
 
 from attrs import frozen
 
 from dockreg.errors import RequestInvalid
-from dockreg.model.names import RepositoryName
+from dockreg.model.names import RepositoryName, Tag
 
 _MAX_PATTERN = 255
 _DEEP = "**"
@@ -64,6 +65,43 @@ class RepositoryPattern:
 
     def __str__(self) -> str:
         return self.value
+
+
+@frozen
+class TagPattern:
+    """
+    Tags with ``*`` for any text, ``?`` for any character, and ``[0-9]`` or ``[!a-z]`` for some. It is about the whole tag.
+
+    Tags are short and of few characters, so that this says what is needed, as patterns of repositories do; a dot is a dot,
+    and a part of a name never matches by accident.
+    """
+
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> "TagPattern":
+        """:raises RequestInvalid: no tag could be like this."""
+        if not _TAG_PATTERN.fullmatch(text):
+            raise RequestInvalid(
+                f"{text[:_MAX_PATTERN]!r} is not a pattern of tags: write a tag, with '*' for any text, '?' for a character"
+                " and '[0-9]' for some characters"
+            )
+        return cls(text)
+
+    def matches(self, tag: Tag) -> bool:
+        """Whether ``tag`` is one of these."""
+        return _compiled_tag(self.value).fullmatch(tag.value) is not None
+
+    def __str__(self) -> str:
+        return self.value
+
+
+_TAG_PATTERN = re.compile(r"(?:[A-Za-z0-9_.*?-]|\[!?[A-Za-z0-9_.-]+\]){1,128}", re.ASCII)
+
+
+@lru_cache(maxsize=1024)
+def _compiled_tag(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(pattern), re.ASCII)
 
 
 def _match(parts: list[str], components: list[str]) -> bool:

@@ -113,7 +113,7 @@ class RepositoryStoreContract(MetadataContract):
             repositories.set_private(BUSYBOX, True),
             repositories.list_tags(BUSYBOX),
             repositories.get_tag(BUSYBOX, LATEST),
-            repositories.delete_tag(BUSYBOX, LATEST),
+            repositories.delete_tag(BUSYBOX, LATEST, 9.0),
             repositories.tag_image(BUSYBOX, LATEST, image, None, TagClient(), 1.0),
             metadata.images.announce(BUSYBOX, None, [], 1.0),
             metadata.images.list_images(BUSYBOX),
@@ -265,10 +265,10 @@ class TagStoreContract(MetadataContract):
         metadata, image = await self.with_image()
         for tag in (LATEST, Tag("1.0")):
             await metadata.repositories.tag_image(BUSYBOX, tag, image, None, TagClient(), 5.0)
-        await metadata.repositories.delete_tag(BUSYBOX, LATEST)
+        await metadata.repositories.delete_tag(BUSYBOX, LATEST, 9.0)
         problem = await self.raises(TagUnknown, metadata.repositories.get_tag(BUSYBOX, LATEST))
         self.assertEqual(("busybox", "latest"), (problem.name, problem.tag))
-        await self.raises(TagUnknown, metadata.repositories.delete_tag(BUSYBOX, LATEST))
+        await self.raises(TagUnknown, metadata.repositories.delete_tag(BUSYBOX, LATEST, 9.0))
         self.assertEqual(1, len(await metadata.repositories.list_tags(BUSYBOX)))
         self.assertEqual(image, await metadata.images.find_in(BUSYBOX, some_id(1)))
 

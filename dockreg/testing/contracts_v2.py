@@ -3,7 +3,8 @@
 from zope.interface.verify import verifyObject
 
 from dockreg.errors import BlobInUse, BlobUnknown, UploadUnknown
-from dockreg.interfaces import IBlobIndex, IUploadStore
+from dockreg.interfaces import IBlobIndex
+from dockreg.interfaces_uploads import IUploadStore
 from dockreg.model.blobs import NOTHING_RECEIVED, Received
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName

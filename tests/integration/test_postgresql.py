@@ -34,6 +34,7 @@ from dockreg.testing import (
     contracts_metadata,
     contracts_people,
     contracts_repositories,
+    contracts_retention,
     contracts_rights,
     contracts_v1,
     contracts_v2,
@@ -120,6 +121,18 @@ class PostgreSQLAnnouncementsTests(_OnPostgreSQL, contracts_v1.AnnouncementsCont
 
 class PostgreSQLStagingTests(_OnPostgreSQL, contracts_v1.StagingContract):
     """The promises about images that are being pushed."""
+
+
+class PostgreSQLRetentionStoreTests(_OnPostgreSQL, contracts_retention.RetentionStoreContract):
+    """The promises about pulls and what rules look at."""
+
+
+class PostgreSQLRetentionClockTests(_OnPostgreSQL, contracts_retention.RetentionClockContract):
+    """The promises about the time that is seen pass."""
+
+
+class PostgreSQLRemovalTests(_OnPostgreSQL, contracts_retention.RemovalContract):
+    """The promises about what goes by rules."""
 
 
 class PostgreSQLCompletionTests(_OnPostgreSQL, contracts_v1.CompletionContract):

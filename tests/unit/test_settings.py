@@ -17,6 +17,7 @@ from dockreg.model.networks import Networks
 from dockreg.model.patterns import RepositoryPattern
 from dockreg.model.platforms import Platform
 from dockreg.model.repositories import Sparse
+from dockreg.model.retention import RetentionRule
 from dockreg.model.rights import Rule, Subject
 from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS
 from dockreg.providers.metadata.links import NewRepositories
@@ -31,6 +32,7 @@ _INDEX = 'role = "registry"\n'
 _OTHER_INDEX = f'{_INDEX}index.url = "http://other"\n'
 _LOOPBACK = "tcp:5000:interface=127.0.0.1"
 _CRED = "twisted.cred.checkers.InMemoryUsernamePasswordDatabaseDontUse"
+_RETENTION = "retention.rules = [{repositories = ['a/*'], keep_last = 3}]\n"
 
 _CERTIFICATES = "auth.checkers = ['certificates']\n"
 
@@ -262,6 +264,30 @@ ROWS: Mapping[str, Row] = {
         {"size": 5},
         f"blobs.provider = '{others.__name__}.OtherBlobs'\n",
     ),
+    "retention.rules": Row(
+        '[{repositories = ["a/*"], keep_last = 3}]',
+        lambda parts: [
+            parts.opened.keeping.retention and parts.opened.keeping.retention.rules,
+            parts.core.registry.pulls is not None,
+            [job.name for job in parts.plan.jobs if "retention" in job.name or "pulls" in job.name],
+            [job.name for job in parts.plan.lasts],
+        ],
+        [
+            [RetentionRule(1, (RepositoryPattern("a/*"),), keep_last=3)],
+            True,
+            ["the application of retention rules", "the writing down of pulls"],
+            ["the writing down of pulls"],
+        ],
+    ),
+    **{
+        f"retention.{name}": Row(
+            str(value),
+            lambda parts, name=name: getattr(parts.opened.keeping.retention, name),  # type: ignore[misc]  # a default is no argument
+            value,
+            _RETENTION,
+        )
+        for name, value in {"interval_seconds": 61, "most_per_run": 7}.items()
+    },
     "log.access": Row("'/access'", lambda parts: parts.logs, [("LogFile", "/access")]),
     "log.audit": Row("'/audit'", lambda parts: parts.logs, [("LogFile", "/audit")]),
     "log.audit_reads": Row("true", lambda parts: parts.audit_reads, True, "log.audit = '/audit'\n"),

@@ -57,7 +57,7 @@ def delete_manifest(connection: Connection, name: RepositoryName, digest: Digest
     row = connection.execute(query).one_or_none()
     if row is None:
         raise ManifestUnknown(name.value, str(digest))
-    doomed = _doomed(connection, repository, row.key if row.view_of is None else row.view_of)
+    doomed = doomed_with(connection, repository, row.key if row.view_of is None else row.view_of)
     family = select(manifests.c.key).where(or_(manifests.c.key.in_(doomed), manifests.c.view_of.in_(doomed)))
     was = select(manifest_v1_images.c.image_key).where(manifest_v1_images.c.manifest_key.in_(family)).distinct()
     images = connection.execute(was).scalars().all()
@@ -68,7 +68,7 @@ def delete_manifest(connection: Connection, name: RepositoryName, digest: Digest
         _unlink_chain(connection, repository, image)
 
 
-def _doomed(connection: Connection, repository: int, root: int) -> Sequence[int]:
+def doomed_with(connection: Connection, repository: int, root: int) -> Sequence[int]:
     """
     The keys of a manifest and of those that go with it.
 

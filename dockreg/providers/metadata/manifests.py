@@ -31,6 +31,7 @@ from dockreg.providers.metadata.rows import (
     image_of,
 )
 from dockreg.providers.metadata.tables import manifest_v1_images, manifests, repositories, tags, v1_images
+from dockreg.providers.metadata.tagged import leave
 from dockreg.providers.metadata.transactions import Database
 from dockreg.providers.metadata.v1views import keep_image
 
@@ -232,7 +233,10 @@ def _point(
     overwrite: bool,
 ) -> None:
     key, schema1 = targets["manifest_key"], targets["schema1_key"]
+    this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
     if current is not None and (current.manifest_key, current.schema1_key) == (key, schema1):
+        # What is pushed again is wanted still.
+        connection.execute(update(tags).where(this), {"updated_at": now})
         return
     if current is not None and not overwrite:
         if current.manifest_key == key and schema1 is None:
@@ -253,6 +257,7 @@ def _point(
         connection.execute(_ADD_TAG, {"repository_key": repository, "name": tag.value, **values})
     else:
         connection.execute(_MOVE_TAG, {"repository": repository, "tag": tag.value, **values})
+        leave(connection, (current.manifest_key, current.schema1_key), targets, now)
 
 
 def _add_view(connection: Connection, name: RepositoryName, digest: Digest, view: Manifest, now: float) -> None:

@@ -23,6 +23,7 @@ from dockreg.providers.metadata.tables import (
     v1_image_list,
     v1_images,
 )
+from dockreg.providers.metadata.tagged import drop_tag, leave
 from dockreg.providers.metadata.transactions import Database
 from dockreg.providers.metadata.v1views import manifest_of, put_view
 
@@ -135,9 +136,9 @@ class SQLRepositoryStore:
         """
         await self._database.write(_tag_image, name, tag, image, manifest, client=client, now=now, overwrite=overwrite)
 
-    async def delete_tag(self, name: RepositoryName, tag: Tag) -> None:
+    async def delete_tag(self, name: RepositoryName, tag: Tag, now: float) -> None:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
-        await self._database.write(_delete_tag, name, tag)
+        await self._database.write(_delete_tag, name, tag, now)
 
     async def tag_names(self, name: RepositoryName, after: str, limit: int) -> Sequence[Tag]:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
@@ -244,7 +245,7 @@ def _tag_image(
     if current is not None and current.image_key != image.key and not overwrite:
         raise Denied(f"tag {tag} exists, and the caller may not move it")
     if current is not None and current.image_key == image.key and current.manifest_key is not None:
-        targets = {"manifest_key": current.manifest_key}
+        targets = {"manifest_key": current.manifest_key, "schema1_key": current.schema1_key}
     else:
         key = manifest_of(connection, repository, image.key)
         if key is None and manifest is not None:
@@ -263,14 +264,13 @@ def _tag_image(
     }
     if current is not None:
         connection.execute(update(tags).where(this), values)
+        leave(connection, (current.manifest_key, current.schema1_key), targets, now)
     else:
         connection.execute(insert(tags), {"repository_key": repository, "name": tag.value, **values})
 
 
-def _delete_tag(connection: Connection, name: RepositoryName, tag: Tag) -> None:
-    repository = lock_repository(connection, name).key
-    this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
-    if connection.execute(delete(tags).where(this)).rowcount == 0:
+def _delete_tag(connection: Connection, name: RepositoryName, tag: Tag, now: float) -> None:
+    if not drop_tag(connection, lock_repository(connection, name).key, tag, now):
         raise TagUnknown(name.value, tag.value)
 
 

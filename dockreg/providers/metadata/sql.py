@@ -4,11 +4,13 @@ from sqlalchemy import Connection, select
 from zope.interface import implementer
 
 from dockreg.callables import InThread
-from dockreg.interfaces import IBlobIndex, IManifestStore, IMetadataStore, IRepositoryStore, IUploadStore
+from dockreg.interfaces import IBlobIndex, IManifestStore, IMetadataStore, IRepositoryStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_blobs import IConditionStore
 from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
+from dockreg.interfaces_retention import IRetentionStore
 from dockreg.interfaces_rights import IRightsStore
+from dockreg.interfaces_uploads import IUploadStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.providers.metadata.accesstokens import SQLAccessTokenStore
 from dockreg.providers.metadata.accounts import SQLAccountStore
@@ -20,6 +22,7 @@ from dockreg.providers.metadata.keys import SQLKeyStore
 from dockreg.providers.metadata.links import NewRepositories
 from dockreg.providers.metadata.manifests import SQLManifestStore
 from dockreg.providers.metadata.repositories import SQLRepositoryStore
+from dockreg.providers.metadata.retention import SQLRetentionStore
 from dockreg.providers.metadata.rights import SQLRightsStore
 from dockreg.providers.metadata.schema import prepare
 from dockreg.providers.metadata.tables import repositories
@@ -51,6 +54,7 @@ class SQLMetadataStore:
     rights: IRightsStore
     invitations: IInvitationStore
     attempts: IAttemptStore
+    retention: IRetentionStore
 
     def __init__(self, url: str, in_thread: InThread, *, private: bool = False) -> None:
         self._database = Database(url, in_thread)
@@ -67,6 +71,7 @@ class SQLMetadataStore:
         self.rights = SQLRightsStore(self._database)
         self.invitations = SQLInvitationStore(self._database)
         self.attempts = SQLAttemptStore(self._database)
+        self.retention = SQLRetentionStore(self._database)
 
     async def open(self) -> None:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""

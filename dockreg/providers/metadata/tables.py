@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 #: The revision of the migration that makes what stands here.
-SCHEMA = "0006"
+SCHEMA = "0007"
 
 #: PostgreSQL would order by the language of the database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")
@@ -209,6 +209,7 @@ v1_staged_layers = Table(
 
 # ``view_of``: another form of the same image, which lives and dies with the manifest that it was made from. ``derived``:
 # made by the registry, not pushed. ``v1_view``: whether it can be a v1 image at all, NULL until a v1 client asks.
+# ``untagged_at``: when a tag last left it, NULL when none did.
 manifests = Table(
     "manifests",
     metadata,
@@ -227,6 +228,7 @@ manifests = Table(
     Column("v1_view", Boolean),
     Column("created_at", Double, nullable=False),
     Column("pushed_by", TEXT, nullable=False),
+    Column("untagged_at", Double),
     UniqueConstraint("repository_key", "digest"),
     Index(None, "repository_key", "subject", "digest"),
     Index(None, "config_digest"),

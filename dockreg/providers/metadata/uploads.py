@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Integer, bindparam, delete, insert, select, u
 from zope.interface import implementer
 
 from dockreg.errors import UploadUnknown
-from dockreg.interfaces import IUploadStore
+from dockreg.interfaces_uploads import IUploadStore
 from dockreg.model.blobs import Received
 from dockreg.model.names import RepositoryName
 from dockreg.model.uploads import UploadSession
@@ -31,33 +31,33 @@ _EXPIRED = (
 
 @implementer(IUploadStore)
 class SQLUploadStore:
-    """See :class:`~dockreg.interfaces.IUploadStore`."""
+    """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def start(self, session: UploadSession, leased_until: float) -> None:
-        """See :class:`~dockreg.interfaces.IUploadStore`."""
+        """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
         await self._database.note(_start, session, leased_until)
 
     async def get(self, name: RepositoryName, upload_id: str) -> UploadSession:
-        """See :class:`~dockreg.interfaces.IUploadStore`."""
+        """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
         return await self._database.find(_get, name, upload_id)
 
     async def record(self, upload_id: str, received: Received, now: float, leased_until: float) -> None:
-        """See :class:`~dockreg.interfaces.IUploadStore`."""
+        """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
         await self._database.note(_record, upload_id, received, now, leased_until)
 
     async def end(self, upload_id: str) -> None:
-        """See :class:`~dockreg.interfaces.IUploadStore`."""
+        """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
         await self._database.write(_end, upload_id)
 
     async def is_known(self, upload_id: str) -> bool:
-        """See :class:`~dockreg.interfaces.IUploadStore`."""
+        """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
         return await self._database.read(_is_known, upload_id)
 
     async def expire(self, now: float, limit: int) -> Sequence[str]:
-        """See :class:`~dockreg.interfaces.IUploadStore`."""
+        """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
         return await self._database.write(_expire, now, limit)
 
 

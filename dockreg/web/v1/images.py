@@ -82,7 +82,7 @@ class ImagesDoor:
         found = await self.images.get(exchange.caller, image_id)
         if self._is_unchanged(exchange, found):
             return None
-        return ancestry_document(await self.images.ancestry(found.image))
+        return ancestry_document(await self.images.ancestry(found))
 
     async def get_files(self, exchange: Exchange, image_id: ImageID) -> bytes | None:
         """``GET …/files``: the files of the layer (docker-registry 0.6.3)."""

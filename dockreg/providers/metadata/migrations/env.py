@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from dockreg.providers.metadata import tables_people  # noqa: F401  # whose tables are a part of it
+from dockreg.providers.metadata import tables_people, tables_retention  # noqa: F401  # whose tables are a part of it
 from dockreg.providers.metadata.tables import metadata
 
 

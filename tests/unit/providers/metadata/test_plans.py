@@ -220,7 +220,7 @@ class PlanTests(PlanCase):
         other = some_manifest([], b"layer")
         tag = [Tag("pushed")]
         self.check(self.store.manifests.put(LARGE, other, tag, None, 1.0, Sparse.NONE, True))
-        self.check(self.store.repositories.delete_tag(LARGE, tag[0]), "(repository_key=? AND name=?)")
+        self.check(self.store.repositories.delete_tag(LARGE, tag[0], 9.0), "manifests USING INTEGER PRIMARY KEY")
         self.assertNotIn("SCAN", str(self.plans(self.store.manifests.delete(LARGE, other.digest))))
 
     def test_link(self) -> None:

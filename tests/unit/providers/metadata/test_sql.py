@@ -10,6 +10,7 @@ from dockreg.testing import (
     contracts_manifests,
     contracts_metadata,
     contracts_repositories,
+    contracts_retention,
     contracts_v1,
     contracts_v2,
 )
@@ -72,3 +73,15 @@ class SQLStagingTests(_OnSQLite, contracts_v1.StagingContract):
 
 class SQLCompletionTests(_OnSQLite, contracts_v1.CompletionContract):
     """The promises about complete images."""
+
+
+class SQLRetentionStoreTests(_OnSQLite, contracts_retention.RetentionStoreContract):
+    """The promises about pulls and what rules look at."""
+
+
+class SQLRetentionClockTests(_OnSQLite, contracts_retention.RetentionClockContract):
+    """The promises about the time that is seen pass."""
+
+
+class SQLRemovalTests(_OnSQLite, contracts_retention.RemovalContract):
+    """The promises about what goes by rules."""
