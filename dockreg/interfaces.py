@@ -14,6 +14,7 @@ from zope.interface import Attribute, Interface
 from dockreg.callables import ByteObserver, Piece
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_blobs import IBlobOpener, IConditionStore
+from dockreg.interfaces_listing import IManifestList
 from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
 from dockreg.interfaces_retention import IRetentionStore
 from dockreg.interfaces_rights import IRightsStore
@@ -280,7 +281,7 @@ class IRepositoryStore(Interface):
         """At most ``limit`` repositories that hold a manifest and come after the text ``after``, in ASCII order."""
 
 
-class IManifestStore(Interface):
+class IManifestStore(IManifestList):
     """The manifests of repositories, byte for byte."""
 
     async def put(

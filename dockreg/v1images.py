@@ -24,7 +24,7 @@ from dockreg.errors import (
 from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces_v1 import IImageList, IV1ImageStore
 from dockreg.layerupload import DiscardedLayer, LayerUpload, StagedLayerUpload
-from dockreg.model.access import Action, Caller
+from dockreg.model.access import Action, Caller, Principal
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import TagRecord
 from dockreg.model.v1 import (
@@ -297,19 +297,30 @@ class V1Images:
         :raises ImageConflict: the repository holds other content under the id of the image or of an ancestor.
         :raises Denied: the tag is another image, and the caller may not move it.
         """
-        registry = self.registry
         image = await self._store.find_in(name, image_id)
         if image is None:
             reachable = await self._find_or_make(caller, image_id)
             if reachable is None:
                 raise ImageUnknown(str(image_id))
             image = reachable.image
-        overwrite = await registry.may(caller.principal, Action.OVERWRITE, name)
+        await self.tag_image(caller.principal, name, tag, image, client)
+
+    async def tag_image(
+        self, principal: Principal, name: RepositoryName, tag: Tag, image: V1Image, client: TagClient
+    ) -> None:
+        """
+        Make an image part of a repository, and point ``tag`` to it, whoever can reach the image.
+
+        :raises ImageConflict: the repository holds other content under the id of the image or of an ancestor.
+        :raises Denied: the tag is another image, and ``principal`` may not move it.
+        """
+        registry = self.registry
+        overwrite = await registry.may(principal, Action.OVERWRITE, name)
         view = await registry.in_thread(schema2_view, await self._store.chain(image))
         if view is not None:
             await registry.store_blob(view.config, name, link=False)
         now = registry.clock.seconds()
-        await registry.metadata.repositories.create(name, caller.principal.name, now)
+        await registry.metadata.repositories.create(name, principal.name, now)
         manifest = None if view is None else view.manifest
         await registry.metadata.repositories.tag_image(name, tag, image, manifest, client, now, overwrite)
 

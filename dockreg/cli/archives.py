@@ -7,52 +7,24 @@ Three forms are read, and what a later form adds to an older one:
 - ``manifest.json`` with configs and layers (docker 1.10 to 24, podman, skopeo);
 - an OCI layout, with a ``manifest.json`` (docker since 25) or on its own.
 
-An archive is indexed once; layers are read where they lie. One that is compressed as a whole is first uncompressed to a
-temporary file.
+Layers are read where they lie (:mod:`dockreg.cli.members`).
 """
 
-import bz2
-import gzip
-import lzma
-import os
-import posixpath
-import shutil
-import tarfile
-import tempfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from attrs import define, field, frozen
 
 from dockreg.bridge.schema2_to_v1 import v1_images_from_config
-from dockreg.cli.failures import CommandFailed
+from dockreg.cli.members import Members, Stored, open_members
 from dockreg.errors import ImageJSONInvalid, RegistryError, RequestInvalid
 from dockreg.model.digest import Digest
-from dockreg.model.documents import parse_json
 from dockreg.model.v1 import MAX_ANCESTRY, ImageID, ImageJSON
 
-_OPENERS: Mapping[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-_MAX_DOCUMENT = 16 * 1024 * 1024
-_MAX_LINKS = 16
-_COPY_PIECE = 1024 * 1024
 _REFERENCE_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 #: The platform that is taken of an image for several.
 _PLATFORM = ("linux", "amd64")
-
-
-class ArchiveInvalid(CommandFailed):
-    """The archive is none, or is damaged; the sentence says where."""
-
-
-@frozen
-class Stored:
-    """Bytes in the archive file: from where, how many."""
-
-    name: str
-    offset: int
-    size: int
 
 
 @frozen
@@ -84,100 +56,58 @@ class Archive:
 
     path: Path
     chains: Sequence[ArchivedChain]
-    _file: IO[bytes]
+    _members: Members
 
     def read(self, stored: Stored, position: int, limit: int) -> bytes:
-        """
-        At most ``limit`` bytes of ``stored`` from ``position`` on; ``b""`` at its end. Any thread may call this.
-
-        :raises ArchiveInvalid: the file became shorter.
-        """
-        wanted = min(limit, stored.size - position)
-        data = os.pread(self._file.fileno(), wanted, stored.offset + position) if wanted > 0 else b""
-        if wanted > 0 and not data:
-            raise ArchiveInvalid(f"{self.path} ends in the middle of {stored.name}")
-        return data
+        """See :meth:`.Members.read`."""
+        return self._members.read(stored, position, limit)
 
     def close(self) -> None:
         """Release the file."""
-        self._file.close()
+        self._members.close()
 
 
 def open_archive(path: Path) -> Archive:
     """
-    Open and index a docker-save archive, plain or compressed.
+    Open and index a docker-save archive, plain or compressed, or a folder with the same files.
 
     :raises ArchiveInvalid: it is none, or misses something.
     """
+    members = open_members(path)
     try:
-        file = _plain(path)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise ArchiveInvalid(f"{path} can not be read: {error}") from None
-    try:
-        return Archive(path, _Index(path, file).chains(), file)
+        return Archive(path, chains_of(members), members)
     except BaseException:
-        file.close()
+        members.close()
         raise
 
 
-def _plain(path: Path) -> IO[bytes]:
-    file = path.open("rb")
-    start = file.read(6)
-    file.seek(0)
-    opener = next((each for magic, each in _OPENERS.items() if start.startswith(magic)), None)
-    if opener is None:
-        return file
-    # Layers are read in another order than they lie in, which a compressed file can not do.
-    with file, opener(file, "rb") as unpacked:
-        copy = tempfile.TemporaryFile()  # noqa: SIM115  # it outlives this function
-        try:
-            shutil.copyfileobj(unpacked, copy, _COPY_PIECE)
-            copy.seek(0)
-        except BaseException:
-            copy.close()
-            raise
-    return copy
+def chains_of(members: Members) -> Sequence[ArchivedChain]:
+    """
+    Every image that the archive names, or, where it names none, every image that is no other's parent.
+
+    :raises ArchiveInvalid: there is none, or something is missing or broken.
+    """
+    return _Chains(members).chains()
 
 
-class _Index:
-    """Names and places of an archive's members, and the images that they make up."""
+class _Chains:
+    """The images that the members of an archive make up."""
 
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self._path = path
-        self._file = file
-        # By name: where the bytes are, or for a link the name that it leads to. Of one name the last member counts.
-        self._members: dict[str, Stored | str] = {}
-        try:
-            # The names of the members come from a stranger; nothing is ever unpacked.
-            with tarfile.open(fileobj=file, mode="r:") as members:
-                for member in members:
-                    self._note(member)
-        except (tarfile.TarError, OSError) as error:
-            raise self._invalid(f"is no archive of docker save ({error})") from None
-        end = os.fstat(file.fileno()).st_size
-        if any(isinstance(each, Stored) and each.offset + each.size > end for each in self._members.values()):
-            raise self._invalid("is cut short")
-
-    def _note(self, member: tarfile.TarInfo) -> None:
-        name = posixpath.normpath(member.name)
-        if member.issym():
-            self._members[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
-        elif member.islnk():
-            self._members[name] = posixpath.normpath(member.linkname)
-        elif member.isreg() and not member.issparse():
-            self._members[name] = Stored(name, member.offset_data, member.size)
-
-    def _invalid(self, reason: str) -> ArchiveInvalid:
-        return ArchiveInvalid(f"{self._path} {reason}")
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        self._invalid = members.invalid
+        self._member = members.member
+        self._content = members.content
+        self._document = members.document
 
     def chains(self) -> Sequence[ArchivedChain]:
-        """Every image that the archive names, or, where it names none, every image that is no other's parent."""
+        """See :func:`chains_of`."""
         tagged = self._repositories()
-        if tagged and all(f"{image_id}/json" in self for image_id in tagged):
+        if tagged and all(f"{image_id}/json" in self._members for image_id in tagged):
             chains = [ArchivedChain(names, self._v1_chain(image_id)) for image_id, names in tagged.items()]
-        elif "manifest.json" in self:
+        elif "manifest.json" in self._members:
             chains = [self._listed_chain(entry) for entry in self._document("manifest.json", list)]
-        elif "index.json" in self:
+        elif "index.json" in self._members:
             chains = list(self._layout_chains(self._document("index.json", dict), ()))
         else:
             chains = [ArchivedChain((), self._v1_chain(image_id)) for image_id in self._tops()]
@@ -185,40 +115,11 @@ class _Index:
             raise self._invalid("holds no image")
         return chains
 
-    def __contains__(self, name: str) -> bool:
-        return self._find(name) is not None
-
-    def _find(self, name: str) -> Stored | None:
-        found = self._members.get(posixpath.normpath(name))
-        for _ in range(_MAX_LINKS):
-            if not isinstance(found, str):
-                return found
-            found = self._members.get(found)
-        return None
-
-    def _member(self, name: Any) -> Stored:
-        stored = self._find(name) if isinstance(name, str) else None
-        if stored is None:
-            raise self._invalid(f"misses {name}")
-        return stored
-
-    def _content(self, name: Any) -> bytes:
-        stored = self._member(name)
-        if stored.size > _MAX_DOCUMENT:
-            raise self._invalid(f"has {stored.size} bytes in {stored.name}, which should be a short document")
-        return os.pread(self._file.fileno(), stored.size, stored.offset)
-
-    def _document(self, name: Any, kind: type) -> Any:
-        value = parse_json(self._content(name), lambda reason: self._invalid(f"has a broken {name}: {reason}"))
-        if not isinstance(value, kind):
-            raise self._invalid(f"has a broken {name}")
-        return value
-
     # The first form
 
     def _repositories(self) -> Mapping[str, Sequence[str]]:
         """Image ids with their names, in the order of the names."""
-        if "repositories" not in self:
+        if "repositories" not in self._members:
             return {}
         named: dict[str, list[str]] = {}
         for name, tags in sorted(self._document("repositories", dict).items()):

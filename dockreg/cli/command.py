@@ -14,8 +14,10 @@ from dockreg.version import VERSION
 _COMMANDS: Mapping[str, str] = {
     "check-config": "dockreg.cli.checkconfig:check_config",
     "doctor": "dockreg.cli.doctor.command:doctor",
+    "export": "dockreg.cli.moving.export:export_command",
     "grant": "dockreg.cli.grant:grant",
     "group": "dockreg.cli.group:group",
+    "import": "dockreg.cli.moving.imports:import_command",
     "key": "dockreg.cli.key:key",
     "namespace": "dockreg.cli.namespace:namespace",
     "retention": "dockreg.cli.retention:retention",

@@ -7,9 +7,6 @@ they are written, which depends on the images and tags only.
 """
 
 import json
-import os
-import tarfile
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -17,7 +14,7 @@ from typing import IO
 from attrs import frozen
 
 from dockreg.bridge.v1_to_schema2 import schema2_view
-from dockreg.cli.failures import CommandFailed
+from dockreg.cli.tarwriting import BLOCK, TarFile, header
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.compression import Compression, Decompressor
 from dockreg.model.digest import Digest, Hasher
@@ -25,9 +22,7 @@ from dockreg.model.tarheader import NotATar, TarEntry
 from dockreg.model.tarstream import TarReader
 from dockreg.model.v1 import Checksums, ImageID, ImageJSON, LayerFacts, V1Image
 
-_BLOCK = tarfile.BLOCKSIZE
-_FOLDER_MODE = 0o755
-_VERSION = b"1.0"
+VERSION = b"1.0"
 
 
 @frozen
@@ -47,14 +42,8 @@ class ArchiveWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._tar = TarFile(path)
         self._images: dict[ImageID, WrittenImage] = {}
-        try:
-            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        except OSError as error:
-            raise CommandFailed(f"{path} can not be written: {error.strerror}") from None
-        self._temporary = Path(temporary)
-        self._file: IO[bytes] = os.fdopen(handle, "w+b")
 
     def __contains__(self, image_id: ImageID) -> bool:
         return image_id in self._images
@@ -62,10 +51,10 @@ class ArchiveWriter:
     def image(self, document: ImageJSON) -> "LayerWriter":
         """Begin an image: what is ahead of its layer is written, the layer follows."""
         folder = str(document.image_id)
-        self._file.write(_header(f"{folder}/", 0, tarfile.DIRTYPE))
-        self._add(f"{folder}/VERSION", _VERSION)
-        self._add(f"{folder}/json", document.content)
-        return LayerWriter(self._file, f"{folder}/layer.tar")
+        self._tar.folder(f"{folder}/")
+        self._tar.add(f"{folder}/VERSION", VERSION)
+        self._tar.add(f"{folder}/json", document.content)
+        return LayerWriter(self._tar.file, f"{folder}/layer.tar")
 
     def keep(self, document: ImageJSON, layer: "LayerWriter", size: int) -> None:
         """
@@ -94,22 +83,14 @@ class ArchiveWriter:
             else:
                 entries.append(entry)
         if entries:
-            self._add("manifest.json", _compact(entries))
-        self._add("repositories", _compact({name: {tag: str(tags[tag]) for tag in sorted(tags)}}))
-        # Tar files end with two zero blocks, and are padded to whole records.
-        end = self._file.tell() + 2 * _BLOCK
-        self._file.write(bytes(2 * _BLOCK + -end % tarfile.RECORDSIZE))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        os.fchmod(self._file.fileno(), 0o666 & ~_umask())
-        self._file.close()
-        self._temporary.replace(self._path)
+            self._tar.add("manifest.json", compact(entries))
+        self._tar.add("repositories", compact({name: {tag: str(tags[tag]) for tag in sorted(tags)}}))
+        self._tar.publish()
         return unseen
 
     def discard(self) -> None:
         """Remove what is not published. Harmless afterwards."""
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        self._tar.discard()
 
     def _manifest_entry(self, image_id: ImageID, references: Sequence[str]) -> Mapping[str, object] | None:
         chain = self._chain(image_id)
@@ -117,7 +98,7 @@ class ArchiveWriter:
         if view is None:
             return None
         config = f"{Digest.sha256(view.config).encoded}.json"
-        self._add(config, view.config)
+        self._tar.add(config, view.config)
         # A layer without files is in the config's history only.
         layers = [f"{image.image_id}/layer.tar" for image in reversed(chain) if image.facts.entries != 0]
         return {"Config": config, "RepoTags": references, "Layers": layers}
@@ -135,9 +116,6 @@ class ArchiveWriter:
             )
             image_id = document.parent
         return chain
-
-    def _add(self, name: str, content: bytes) -> None:
-        self._file.write(_header(name, len(content)) + content + bytes(-len(content) % _BLOCK))
 
 
 class LayerWriter:
@@ -157,7 +135,7 @@ class LayerWriter:
         """Forget what came: it comes again from the first byte."""
         self._file.seek(self._header_at)
         self._file.truncate()
-        self._file.write(bytes(_BLOCK))
+        self._file.write(bytes(BLOCK))
         self._size = 0
         self._decompressor = Decompressor()
         self._hasher = Hasher()
@@ -183,10 +161,10 @@ class LayerWriter:
         for plain in self._decompressor.finish():
             self._take(plain)
         compression: Compression = self._decompressor.compression
-        self._file.write(bytes(-self._size % _BLOCK))
+        self._file.write(bytes(-self._size % BLOCK))
         end = self._file.tell()
         self._file.seek(self._header_at)
-        self._file.write(_header(self._name, self._size))
+        self._file.write(header(self._name, self._size))
         self._file.seek(end)
         try:
             if self._reader is not None:
@@ -223,21 +201,6 @@ class _EntryCounter:
     def entry_ended(self) -> None: ...
 
 
-def _header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
-    member = tarfile.TarInfo(name)
-    member.size = size
-    member.type = kind
-    if kind == tarfile.DIRTYPE:
-        member.mode = _FOLDER_MODE
-    # This format has room for any size in the header itself, so that the header has one length.
-    return member.tobuf(tarfile.GNU_FORMAT)
-
-
-def _compact(document: object) -> bytes:
+def compact(document: object) -> bytes:
+    """JSON without blanks."""
     return json.dumps(document, separators=(",", ":")).encode("ascii")
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

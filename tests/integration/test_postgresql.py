@@ -30,6 +30,7 @@ from dockreg.testing import (
     contracts_accounts,
     contracts_attempts,
     contracts_conditions,
+    contracts_listing,
     contracts_manifests,
     contracts_metadata,
     contracts_people,
@@ -109,6 +110,10 @@ class PostgreSQLRepositoryBlobsTests(_OnPostgreSQL, contracts_v2.RepositoryBlobs
 
 class PostgreSQLManifestStoreTests(_OnPostgreSQL, contracts_manifests.ManifestStoreContract):
     """The promises about manifests."""
+
+
+class PostgreSQLManifestListTests(_OnPostgreSQL, contracts_listing.ManifestListContract):
+    """The promises about lists of manifests."""
 
 
 class PostgreSQLViewTests(_OnPostgreSQL, contracts_manifests.ViewContract):

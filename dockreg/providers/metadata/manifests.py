@@ -96,6 +96,16 @@ _LATEST_IMAGE = select(func.max(manifest_v1_images.c.image_key)).where(
 _ADD_TAG = insert(tags)
 _MOVE_TAG = update(tags).where(tags.c.repository_key == bindparam("repository"), tags.c.name == bindparam("tag"))
 _LATEST_ORIGINS = 50
+_PUSHED_DIGESTS = (
+    select(manifests.c.digest)
+    .where(
+        manifests.c.repository_key == bindparam("repository"),
+        manifests.c.digest > bindparam("after"),
+        manifests.c.derived.is_(False),
+    )
+    .order_by(manifests.c.digest)
+    .limit(bindparam("limit", type_=Integer))
+)
 _ORIGINS = (
     select(repositories.c.name.label("repository"), *IMAGE_COLUMNS)
     .select_from(
@@ -172,6 +182,10 @@ class SQLManifestStore:
         if artifact_type is None:
             return await self._database.read(_referrers, _REFERRERS, values)
         return await self._database.read(_referrers, _OF_TYPE, {**values, "artifact_type": artifact_type})
+
+    async def pushed(self, name: RepositoryName, after: str, limit: int) -> Sequence[Digest]:
+        """See :class:`~dockreg.interfaces_listing.IManifestList`."""
+        return await self._database.read(_pushed, name, after, limit)
 
     async def origins(self, config: Digest) -> Sequence[tuple[RepositoryName, V1Image]]:
         """See :class:`~dockreg.interfaces.IManifestStore`; no more than the latest fifty."""
@@ -292,6 +306,11 @@ def _referrers(
         )
         for row in connection.execute(query, values)
     ]
+
+
+def _pushed(connection: Connection, name: RepositoryName, after: str, limit: int) -> Sequence[Digest]:
+    values = {"repository": find_repository(connection, name).key, "after": after, "limit": limit}
+    return [digest_of(digest) for digest in connection.execute(_PUSHED_DIGESTS, values).scalars()]
 
 
 def _origins(connection: Connection, config: Digest) -> Sequence[tuple[RepositoryName, V1Image]]:

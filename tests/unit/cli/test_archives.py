@@ -10,7 +10,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.bridge.schema2_to_v1 import v1_images_from_config
-from dockreg.cli.archives import Archive, ArchivedImage, ArchiveInvalid, open_archive
+from dockreg.cli.archives import Archive, ArchivedImage, open_archive
+from dockreg.cli.members import ArchiveInvalid
 from dockreg.testing.samples import image_json, layered_image, make_image, sample_id
 from tests.unit.cli.saved import blob_path, image_config, layout_members, sha256, two_layers, v1_members, write_tar
 

@@ -7,6 +7,7 @@ from dockreg.interfaces import IMetadataStore
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.testing import (
     contracts_conditions,
+    contracts_listing,
     contracts_manifests,
     contracts_metadata,
     contracts_repositories,
@@ -57,6 +58,10 @@ class SQLRepositoryBlobsTests(_OnSQLite, contracts_v2.RepositoryBlobsContract):
 
 class SQLManifestStoreTests(_OnSQLite, contracts_manifests.ManifestStoreContract):
     """The promises about manifests."""
+
+
+class SQLManifestListTests(_OnSQLite, contracts_listing.ManifestListContract):
+    """The promises about lists of manifests."""
 
 
 class SQLViewTests(_OnSQLite, contracts_manifests.ViewContract):
