@@ -93,7 +93,9 @@ class StagedLayerUpload:
         """:raises StorageFull: there is no room to begin."""
         if registry.room is not None:
             await registry.room.require()
-        inspector = LayerInspector(max_uncompressed=limits.max_uncompressed, max_entries=limits.max_entries)
+        inspector = LayerInspector(
+            max_uncompressed=limits.max_uncompressed, max_entries=limits.max_entries, digests_plain=False
+        )
         payloads = [PayloadHasher(image.json) for image in staged]
         upload = await registry.blobs.start_upload([*payloads, inspector])
         return cls(registry, upload, staged, payloads, inspector, limits.max_layer)
@@ -127,7 +129,8 @@ class StagedLayerUpload:
 
         async def record(blob: StoredBlob) -> StoredBlob:
             now, leased_until = registry.clock.seconds(), registry.lease_end()
-            return await registry.metadata.images.stage_layer(blob, facts, checksums, now, leased_until)
+            known = facts.of_blob(blob.digest)
+            return await registry.metadata.images.stage_layer(blob, known, checksums, now, leased_until)
 
         await registry.keep_blob(committed, record)
 

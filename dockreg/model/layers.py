@@ -41,9 +41,14 @@ class LayerInspector:
 
     :param max_uncompressed: in bytes.
     :param max_entries: a tar with more entries has no tarsums; the other facts are found out all the same.
+    :param digests_plain: whether a layer that is not compressed is digested, too. When it is not, its facts have no diff id
+        until :meth:`.LayerFacts.of_blob`.
     """
 
-    def __init__(self, *, max_uncompressed: int = MAX_UNCOMPRESSED, max_entries: int = MAX_ENTRIES) -> None:
+    def __init__(
+        self, *, max_uncompressed: int = MAX_UNCOMPRESSED, max_entries: int = MAX_ENTRIES, digests_plain: bool = True
+    ) -> None:
+        self._digests_plain = digests_plain
         self._expansion = Expansion(max_uncompressed)
         self._decompressor = Decompressor()
         self._tarsum = TarSum(max_entries=max_entries)
@@ -81,9 +86,12 @@ class LayerInspector:
                 self._readable = False
         if not self._readable:
             return LayerFacts(self._decompressor.compression)
-        return LayerFacts(
-            self._decompressor.compression, self._hasher.digest, self._expansion.unpacked, self._tarsum.entries
-        )
+        diff_id = self._hasher.digest if self._is_digested else None
+        return LayerFacts(self._decompressor.compression, diff_id, self._expansion.unpacked, self._tarsum.entries)
+
+    @property
+    def _is_digested(self) -> bool:
+        return self._digests_plain or self._decompressor.compression != "none"
 
     def stop(self) -> None:
         """Look no further; called from another thread than the one that looks."""
@@ -101,5 +109,6 @@ class LayerInspector:
 
     def _take(self, piece: bytes | memoryview) -> None:
         self._expansion.unpack(len(piece))
-        self._hasher.update(piece)
+        if self._is_digested:
+            self._hasher.update(piece)
         self._reader.feed(piece)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dockreg.errors import ImageJSONInvalid, ImageUnknown
 from dockreg.model.blobs import Blob, StoredBlob
@@ -80,6 +80,15 @@ class LayerFacts:
     diff_id: Digest | None = None
     uncompressed_size: int | None = None
     entries: int | None = None
+
+    def of_blob(self, digest: Digest) -> "LayerFacts":
+        """
+        The same of a layer whose bytes have this digest.
+
+        A tar that is not compressed is its own uncompressed form: it need not be digested a second time as that.
+        """
+        is_own = self.compression == "none" and self.uncompressed_size is not None and self.diff_id is None
+        return evolve(self, diff_id=digest) if is_own and digest.algorithm == "sha256" else self
 
 
 @frozen

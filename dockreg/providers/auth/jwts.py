@@ -4,20 +4,26 @@ Signed JWTs (RFC 7519) as dockreg makes them and takes them back (RFC 8725).
 Each kind of token has a ``typ``, an audience and keys of its own, so that none passes for another.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jwt
-from attrs import define
+from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
 from dockreg.errors import Unauthorized
 from dockreg.providers.auth.keys import LoadedKey, TokenKeys
+from dockreg.providers.auth.remembered import Remembered
 
 INVALID_TOKEN = "invalid_token"  # noqa: S105  # the word of RFC 6750
 
 _CLOCK_SKEW_SECONDS = 300
+#: How long, and of how many tokens, it is remembered that their signature is good.
+_REMEMBERED_SECONDS = 60.0
+_MOST_REMEMBERED = 1024
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _ALWAYS = ("iss", "aud", "iat", "exp", "jti")
 
@@ -40,6 +46,11 @@ class JWTs:
     _issuer: str
     _required: Sequence[str]
     _max_size: int
+    # Claims of tokens whose signature was verified, with the key that it was verified by.
+    _known: Remembered[tuple[LoadedKey, Mapping[str, Any]]] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._known = Remembered(self._clock, _REMEMBERED_SECONDS, _MOST_REMEMBERED)
 
     async def sign(self, claims: Mapping[str, Any], audience: str, ends: int) -> str:
         """
@@ -70,6 +81,21 @@ class JWTs:
         if token is None or len(token) > self._max_size or not _COMPACT.fullmatch(token):
             raise invalid()
         keys = await self._keys.verifying()
+        # A client sends its token with each request, and to verify a signature takes longer than most answers.
+        proof = hashlib.sha256(f"{audience} {token}".encode()).digest()
+        known = self._known.recall(proof)
+        # A key that was withdrawn verifies nothing any more.
+        if known is not None and keys.get(known[0].key_id) is known[0]:
+            self._check_time(known[1])
+            return known[1]
+        key, claims = self._verified(token, audience, keys)
+        self._check_time(claims)
+        self._known.keep(proof, (key, claims))
+        return claims
+
+    def _verified(
+        self, token: str, audience: str, keys: Mapping[str, LoadedKey]
+    ) -> tuple[LoadedKey, Mapping[str, Any]]:
         try:
             header = jwt.get_unverified_header(token)
             key = keys.get(header["kid"])
@@ -85,8 +111,7 @@ class JWTs:
             )
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, RecursionError):
             raise invalid() from None
-        self._check_time(claims)
-        return claims
+        return key, MappingProxyType(claims)
 
     def _header(self, key: LoadedKey) -> dict[str, str]:
         return {"alg": key.algorithm, "kid": key.key_id, "typ": self._kind}

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import tarfile
+from typing import Any
 
 import zstandard
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ _TAR = make_archive(Member("etc/", type=tarfile.DIRTYPE), Member("etc/a", b"hell
 _RULES = ("all", "last", "order")
 
 
-def inspected(layer: bytes, step: int = 1000, **limits: int) -> tuple[LayerFacts, frozenset[str]]:
+def inspected(layer: bytes, step: int = 1000, **limits: Any) -> tuple[LayerFacts, frozenset[str]]:
     """What is learned of a layer that arrives in pieces of ``step`` bytes."""
     inspector = LayerInspector(**limits)
     for start in range(0, len(layer), step):
@@ -128,6 +129,17 @@ class LayerInspectorTests(SynchronousTestCase):
         layer = bytes(block) + bytes(1024)
         facts, sums = inspected(layer, len(layer))
         self.assertEqual((LayerFacts("none", Digest.sha256(layer), 1536, 1), frozenset()), (facts, sums))
+
+    def test_plain_is_its_own(self) -> None:
+        """A tar that is not compressed need not be digested as its own uncompressed form; one that is compressed must."""
+        for layer, name in ((_TAR, "none"), (gzip.compress(_TAR), "gzip"), (b"no tar", "none")):
+            inspector = LayerInspector(digests_plain=False)
+            inspector.update(layer)
+            facts = inspector.finish()
+            expected, _ = inspected(layer)
+            self.assertEqual(None if name == "none" else Digest.sha256(_TAR), facts.diff_id)
+            self.assertEqual(expected, facts.of_blob(Digest.sha256(layer)))
+            self.assertEqual(facts, facts.of_blob(Digest.of("sha512", layer)))
 
     def test_several_jsons(self) -> None:
         """One layer can be checked against several jsons."""

@@ -1,5 +1,7 @@
 """Tests of :mod:`dockreg.providers.auth.tokens`."""
 
+from typing import Any
+
 import jwt
 from attrs import evolve
 
@@ -149,6 +151,27 @@ class RedeemTests(TokenCase):
         self.clock.advance(0.05)
         error = self.fails(Unauthorized, self.signer.redeem(token))
         self.assertIn("expired", str(error))
+
+    def test_again(self) -> None:
+        """A signature is verified once a minute; one that is another in any place is verified, and refused."""
+        token, decoded = self.issue(), jwt.decode
+        calls: list[str] = []
+
+        def decode(text: str, *args: Any, **kwargs: Any) -> Any:
+            calls.append(text)
+            return decoded(text, *args, **kwargs)
+
+        self.patch(jwt, "decode", decode)
+        for _ in range(3):
+            self.assertEqual("anna", self.redeem(token).name)
+        self.assertEqual([signature_of(token)], calls)
+        signature = signature_of(token)
+        changed = signature[:-2] + ("A" if signature[-2] != "A" else "B") + signature[-1]
+        self.assert_refused(changed)
+        self.assertEqual(2, len(calls))
+        self.clock.advance(60)
+        self.assertEqual("anna", self.redeem(token).name)
+        self.assertEqual(3, len(calls))
 
     def test_rotation(self) -> None:
         """The newest key signs, every key that is kept verifies, and one that was dropped does not."""
