@@ -15,6 +15,7 @@ import attrs
 from attrs import field, frozen
 
 from dockreg import configvalues as valid
+from dockreg.configcollection import CollectionSettings
 from dockreg.configkeeping import RetentionSettings
 from dockreg.configpeople import (
     AttemptSettings,
@@ -101,7 +102,6 @@ class V1Settings:
     max_layer_entries: int = field(default=250_000, validator=valid.number(1))
     staging_seconds: float = field(default=86400.0, validator=valid.seconds(60))
     announcement_seconds: float = field(default=86400.0, validator=valid.seconds(60))
-    lease_seconds: float = field(default=86400.0, validator=valid.seconds(60))
     max_ancestry: int = field(default=1024, validator=valid.number(1))
 
 
@@ -184,6 +184,7 @@ class Config:
     metadata: MetadataSettings = field(factory=MetadataSettings)
     blobs: BlobSettings = field(factory=BlobSettings)
     retention: RetentionSettings = field(factory=RetentionSettings)
+    collection: CollectionSettings = field(factory=CollectionSettings)
     log: LogSettings = field(factory=LogSettings)
     metrics: MetricsSettings = field(factory=MetricsSettings)
 
@@ -213,6 +214,7 @@ TABLES: Mapping[str, type] = {
     "metadata": MetadataSettings,
     "blobs": BlobSettings,
     "retention": RetentionSettings,
+    "collection": CollectionSettings,
     "log": LogSettings,
     "metrics": MetricsSettings,
 }
@@ -318,6 +320,7 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
         kept = [key for key in v1 if key not in lists]
         kept += [f"v2.{name}" for name in attrs.fields_dict(V2Settings)]
         kept += ["retention.rules"]
+        kept += [f"collection.{name}" for name in attrs.fields_dict(CollectionSettings)]
         yield "when role is index: images are not kept there", kept
         bearers = ("challenge", "bearer_seconds", "refresh_seconds", "token_server")
         yield "when role is index: it has no v2", [f"auth.{name}" for name in bearers]
@@ -347,6 +350,8 @@ def _idle_connection_settings(config: Config) -> Iterator[tuple[str, Sequence[st
         yield "unless there are [[retention.rules]]", ["retention.interval_seconds", "retention.most_per_run"]
     if not config.log.audit:
         yield "while log.audit is empty", ["log.audit_reads"]
+    if not config.collection.enabled:
+        yield "while collection.enabled is false", ["collection.interval_seconds", "collection.tick_items"]
     if not config.http.minimum_rate:
         yield "while http.minimum_rate is 0", ["http.rate_window_seconds"]
 

@@ -14,6 +14,7 @@ from zope.interface import Attribute, Interface
 from dockreg.callables import ByteObserver, Piece
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_blobs import IBlobOpener, IConditionStore
+from dockreg.interfaces_collection import ICollection, ILeaseStore
 from dockreg.interfaces_listing import IManifestList
 from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
 from dockreg.interfaces_retention import IRetentionStore
@@ -21,6 +22,7 @@ from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_uploads import IUploadStore
 from dockreg.interfaces_v1 import IV1ImageStore
 from dockreg.model.blobs import Blob, Received, StoredBlob
+from dockreg.model.collection import Page
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest
 from dockreg.model.names import RepositoryName, Tag
@@ -130,6 +132,13 @@ class IBlobStore(IBlobOpener):
 
     async def quarantine(blob: StoredBlob) -> None:
         """Put an object where nothing but an operator will find it; harmless when it is gone."""
+
+    async def stored(after: str, limit: int) -> Page:
+        """
+        About ``limit`` objects, in an order of the store's own, without those whose commit is not confirmed.
+
+        :param after: where to go on, as the last page told it; empty for the beginning.
+        """
 
     async def recover(
         is_recorded: Callable[[StoredBlob], Awaitable[bool]], is_resumable: Callable[[str], Awaitable[bool]]
@@ -360,6 +369,8 @@ class IMetadataStore(Interface):
     invitations: IInvitationStore = Attribute("Invitations to make accounts.")
     attempts: IAttemptStore = Attribute("Failed attempts to log in.")
     retention: IRetentionStore = Attribute("Pulls, and what goes by the rules.")
+    leases: ILeaseStore = Attribute("Leases of blobs, manifests and images.")
+    collection: ICollection = Attribute("What may be garbage.")
 
     async def open() -> None:
         """

@@ -173,6 +173,16 @@ class Manifests:
             # A part of it is not there: what can be made of it is not known.
             return stored
 
+    async def keep(self, principal: Principal, name: RepositoryName, digest: Digest) -> None:
+        """
+        Who may push was told that a manifest is there, and relies on it: it gets a lease.
+
+        :raises ManifestUnknown: it was collected in this very moment.
+        """
+        registry = self.registry
+        if await registry.may(principal, Action.PUSH, name) and not await registry.leases.keep_manifest(name, digest):
+            raise ManifestUnknown(str(name), str(digest))
+
     async def _form(
         self, name: RepositoryName, tag: Tag, stored: StoredManifest, accepted: Accepted, requested: str
     ) -> StoredManifest | None:

@@ -11,6 +11,7 @@ from zope.interface import Interface, Invalid
 from zope.interface.verify import verifyObject
 
 from dockreg.callables import InThread
+from dockreg.collector import Collector, CollectorLimits
 from dockreg.config import Config, ConfigError
 from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.providers.threads import IThreadReactor
@@ -46,6 +47,13 @@ def make_blob_store(config: Config, in_thread: InThread, clock: IReactorTime) ->
     from dockreg.providers.blobs.remembering import RememberingBlobStore
 
     return RememberingBlobStore(FilesystemBlobStore(config.blob_folder, in_thread, new_id))
+
+
+def make_collector(config: Config, metadata: IMetadataStore, blobs: IBlobStore, clock: IReactorTime) -> Collector:
+    """What collects garbage as the configuration says."""
+    settings = config.collection
+    limits = CollectorLimits(settings.interval_seconds, settings.batch_items, settings.tick_items)
+    return Collector(metadata.collection, blobs, clock, settings.policy, new_id(), limits)
 
 
 def made(key: str, path: str, interface: type[Interface], arguments: Mapping[str, Any]) -> Any:

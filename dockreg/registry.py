@@ -19,6 +19,7 @@ from dockreg.interfaces import IBlobStore, IMetadataStore, IUpload
 from dockreg.interfaces_access import IAuthorizer
 from dockreg.interfaces_blobs import IBlobReader
 from dockreg.interfaces_v1 import IImageList
+from dockreg.leases import Leases
 from dockreg.model.access import Access, Action, Principal
 from dockreg.model.blobs import Blob, StoredBlob
 from dockreg.model.digest import Digest
@@ -63,9 +64,11 @@ class Registry:
     #: Where pulls are noted, if anybody wants to know.
     pulls: Pulls | None = None
     soundness: Soundness = field(init=False)
+    leases: Leases = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.soundness = Soundness(self.metadata, lambda: self.blobs, self.clock, self.in_thread, self.verify)
+        self.leases = Leases(self.metadata, self.clock, self.lease_seconds)
 
     async def may(self, principal: Principal, action: Action, repository: RepositoryName | None) -> bool:
         """Whether ``principal`` may do ``action`` on the repository, or (None) on the registry as a whole."""
@@ -199,6 +202,18 @@ class Registry:
         await self.soundness.require(blob)
         return blob
 
+    async def told_blob(self, principal: Principal, name: RepositoryName, digest: Digest) -> Blob:
+        """
+        A blob of a repository, for who wants to know whether it is there. If he may push, he relies on it: it gets a lease.
+
+        Raises what :meth:`find_blob` raises.
+        """
+        blob = await self.find_blob(name, digest)
+        if await self.may(principal, Action.PUSH, name) and not await self.leases.keep_blob(name, digest):
+            # It was collected in this very moment.
+            raise BlobUnknown(str(digest))
+        return blob
+
     async def read_blob(self, name: RepositoryName, digest: Digest, limit: int) -> bytes:
         """
         The bytes of a small blob of a repository.
@@ -246,8 +261,8 @@ class Registry:
         digest = Digest.sha256(content)
         # What only others have is written again: to pass over it would tell that they have it.
         known = await self.metadata.blobs.find_in(name, digest)
-        if isinstance(known, StoredBlob) and known.lost is None:
-            return await record(known)
+        if isinstance(known, StoredBlob) and known.lost is None and await self.leases.keep_blob(name, digest):
+            return known
         upload: IUpload = await self.blobs.start_upload()
         try:
             await upload.write([content])
@@ -307,7 +322,7 @@ class Registry:
 
     def lease_end(self) -> float:
         """Until when a blob that was just pushed is safe from collection."""
-        return self.clock.seconds() + self.lease_seconds
+        return self.leases.end()
 
 
 def _may_be_shown(principal: Principal, record: RepositoryRecord) -> bool:

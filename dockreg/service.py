@@ -20,6 +20,7 @@ from twisted.logger import globalLogPublisher
 from twisted.web.resource import IResource
 
 from dockreg.checkers import Means
+from dockreg.collector import Collector
 from dockreg.config import Config, LogSettings
 from dockreg.configured import door_settings, image_limits, platform_of, upload_limits
 from dockreg.identity import (
@@ -42,7 +43,7 @@ from dockreg.providers.descriptors import AdoptingReactor
 from dockreg.providers.logs import JSONLog, LineLog, LogFile
 from dockreg.providers.systemd import SystemdNotifier
 from dockreg.providers.threads import Workers
-from dockreg.providing import IRegistryReactor, make_blob_store, make_metadata_store, new_id
+from dockreg.providing import IRegistryReactor, make_blob_store, make_collector, make_metadata_store, new_id
 from dockreg.registry import Registry
 from dockreg.room import Room
 from dockreg.sites import Sites
@@ -115,6 +116,7 @@ class OpenRegistry:
     resource: RegistryResource
     room: Room
     logs: Mapping[str, LogFile]
+    collector: Collector
     jobs: Sequence[Job] = ()
     keeping: Keeping = field(factory=Keeping)
     openers: Sequence[Callable[[], Any]] = ()
@@ -150,8 +152,15 @@ class OpenRegistry:
             Job("the expiry of unfinished pushes", _EXPIRY_SECONDS, self.core.images.expire),
             Job("the expiry of upload sessions", _EXPIRY_SECONDS, self.core.uploads.expire),
             *self.keeping.jobs,
+            *self._collection(),
             *self.jobs,
         ]
+
+    def _collection(self) -> Sequence[Job]:
+        settings = self.config.collection
+        if not settings.enabled or self.config.role == "index":
+            return []
+        return [Job("the collection of garbage", settings.interval_seconds, self.collector.tick)]
 
 
 # The whole
@@ -185,7 +194,7 @@ def open_registry(
     access = make_identity(config, metadata, means, full, authenticator, attempts)
     keeping = make_keeping(config, metadata, full, audit)
     room = Room(blobs, full, config.blobs.reserve_bytes)
-    work, lease_seconds = threads.work.in_thread, config.v1.lease_seconds
+    work, lease_seconds = threads.work.in_thread, config.collection.lease_seconds
     verify = config.blobs.verify_reads
     registry = Registry(
         metadata, blobs, access.authorizer, full, work, lease_seconds, room, verify, pulls=keeping.pulls
@@ -209,6 +218,8 @@ def open_registry(
         takes_certificates=access.takes_certificates,
     )
     watch(keeping, core.monitoring.figures)
+    collector = make_collector(config, metadata, blobs, full)
+    core.monitoring.figures.watch_collection(collector.figures)
     resource = make_resource(core, door_settings(config), full, new_id)
     openers, closers = [*access.openers, *tokens.openers], [*access.closers, *tokens.closers]
     core.monitoring.figures.watch(
@@ -218,7 +229,7 @@ def open_registry(
         "blobs_free_bytes", "Bytes that are free where blobs are.", lambda: room.free, least=True
     )
     jobs = [*tokens.jobs, Job("the expiry of failed logins", _ATTEMPTS_SECONDS, attempts.expire)]
-    return OpenRegistry(config, full, threads, core, resource, room, logs, jobs, keeping, openers, closers)
+    return OpenRegistry(config, full, threads, core, resource, room, logs, collector, jobs, keeping, openers, closers)
 
 
 def make_registry_service(

@@ -99,6 +99,18 @@ class V1Images:
             raise ImageIncomplete(str(image_id))
         raise ImageUnknown(str(image_id))
 
+    async def told(self, caller: Caller, image_id: ImageID) -> ReadableImage:
+        """
+        The complete image, for who may only want to know whether it is there. If he may push, it gets a lease.
+
+        Raises what :meth:`get` raises.
+        """
+        found = await self.get(caller, image_id)
+        may_push = await self.registry.may(caller.principal, Action.PUSH, caller.repository)
+        if may_push and not await self.registry.leases.keep_image(found.image):
+            raise ImageUnknown(str(image_id))
+        return found
+
     async def chain(self, image: V1Image) -> Sequence[V1Image]:
         """The image and its ancestors, base last."""
         return await self._store.chain(image)
@@ -258,13 +270,20 @@ class V1Images:
             raise ImageJSONInvalid(f"its parent {layer.parent} is another image now; push it again")
 
     async def _completed(self, caller: Caller, targets: Sequence[RepositoryName], image_id: ImageID) -> V1Image | None:
-        """The complete image that a push of this id would meet; one whose layer is lost is to be pushed again."""
-        if not targets:
+        """
+        The complete image that a push of this id would meet; one whose layer is lost is to be pushed again.
+
+        Who is told of it relies on it: it gets a lease.
+        """
+        if targets:
+            held = [await self._store.find_in(name, image_id) for name in targets]
+        else:
             reachable = await self._find(caller, image_id)
-            return None if reachable is None or reachable.image.layer.lost is not None else reachable.image
-        held = [await self._store.find_in(name, image_id) for name in targets]
-        whole = [image for image in held if image is not None and image.layer.lost is None]
-        return whole[0] if len(whole) == len(held) else None
+            held = [None if reachable is None else reachable.image]
+        for image in held:
+            if image is None or image.layer.lost is not None or not await self.registry.leases.keep_image(image):
+                return None
+        return held[0]
 
     # Tags
 

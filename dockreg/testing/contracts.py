@@ -57,6 +57,17 @@ async def store(blobs: IBlobStore, chunks: Sequence[bytes] = (CONTENT,)) -> Stor
     return blob
 
 
+async def pages_of(blobs: IBlobStore, limit: int) -> list[StoredBlob]:
+    """All objects that a store tells of."""
+    found: list[StoredBlob] = []
+    after: str | None = ""
+    while after is not None:
+        page = await blobs.stored(after, limit)
+        found += page.objects
+        after = page.after
+    return found
+
+
 async def content_of(blobs: IBlobStore, blob: StoredBlob, start: int = 0, limit: int = 1 << 16) -> bytes:
     """What a reader gives, read by read."""
     reader = await blobs.open(blob, start)
@@ -265,6 +276,18 @@ class BlobStoreContract(Contract):
         blob = await store(blobs)
         self.assertEqual(0, await blobs.recover(nothing_recorded, nothing_resumable))
         self.assertEqual(CONTENT, await content_of(blobs, blob))
+
+    async def test_stored(self) -> None:
+        """A store tells of its objects, some at a time; not of those whose commit is not confirmed, and of uploads."""
+        blobs = self.make_blob_store()
+        self.assertEqual([], await pages_of(blobs, 2))
+        kept = {await store(blobs, [b"%d" % number]) for number in range(7)}
+        running = await blobs.start_upload()
+        await running.write([CONTENT])
+        for limit in (1, 3, 100):
+            found = await pages_of(blobs, limit)
+            self.assertEqual((7, kept), (len(found), set(found)))
+        await running.abort()
 
     async def test_check(self) -> None:
         """A store that works passes its check, and the check leaves nothing to recover."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from attrs import define, field, frozen
@@ -15,9 +16,11 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from dockreg.collector import CollectionFigures
 from dockreg.errors import RegistryError
 from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.model.access import ANONYMOUS, Caller
+from dockreg.model.collection import Kind
 from dockreg.web.admission import flat_error
 from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.headers import set_nocache
@@ -126,6 +129,29 @@ class Metrics:
         gauge = Gauge(f"dockreg_{name}", documentation, registry=self.registry, multiprocess_mode=mode)
         self._watched.append((gauge, read))
 
+    def watch_collection(self, figures: CollectionFigures) -> None:
+        """Add what the collector has done, and what waits for it. Of several processes one collects."""
+        for kind in Kind:
+            word = kind.value.replace("-", "_")
+            self.watch(f"collected_{word}s", f"Collected: {kind.value}.", partial(_removed, figures, kind))
+        self.watch("collected_objects", "Stored objects that were removed.", lambda: figures.objects)
+        self.watch("collected_bytes", "Bytes of the objects that were removed.", lambda: figures.bytes)
+        self.watch("collected_orphans", "Objects that no row named, and were removed.", lambda: figures.orphans)
+        self.watch("collection_failures", "Rounds of collection that failed, and objects.", lambda: figures.failures)
+        self.watch("collection_due", "Items whose review is due.", lambda: figures.backlog.due)
+        self.watch("collection_waiting", "Items whose grace time or lease goes on.", lambda: figures.backlog.waiting)
+        self.watch("collection_objects", "Objects that are to be removed.", lambda: figures.backlog.objects)
+        self.watch(
+            "collection_oldest_seconds", "How long the oldest item is due.", lambda: figures.backlog.oldest_seconds
+        )
+        self.watch("collection_last_run_seconds", "When the last round began, since 1970.", lambda: figures.last_run)
+        self.watch(
+            "collection_paused_until_seconds",
+            "Until when nothing is removed, because the clock was set; else 0.",
+            lambda: figures.paused_until,
+        )
+        self.watch("collection_sweeping", "Whether a reconciliation is under way.", lambda: figures.sweeping)
+
     async def share(self) -> None:
         """Let the other processes see the gauges of this one, where there are others."""
         for gauge, read in self._watched:
@@ -140,6 +166,10 @@ class Metrics:
         everybody = CollectorRegistry()
         MultiProcessCollector(everybody, self._folder)
         return generate_latest(everybody)
+
+
+def _removed(figures: CollectionFigures, kind: Kind) -> int:
+    return figures.removed[kind]
 
 
 @frozen

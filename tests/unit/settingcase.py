@@ -104,6 +104,10 @@ class Parts:
         (tls,) = self.plan.reloads
         return getattr(tls._files, name)
 
+    def seconds_of(self, job: str) -> object:
+        """How often a job is done."""
+        return next(each.seconds for each in self.plan.jobs if each.name == job)
+
     def limit(self, name: str) -> object:
         """What each site has for a limit."""
         return [getattr(each.factory.limits, name) for each in self.plan.listeners]

@@ -13,6 +13,7 @@ from dockreg.accounts import EmailAddresses, Registration
 from dockreg.config import TABLES, Config
 from dockreg.configured import door_settings
 from dockreg.model.access import Action
+from dockreg.model.collection import UntaggedRule
 from dockreg.model.networks import Networks
 from dockreg.model.patterns import RepositoryPattern
 from dockreg.model.platforms import Platform
@@ -62,6 +63,7 @@ def _server(but: str = "", **more: object) -> str:
     return "".join(f"auth.token_server.{name} = {value!r}\n" for name, value in values.items() if name != but)
 
 
+COLLECTING = "the collection of garbage"
 RULE = Rule(frozenset({Subject.group("dev")}), (RepositoryPattern("a/*"),), frozenset({Action.PULL}))
 ROWS: Mapping[str, Row] = {
     "data_dir": Row('"/a"', lambda parts: parts.places, ("/a/metadata.sqlite3", Path("/a/blobs/staging"), Path("/a"))),
@@ -133,7 +135,6 @@ ROWS: Mapping[str, Row] = {
     "v1.max_layer_entries": Row("2006", lambda parts: parts.core.images.limits.max_entries, 2006),
     "v1.staging_seconds": Row("2007", lambda parts: parts.core.images.limits.staging_seconds, 2007),
     "v1.announcement_seconds": Row("2008", lambda parts: parts.core.images.limits.announcement_seconds, 2008),
-    "v1.lease_seconds": Row("2009", lambda parts: parts.core.registry.lease_end(), 2009),
     "v1.max_ancestry": Row("2010", lambda parts: parts.core.images.limits.max_ancestry, 2010),
     "v2.listen": Row("['tcp:2']", lambda parts: parts.speaking, [(_LOOPBACK, ["v1", "v2"]), ("tcp:2", ["v2"])]),
     "v2.base_url": Row('"https://r/"', lambda parts: parts.doors.v2.uploads.locations.base_url, "https://r"),
@@ -288,6 +289,26 @@ ROWS: Mapping[str, Row] = {
         )
         for name, value in {"interval_seconds": 61, "most_per_run": 7}.items()
     },
+    "collection.enabled": Row("false", lambda parts: COLLECTING in [job.name for job in parts.plan.jobs], False),
+    "collection.interval_seconds": Row(
+        "11",
+        lambda parts: (parts.opened.collector.limits.interval_seconds, parts.seconds_of(COLLECTING)),
+        (11, 11),
+    ),
+    "collection.grace_seconds": Row("12", lambda parts: parts.opened.collector.policy.grace_seconds, 12),
+    "collection.lease_seconds": Row(
+        "2009",
+        lambda parts: (parts.core.registry.lease_end(), parts.opened.collector.policy.lease_seconds),
+        (2009, 2009),
+    ),
+    "collection.repush_seconds": Row("13", lambda parts: parts.opened.collector.policy.repush_seconds, 13),
+    "collection.batch_items": Row("14", lambda parts: parts.opened.collector.limits.batch, 14),
+    "collection.tick_items": Row("15", lambda parts: parts.opened.collector.limits.tick, 15),
+    "collection.untagged": Row(
+        '[{repositories = ["ci/**"], expire_seconds = 16}]',
+        lambda parts: parts.opened.collector.policy.untagged,
+        (UntaggedRule((RepositoryPattern("ci/**"),), 16),),
+    ),
     "log.access": Row("'/access'", lambda parts: parts.logs, [("LogFile", "/access")]),
     "log.audit": Row("'/audit'", lambda parts: parts.logs, [("LogFile", "/audit")]),
     "log.audit_reads": Row("true", lambda parts: parts.audit_reads, True, "log.audit = '/audit'\n"),

@@ -81,7 +81,7 @@ async def with_stores(
     blobs = make_blob_store(config, in_thread, reactor)
     await metadata.open()
     try:
-        registry = Registry(metadata, blobs, Operator(), reactor, in_thread, config.v1.lease_seconds)
+        registry = Registry(metadata, blobs, Operator(), reactor, in_thread, config.collection.lease_seconds)
         views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
         return await act(
             Stores(

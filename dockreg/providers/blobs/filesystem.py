@@ -16,6 +16,7 @@ from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces import IBlobStore, IUpload
 from dockreg.interfaces_blobs import IBlobReader
 from dockreg.model.blobs import Received, StoredBlob
+from dockreg.model.collection import Page
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Hasher
 from dockreg.providers.blobs.digesting import KeptHashers
@@ -30,6 +31,7 @@ from dockreg.providers.blobs.disk import (
 )
 from dockreg.providers.blobs.fileupload import Beginning, FileUpload, Workshop
 from dockreg.providers.blobs.handover import hand_over
+from dockreg.providers.blobs.listing import objects_behind
 from dockreg.providers.blobs.names import is_upload_id
 from dockreg.providers.blobs.reading import Examination, FileBlobReader
 from dockreg.providers.blobs.staging import Folders, noted
@@ -133,6 +135,10 @@ class FilesystemBlobStore:
     async def quarantine(self, blob: StoredBlob) -> None:
         """See :class:`~dockreg.interfaces.IBlobStore`: into the folder ``quarantine``, under the name that it has."""
         await self._in_thread(_on_disk, self._folders.quarantine, blob)
+
+    async def stored(self, after: str, limit: int) -> Page:
+        """See :class:`~dockreg.interfaces.IBlobStore`; a page is some whole folders."""
+        return await self._in_thread(_on_disk, objects_behind, self._folders, after, limit)
 
     async def recover(
         self, is_recorded: Callable[[StoredBlob], Awaitable[bool]], is_resumable: Callable[[str], Awaitable[bool]]

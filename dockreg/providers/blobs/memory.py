@@ -12,6 +12,7 @@ from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces import IBlobStore, IUpload
 from dockreg.interfaces_blobs import IBlobReader
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
+from dockreg.model.collection import Page
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.names import is_upload_id
@@ -117,6 +118,12 @@ class MemoryBlobStore:
     def _condition(self, blob: StoredBlob) -> Condition:
         names = ((each.digest, each.generation) for each in self._objects)
         return Condition.DAMAGED if (blob.digest, blob.generation) in names else Condition.MISSING
+
+    async def stored(self, after: str, limit: int) -> Page:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+        named = sorted((f"{blob.digest} {blob.generation}", blob) for blob in self._objects)
+        found = [(name, blob) for name, blob in named if name > after][:limit]
+        return Page([blob for _, blob in found], found[-1][0] if len(found) == limit else None)
 
     async def recover(
         self, is_recorded: Callable[[StoredBlob], Awaitable[bool]], is_resumable: Callable[[str], Awaitable[bool]]

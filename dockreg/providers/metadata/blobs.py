@@ -11,6 +11,7 @@ from dockreg.model.blobs import Blob, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import LayerFacts
+from dockreg.providers.metadata.collectionqueue import queue_blobs, queue_links
 from dockreg.providers.metadata.links import NewRepositories, link_blobs, lock_repository
 from dockreg.providers.metadata.rows import (
     BLOB_COLUMNS,
@@ -144,6 +145,7 @@ class SQLBlobIndex:
             link_blobs(connection, repository, [str(blob.digest)])
             if upload_id is not None:
                 connection.execute(_END_UPLOAD, {"wanted": upload_id})
+            queue_links(connection, repository, [str(blob.digest)], leased_until)
             return recorded
 
         return await self._database.write(change)
@@ -162,11 +164,17 @@ class SQLBlobIndex:
 
     async def is_recorded(self, blob: StoredBlob) -> bool:
         """See :class:`~dockreg.interfaces.IBlobIndex`."""
-        return await self._database.read(_is_recorded, blob)
+        return await self._database.read(is_recorded, blob)
 
     async def record(self, blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> StoredBlob:
         """See :class:`~dockreg.interfaces.IBlobIndex`."""
-        return await self._database.write(record_blob, blob, facts, leased_until)
+
+        def change(connection: Connection) -> StoredBlob:
+            recorded = record_blob(connection, blob, facts, leased_until)
+            queue_blobs(connection, [str(blob.digest)], leased_until)
+            return recorded
+
+        return await self._database.write(change)
 
 
 def record_blob(connection: Connection, blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> StoredBlob:
@@ -234,6 +242,7 @@ def _mount(
         raise BlobUnknown(str(digest))
     link_blobs(connection, repository, [str(digest)])
     connection.execute(_CHANGE, {"wanted": str(digest), "leased_until": max(leased_until, row.leased_until)})
+    queue_links(connection, repository, [str(digest)], leased_until)
     return found
 
 
@@ -252,6 +261,7 @@ def _unlink(connection: Connection, name: RepositoryName, digest: Digest) -> Non
     this = (repository_blobs.c.repository_key == repository) & (repository_blobs.c.digest == str(digest))
     if connection.execute(delete(repository_blobs).where(this)).rowcount == 0:
         raise BlobUnknown(str(digest))
+    queue_blobs(connection, [str(digest)])
 
 
 def _learn(connection: Connection, digest: Digest, facts: LayerFacts) -> None:
@@ -263,7 +273,8 @@ def _facts(connection: Connection, digest: Digest) -> LayerFacts | None:
     return None if row is None or row.compression is None else facts_of(row)
 
 
-def _is_recorded(connection: Connection, blob: StoredBlob) -> bool:
+def is_recorded(connection: Connection, blob: StoredBlob) -> bool:
+    """See ``IBlobIndex.is_recorded``; in a transaction that is rolled back."""
     row: AnyRow | None = connection.execute(_LOCK, {"wanted": str(blob.digest)}).one_or_none()
     if row is None and connection.dialect.name == "postgresql":
         # The process that wrote the object may be gone while the server still finishes its transaction: an insert

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, delete, exists, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, exists, or_, select, update
 
 from dockreg.errors import ManifestUnknown
+from dockreg.model.collection import Item, Kind
 from dockreg.model.digest import Digest
 from dockreg.model.mediatypes import SCHEMA1_TYPES
 from dockreg.model.names import RepositoryName
+from dockreg.providers.metadata.collectionqueue import queue, untagged_by
 from dockreg.providers.metadata.links import lock_repository
 from dockreg.providers.metadata.tables import (
+    manifest_blobs,
+    manifest_children,
     manifest_v1_images,
     manifests,
     repository_v1_images,
@@ -57,15 +61,58 @@ def delete_manifest(connection: Connection, name: RepositoryName, digest: Digest
     row = connection.execute(query).one_or_none()
     if row is None:
         raise ManifestUnknown(name.value, str(digest))
-    doomed = doomed_with(connection, repository, row.key if row.view_of is None else row.view_of)
-    family = select(manifests.c.key).where(or_(manifests.c.key.in_(doomed), manifests.c.view_of.in_(doomed)))
-    was = select(manifest_v1_images.c.image_key).where(manifest_v1_images.c.manifest_key.in_(family)).distinct()
-    images = connection.execute(was).scalars().all()
+    remove_manifests(connection, repository, doomed_with(connection, repository, row.view_of or row.key))
+
+
+def remove_manifests(connection: Connection, repository: int, doomed: Sequence[int], due_at: float = 0.0) -> None:
+    """
+    Remove manifests of a locked repository, all that :func:`doomed_with` tells, and the tags that point to them.
+
+    :param due_at: as for :func:`.queue`, for what may go with them.
+    """
+    family = family_of(doomed)
+    freed = freed_by(connection, repository, doomed)
+    images = [int(item.subject) for item in freed if item.kind is Kind.IMAGE_LINK]
     with_tags = or_(tags.c.manifest_key.in_(family), tags.c.schema1_key.in_(family))
+    gone = {row.key for row in connection.execute(family)}
+    untagged = connection.execute(select(tags).where(with_tags)).all()
     connection.execute(delete(tags).where(with_tags))
     connection.execute(delete(manifests).where(manifests.c.key.in_(doomed)))
     for image in images:
-        _unlink_chain(connection, repository, image)
+        freed += _unlink_chain(connection, repository, image)
+    freed += [item for item in untagged_by(untagged) if item.kind is not Kind.MANIFEST or int(item.subject) not in gone]
+    queue(connection, [item for item in freed if item.kind is not Kind.IMAGE_LINK], due_at)
+
+
+def family_of(doomed: Sequence[int]) -> Select[tuple[int]]:
+    """The keys of manifests and of their other forms."""
+    return select(manifests.c.key).where(or_(manifests.c.key.in_(doomed), manifests.c.view_of.in_(doomed)))
+
+
+def freed_by(connection: Connection, repository: int, doomed: Sequence[int]) -> list[Item]:
+    """What may go when manifests go: their blobs, children and images, what they refer to, and what refers to them."""
+    family = family_of(doomed)
+    held = select(manifest_blobs.c.held_digest).where(
+        manifest_blobs.c.manifest_key.in_(family), manifest_blobs.c.held_digest.is_not(None)
+    )
+    mapped = select(manifest_v1_images.c.image_key).where(manifest_v1_images.c.manifest_key.in_(family))
+    children = select(manifest_children.c.digest).where(manifest_children.c.manifest_key.in_(family))
+    digests = select(manifests.c.digest).where(manifests.c.key.in_(family))
+    subjects = select(manifests.c.subject).where(manifests.c.key.in_(family), manifests.c.subject.is_not(None))
+    here = select(manifests.c.key).where(manifests.c.repository_key == repository)
+    keys: set[int] = set()
+    for query in (
+        here.where(manifests.c.digest.in_(children)),
+        here.where(manifests.c.digest.in_(subjects)),
+        here.where(manifests.c.subject.in_(digests)),
+    ):
+        keys |= set(connection.execute(query).scalars())
+    keys -= set(connection.execute(family).scalars())
+    return [
+        *(Item(Kind.LINK, repository, digest) for digest in connection.execute(held.distinct()).scalars()),
+        *(Item(Kind.MANIFEST, repository, str(key)) for key in sorted(keys)),
+        *(Item(Kind.IMAGE_LINK, repository, str(key)) for key in connection.execute(mapped.distinct()).scalars()),
+    ]
 
 
 def doomed_with(connection: Connection, repository: int, root: int) -> Sequence[int]:
@@ -98,18 +145,26 @@ def doomed_with(connection: Connection, repository: int, root: int) -> Sequence[
     return [root, *(key for key in made if not connection.execute(_IS_TAGGED, {"made": key, "root": root}).scalar())]
 
 
-def _unlink_chain(connection: Connection, repository: int, image: int | None) -> None:
+def _unlink_chain(connection: Connection, repository: int, image: int | None) -> list[Item]:
     """Unlink an image and its ancestors, down to the first that something else in the repository needs."""
+    freed: list[Item] = []
     while image is not None:
-        values = {"repository": repository, "image": image}
-        if connection.execute(_IS_NEEDED, values).scalar():
-            return
-        row = connection.execute(select(v1_images.c.image_id, v1_images.c.parent_key).where(v1_images.c.key == image))
-        image_id, parent = row.one()
-        this = (_links.c.repository_key == repository) & (_links.c.image_key == image)
-        connection.execute(delete(_links).where(this))
-        listed = (v1_image_list.c.repository_key == repository) & (v1_image_list.c.image_id == image_id)
-        connection.execute(delete(v1_image_list).where(listed))
-        of_index = (tags.c.repository_key == repository) & (tags.c.image_key == image)
-        connection.execute(update(tags).where(of_index), {"image_key": None})
+        if connection.execute(_IS_NEEDED, {"repository": repository, "image": image}).scalar():
+            break
+        parent, more = unlink_image(connection, repository, image)
+        freed += more
         image = parent
+    return freed
+
+
+def unlink_image(connection: Connection, repository: int, image: int) -> tuple[int | None, Sequence[Item]]:
+    """Unlink one image, and return the key of its parent and what may go now."""
+    columns = (v1_images.c.image_id, v1_images.c.parent_key, v1_images.c.layer_digest)
+    row = connection.execute(select(*columns).where(v1_images.c.key == image)).one()
+    this = (_links.c.repository_key == repository) & (_links.c.image_key == image)
+    connection.execute(delete(_links).where(this))
+    listed = (v1_image_list.c.repository_key == repository) & (v1_image_list.c.image_id == row.image_id)
+    connection.execute(delete(v1_image_list).where(listed))
+    of_index = (tags.c.repository_key == repository) & (tags.c.image_key == image)
+    connection.execute(update(tags).where(of_index), {"image_key": None})
+    return row.parent_key, [Item(Kind.IMAGE, 0, str(image)), Item(Kind.LINK, repository, row.layer_digest)]

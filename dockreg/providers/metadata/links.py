@@ -8,8 +8,10 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, insert, lite
 
 from dockreg.errors import ImageConflict, ImageUnknown, NameUnknown
 from dockreg.model.accounts import ROBOT_MARK
+from dockreg.model.collection import Kind
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import ImageID
+from dockreg.providers.metadata.collectionqueue import column_of, queue_blobs, queue_keys
 from dockreg.providers.metadata.rows import AnyRow, account_column
 from dockreg.providers.metadata.tables import (
     manifest_blobs,
@@ -118,10 +120,22 @@ class NewRepositories:
             inserted = connection.execute(insert(repositories), {"name": name.value, **values}).inserted_primary_key
             assert inserted is not None
             return int(inserted[0])
-        for table in (repository_v1_images, v1_image_list, repository_blobs):
-            connection.execute(delete(table).where(table.c.repository_key == row.key))
         connection.execute(update(repositories).where(repositories.c.key == row.key), {"deleted_at": None, **values})
+        _empty(connection, row.key)
         return int(row.key)
+
+
+def _empty(connection: Connection, repository: int) -> None:
+    """What a deleted repository has kept is not for somebody else."""
+    held = select(repository_v1_images.c.image_key).where(repository_v1_images.c.repository_key == repository)
+    images = connection.execute(held).scalars().all()
+    digests = column_of(
+        connection, select(repository_blobs.c.digest).where(repository_blobs.c.repository_key == repository)
+    )
+    for table in (repository_v1_images, v1_image_list, repository_blobs):
+        connection.execute(delete(table).where(table.c.repository_key == repository))
+    queue_keys(connection, Kind.IMAGE, 0, images)
+    queue_blobs(connection, digests)
 
 
 def find_repository(connection: Connection, name: RepositoryName) -> AnyRow:

@@ -8,11 +8,13 @@ from zope.interface import implementer
 
 from dockreg.errors import Denied, ManifestUnknown, TagChanged
 from dockreg.interfaces import IManifestStore
+from dockreg.model.collection import Kind
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import Referrer, Sparse, StoredManifest
 from dockreg.model.v1 import V1Image
+from dockreg.providers.metadata.collectionqueue import queue_keys, queue_untagged
 from dockreg.providers.metadata.deletion import delete_manifest
 from dockreg.providers.metadata.links import NewRepositories, find_repository, lock_repository
 from dockreg.providers.metadata.manifestrows import (
@@ -85,7 +87,7 @@ _SIGNED = (
     .where(_IN_REPOSITORY, tags.c.name == bindparam("wanted"))
 )
 _CURRENT = (
-    select(tags.c.manifest_key, tags.c.schema1_key, manifests.c.digest)
+    select(tags.c.repository_key, tags.c.manifest_key, tags.c.schema1_key, tags.c.image_key, manifests.c.digest)
     .outerjoin(manifests, manifests.c.key == tags.c.manifest_key)
     .where(tags.c.repository_key == bindparam("repository"), tags.c.name == bindparam("tag"))
 )
@@ -155,6 +157,8 @@ class SQLManifestStore:
                     raise TagChanged(str(tag))
                 targets = {"manifest_key": key, "schema1_key": schema1}
                 _point(connection, repository, tag, targets, current, now=now, overwrite=overwrite)
+            if not tags:
+                queue_keys(connection, Kind.MANIFEST, repository, [key])
 
         await self._database.write(change)
 
@@ -272,6 +276,7 @@ def _point(
     else:
         connection.execute(_MOVE_TAG, {"repository": repository, "tag": tag.value, **values})
         leave(connection, (current.manifest_key, current.schema1_key), targets, now)
+        queue_untagged(connection, current)
 
 
 def _add_view(connection: Connection, name: RepositoryName, digest: Digest, view: Manifest, now: float) -> None:

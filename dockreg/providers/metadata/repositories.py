@@ -7,10 +7,12 @@ from zope.interface import implementer
 
 from dockreg.errors import Denied, TagUnknown
 from dockreg.interfaces import IRepositoryStore
+from dockreg.model.collection import Item, Kind
 from dockreg.model.manifest import Manifest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import RepositoryRecord, TagRecord
 from dockreg.model.v1 import ImageID, TagClient, V1Image
+from dockreg.providers.metadata.collectionqueue import column_of, queue, queue_blobs, queue_untagged
 from dockreg.providers.metadata.links import NewRepositories, find_repository, link_image, lock_repository
 from dockreg.providers.metadata.rows import AnyRow, account_name, digest_of, storable, storable_or_none
 from dockreg.providers.metadata.tables import (
@@ -184,8 +186,11 @@ def _delete(connection: Connection, name: RepositoryName, now: float) -> None:
         .where(links.c.repository_key == key)
     )
     unused = (repository_blobs.c.repository_key == key) & repository_blobs.c.digest.not_in(layers)
+    digests = column_of(connection, select(repository_blobs.c.digest).where(unused))
     connection.execute(delete(repository_blobs).where(unused))
     connection.execute(update(repositories).where(repositories.c.key == key), {"deleted_at": now})
+    queue(connection, [Item(Kind.REPOSITORY, key, "")])
+    queue_blobs(connection, digests)
 
 
 def _set_private(connection: Connection, name: RepositoryName, private: bool) -> None:
@@ -262,11 +267,12 @@ def _tag_image(
         "os": storable(client.os),
         "kernel": storable_or_none(client.kernel),
     }
-    if current is not None:
-        connection.execute(update(tags).where(this), values)
-        leave(connection, (current.manifest_key, current.schema1_key), targets, now)
-    else:
+    if current is None:
         connection.execute(insert(tags), {"repository_key": repository, "name": tag.value, **values})
+        return
+    connection.execute(update(tags).where(this), values)
+    leave(connection, (current.manifest_key, current.schema1_key), targets, now)
+    queue_untagged(connection, current)
 
 
 def _delete_tag(connection: Connection, name: RepositoryName, tag: Tag, now: float) -> None:

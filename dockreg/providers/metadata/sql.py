@@ -7,6 +7,7 @@ from dockreg.callables import InThread
 from dockreg.interfaces import IBlobIndex, IManifestStore, IMetadataStore, IRepositoryStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_blobs import IConditionStore
+from dockreg.interfaces_collection import ICollection, ILeaseStore
 from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
 from dockreg.interfaces_retention import IRetentionStore
 from dockreg.interfaces_rights import IRightsStore
@@ -16,9 +17,11 @@ from dockreg.providers.metadata.accesstokens import SQLAccessTokenStore
 from dockreg.providers.metadata.accounts import SQLAccountStore
 from dockreg.providers.metadata.attempts import SQLAttemptStore
 from dockreg.providers.metadata.blobs import SQLBlobIndex
+from dockreg.providers.metadata.collection import SQLCollection
 from dockreg.providers.metadata.conditions import SQLConditionStore
 from dockreg.providers.metadata.invitations import SQLInvitationStore
 from dockreg.providers.metadata.keys import SQLKeyStore
+from dockreg.providers.metadata.leases import SQLLeaseStore
 from dockreg.providers.metadata.links import NewRepositories
 from dockreg.providers.metadata.manifests import SQLManifestStore
 from dockreg.providers.metadata.repositories import SQLRepositoryStore
@@ -55,6 +58,8 @@ class SQLMetadataStore:
     invitations: IInvitationStore
     attempts: IAttemptStore
     retention: IRetentionStore
+    leases: ILeaseStore
+    collection: ICollection
 
     def __init__(self, url: str, in_thread: InThread, *, private: bool = False) -> None:
         self._database = Database(url, in_thread)
@@ -72,6 +77,8 @@ class SQLMetadataStore:
         self.invitations = SQLInvitationStore(self._database)
         self.attempts = SQLAttemptStore(self._database)
         self.retention = SQLRetentionStore(self._database)
+        self.leases = SQLLeaseStore(self._database)
+        self.collection = SQLCollection(self._database)
 
     async def open(self) -> None:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 #: The revision of the migration that makes what stands here.
-SCHEMA = "0007"
+SCHEMA = "0008"
 
 #: PostgreSQL would order by the language of the database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")
@@ -227,6 +227,7 @@ manifests = Table(
     Column("derived", Boolean, nullable=False),
     Column("v1_view", Boolean),
     Column("created_at", Double, nullable=False),
+    Column("leased_until", Double, nullable=False, server_default=text("0")),
     Column("pushed_by", TEXT, nullable=False),
     Column("untagged_at", Double),
     UniqueConstraint("repository_key", "digest"),

@@ -5,17 +5,19 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, delete, select, update
 
 from dockreg.model.names import Tag
+from dockreg.providers.metadata.collectionqueue import queue_untagged
 from dockreg.providers.metadata.tables import manifests, tags
 
 
 def drop_tag(connection: Connection, repository: int, tag: Tag, now: float) -> bool:
     """Remove a tag of a locked repository; whether there was one."""
     this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
-    row = connection.execute(select(tags.c.manifest_key, tags.c.schema1_key).where(this)).one_or_none()
+    row = connection.execute(select(tags).where(this)).one_or_none()
     if row is None:
         return False
     connection.execute(delete(tags).where(this))
-    leave(connection, tuple(row), {}, now)
+    leave(connection, (row.manifest_key, row.schema1_key), {}, now)
+    queue_untagged(connection, row)
     return True
 
 

@@ -7,9 +7,11 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, select, up
 
 from dockreg.errors import ImageUnknown, LayerMissing
 from dockreg.model.blobs import StoredBlob
+from dockreg.model.collection import Kind
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import Checksums, ImageID, ImageJSON, LayerFacts, PushScope, StagedImage, StagedLayer, V1Image
 from dockreg.providers.metadata.blobs import record_blob
+from dockreg.providers.metadata.collectionqueue import queue_blobs, queue_keys
 from dockreg.providers.metadata.links import link_image, linked_key, lock_repository
 from dockreg.providers.metadata.rows import (
     IMAGE_COLUMNS,
@@ -23,6 +25,8 @@ from dockreg.providers.metadata.rows import (
 )
 from dockreg.providers.metadata.tables import blobs, v1_images, v1_staged_images, v1_staged_layers
 
+#: SQLite takes 900 parameters in one statement and more.
+_BATCH = 500
 _images, _layers = v1_staged_images, v1_staged_layers
 _IN_SCOPE = (
     (_images.c.image_id == bindparam("wanted"))
@@ -117,6 +121,7 @@ def stage_layer(
             values = {**checksums_columns(sums), "staged_at": now}
             if connection.execute(update(_layers).filter_by(**identity), values).rowcount == 0:
                 connection.execute(insert(_layers), {**identity, **values})
+    queue_blobs(connection, [str(blob.digest)], leased_until)
     return recorded
 
 
@@ -155,14 +160,35 @@ def complete(
             link_image(connection, repository, image_id, key)
     dropped = select(_images.c.key).where(_IN_SCOPE).with_for_update().params(_scope(scope, image_id))
     keys = connection.execute(dropped).scalars().all()
-    connection.execute(delete(_images).where(_images.c.key.in_(keys)))
-    return image_of(connection.execute(_IMAGE, {"wanted": key}).one())
+    complete = image_of(connection.execute(_IMAGE, {"wanted": key}).one())
+    _drop(connection, keys)
+    for repository in wanted:
+        queue_keys(connection, Kind.IMAGE_LINK, repository, [key])
+    if not wanted:
+        queue_keys(connection, Kind.IMAGE, 0, [key])
+    return complete
 
 
 def expire_staged(connection: Connection, before: float) -> int:
     """See ``IV1ImageStore.expire_staged``."""
     younger = exists().where(_layers.c.staged_image_key == _images.c.key, _layers.c.staged_at >= before)
-    return connection.execute(delete(_images).where(_images.c.staged_at < before, ~younger)).rowcount
+    expired = select(_images.c.key).where(_images.c.staged_at < before, ~younger).with_for_update()
+    keys = connection.execute(expired).scalars().all()
+    for first in range(0, len(keys), _BATCH):
+        _drop(connection, keys[first : first + _BATCH])
+    return len(keys)
+
+
+def _drop(connection: Connection, keys: Sequence[int]) -> None:
+    """Forget staged images with their layers, which nothing else may refer to."""
+    if not keys:
+        return
+    of_these = _layers.c.staged_image_key.in_(keys)
+    digests = connection.execute(select(_layers.c.digest).where(of_these).distinct()).scalars().all()
+    parents = connection.execute(select(_images.c.parent_key).where(_images.c.key.in_(keys))).scalars().all()
+    connection.execute(delete(_images).where(_images.c.key.in_(keys)))
+    queue_keys(connection, Kind.IMAGE, 0, parents)
+    queue_blobs(connection, digests)
 
 
 def _scope(scope: PushScope, image_id: ImageID) -> dict[str, str]:

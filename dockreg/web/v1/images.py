@@ -65,8 +65,12 @@ class ImagesDoor:
     # Pulling
 
     async def get_json(self, exchange: Exchange, image_id: ImageID) -> bytes | None:
-        """``GET …/json``: the bytes that were pushed, the size of the layer and the checksums in headers."""
-        found = await self.images.get(exchange.caller, image_id)
+        """
+        ``GET …/json``: the bytes that were pushed, the size of the layer and the checksums in headers.
+
+        By this engines find out what they need not push.
+        """
+        found = await self.images.told(exchange.caller, image_id)
         if self._is_unchanged(exchange, found):
             return None
         return _json(exchange, found.image)

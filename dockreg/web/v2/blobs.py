@@ -24,7 +24,12 @@ class BlobsDoor:
 
     async def get(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> None:
         """``GET`` and ``HEAD`` (end-2): the bytes, whole or in ranges."""
-        blob = await self.registry.find_blob(repository, digest)
+        told = exchange.request.method == b"HEAD"
+        blob = await (
+            self.registry.told_blob(exchange.principal, repository, digest)
+            if told
+            else self.registry.find_blob(repository, digest)
+        )
         scope = b"public" if exchange.principal.is_anybody else b"private"
         request = exchange.request
         request.setHeader(b"content-type", b"application/octet-stream")

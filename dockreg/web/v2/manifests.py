@@ -30,6 +30,8 @@ class ManifestsDoor:
         """``GET`` and ``HEAD`` (end-3): the stored bytes, or a form of the image that the client can use."""
         found = await self.manifests.get(repository, reference, _accepted(exchange), _name(exchange))
         request = exchange.request
+        if request.method == b"HEAD":
+            await self.manifests.keep(exchange.principal, repository, found.digest)
         set_digest(exchange, found.digest)
         etag = f'"{found.digest}"'
         request.setHeader(b"etag", etag.encode("ascii"))

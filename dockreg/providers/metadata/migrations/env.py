@@ -3,7 +3,11 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from dockreg.providers.metadata import tables_people, tables_retention  # noqa: F401  # whose tables are a part of it
+from dockreg.providers.metadata import (
+    tables_collection,  # noqa: F401  # whose tables are a part of it
+    tables_people,  # noqa: F401
+    tables_retention,  # noqa: F401
+)
 from dockreg.providers.metadata.tables import metadata
 
 

@@ -1,12 +1,17 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from sqlalchemy import delete
 from twisted.internet.defer import maybeDeferred
 
 from dockreg.interfaces import IMetadataStore
 from dockreg.providers.metadata.sql import SQLMetadataStore
+from dockreg.providers.metadata.tables_collection import collection_queue
 from dockreg.testing import (
+    contracts_collection,
+    contracts_collection_v1,
     contracts_conditions,
+    contracts_leases,
     contracts_listing,
     contracts_manifests,
     contracts_metadata,
@@ -90,3 +95,23 @@ class SQLRetentionClockTests(_OnSQLite, contracts_retention.RetentionClockContra
 
 class SQLRemovalTests(_OnSQLite, contracts_retention.RemovalContract):
     """The promises about what goes by rules."""
+
+
+class SQLLeaseStoreTests(_OnSQLite, contracts_leases.LeaseStoreContract):
+    """The promises about leases."""
+
+
+class SQLCollectionTests(_OnSQLite, contracts_collection.CollectionContract):
+    """The promises about collection."""
+
+
+class SQLV1CollectionTests(_OnSQLite, contracts_collection_v1.V1CollectionContract):
+    """The promises about the collection of v1 images."""
+
+
+class SQLSweepTests(_OnSQLite, contracts_collection_v1.SweepContract):
+    """The promises about reconciliation."""
+
+    async def empty_queue(self, metadata: IMetadataStore) -> None:
+        assert isinstance(metadata, SQLMetadataStore)
+        await metadata._database.write(lambda connection: connection.execute(delete(collection_queue)).rowcount)

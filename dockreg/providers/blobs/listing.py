@@ -1,0 +1,55 @@
+"""The objects of a folder of blobs, some at a time."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+from dockreg.model.blobs import StoredBlob
+from dockreg.model.collection import Page
+from dockreg.model.digest import Digest
+from dockreg.providers.blobs.staging import Folders, noted
+
+_ALGORITHMS = {"sha256": 64, "sha512": 128}
+
+
+def objects_behind(folders: Folders, after: str, limit: int) -> Page:
+    """
+    The objects in the next folders behind ``after``, ``limit`` or somewhat more, without those whose commit is noted.
+
+    A note is there before its object. So it is looked for afterwards: an object that has none then is recorded, or nobody
+    records it any more.
+    """
+    found: list[StoredBlob] = []
+    reached: str | None = None
+    for folder in _folders(folders):
+        if folder <= after:
+            continue
+        if len(found) >= limit:
+            break
+        found += _objects(folders, folder)
+        reached = folder
+    else:
+        reached = None
+    unconfirmed = _unconfirmed(folders)
+    return Page([blob for blob in found if (blob.digest, blob.generation) not in unconfirmed], reached)
+
+
+def _folders(folders: Folders) -> Iterator[str]:
+    for algorithm in sorted(_ALGORITHMS):
+        with suppress(FileNotFoundError):
+            yield from sorted(f"{algorithm}/{path.name}" for path in (folders.root / algorithm).iterdir())
+
+
+def _objects(folders: Folders, folder: str) -> Iterator[StoredBlob]:
+    algorithm = folder.partition("/")[0]
+    for entry in os.scandir(folders.root / folder):
+        encoded, _, generation = entry.name.partition(".")
+        if generation and len(encoded) == _ALGORITHMS[algorithm]:
+            with suppress(FileNotFoundError):  # It was collected in this very moment.
+                yield StoredBlob(Digest(algorithm, encoded), generation, entry.stat().st_size)
+
+
+def _unconfirmed(folders: Folders) -> set[tuple[Digest, str]]:
+    with suppress(FileNotFoundError):
+        return {note for path in folders.staging.iterdir() if (note := noted(path.name)) is not None}
+    return set()
