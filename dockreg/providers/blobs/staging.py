@@ -71,6 +71,8 @@ class Folders:
     root: Path
     _notes: dict[StoredBlob, Note] = field(factory=dict, init=False)
     _durable: set[Path] = field(factory=set, init=False)
+    # Folders of algorithms whose folders are all there.
+    _whole: set[Path] = field(factory=set, init=False)
 
     @property
     def staging(self) -> Path:
@@ -95,6 +97,22 @@ class Folders:
             make_folder(folder)
             self._durable.add(folder)
 
+    def _ensure_objects(self, folder: Path) -> None:
+        """
+        Make all folders of the objects of one algorithm, and flush what leads to them, once in the life of this process.
+
+        One by one they would need a flush each, in most of the first few hundred pushes.
+        """
+        if folder in self._whole:
+            return
+        self.ensure(folder)
+        for number in range(256):
+            with suppress(FileExistsError):
+                (folder / f"{number:02x}").mkdir(mode=0o700)
+        # Also when they were there: whoever made them may not have come to the flush.
+        flush_folder(folder)
+        self._whole.add(folder)
+
     def publish(self, staged: Path, blob: StoredBlob) -> None:
         """Steps 2 and 3; after an error the staging file is one again, and nothing else is left."""
         path = self.staging / f"{staged.name}.{blob.digest.encoded}.{blob.generation}"
@@ -102,7 +120,7 @@ class Folders:
         target = self.object_path(blob)
         try:
             flush_folder(self.staging)
-            self.ensure(target.parent)
+            self._ensure_objects(self.root / blob.digest.algorithm)
             staged.rename(target)
             flush_folder(target.parent)
         except BaseException:

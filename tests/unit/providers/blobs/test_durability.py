@@ -42,6 +42,8 @@ def stored(generation: str) -> str:
     return f"{FOLDER}/{DIGEST.encoded}.{generation}"
 
 
+#: All folders of objects are made at once.
+FOLDERS = [f"make sha256/{number:02x}" for number in range(256)]
 #: All that a commit asks of the disk, in a store that has no object yet.
 FIRST_COMMIT = [
     "flush staging/upload",
@@ -49,7 +51,7 @@ FIRST_COMMIT = [
     "flush staging",
     "make sha256",
     "flush .",
-    f"make {FOLDER}",
+    *FOLDERS,
     "flush sha256",
     f"rename staging/upload {stored('one')}",
     f"flush {FOLDER}",
@@ -92,7 +94,7 @@ class CommitTests(SynchronousTestCase):
         self.assertEqual([*FIRST_COMMIT, "returned one"], self.disk.take())
 
     def test_again(self) -> None:
-        """Where the folder is there already, everything but its own name is flushed again."""
+        """Where the folders are there already, everything but their own names is flushed again."""
         self.finished(self.start().commit())
         upload = self.start()
         self.disk.take()
@@ -118,7 +120,7 @@ class CommitTests(SynchronousTestCase):
 
     def test_every_failure(self) -> None:
         """Whichever step the disk refuses, the commit fails, and neither object nor note is left, only the upload."""
-        for broken in FIRST_COMMIT:
+        for broken in (step for step in FIRST_COMMIT if step not in FOLDERS[1:]):
             self.open_store()
             upload = self.start()
             self.disk.broken = broken
