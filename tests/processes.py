@@ -127,7 +127,7 @@ class Daemon:
         program = [sys.executable, "-c", "from dockreg.cli.command import main; main()"]
         options = [f"--config={self._config}", f"--data-dir={self.data}"]
         return subprocess.run(
-            [*program, *arguments, *options], input=text.encode(), capture_output=True, timeout=60, check=False
+            [*program, *arguments, *options], input=text.encode(), capture_output=True, timeout=300, check=False
         )
 
     def request(

@@ -2,12 +2,18 @@
 
 import hashlib
 import os
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sqlalchemy import create_engine, text
+
 from dockreg.providers.blobs.staging import STAGING
+
+#: The tables of what comes with a push, and goes with it.
+_OF_PUSHES = (
+    "blobs", "repository_blobs", "manifests", "manifest_blobs", "tags", "v1_images", "repository_v1_images", "v1_staged_images", "uploads",
+    "collected_objects",
+)  # fmt: skip
 
 
 def objects(data: Path) -> Iterator[Path]:
@@ -23,25 +29,33 @@ def staged(data: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
-def rows(data: Path, query: str) -> list[tuple[object, ...]]:
-    """What a query finds in the database."""
-    with closing(sqlite3.connect(data / "metadata.sqlite3", timeout=30)) as database:
-        return database.execute(query).fetchall()
+def rows(data: Path, query: str, database: str = "") -> Sequence[Sequence[object]]:
+    """What a query finds in the database; ``database`` is its URL if it is not in the data folder."""
+    engine = create_engine(
+        database or f"sqlite:///{data / 'metadata.sqlite3'}", connect_args={} if database else {"timeout": 30}
+    )
+    try:
+        with engine.connect() as connection:
+            return connection.execute(text(query)).all()
+    finally:
+        engine.dispose()
 
 
-def problems(data: Path, *, resting: bool = True) -> list[str]:
+def problems(data: Path, database: str = "") -> list[str]:
     """
-    What is wrong with a data folder; of a daemon that runs, when it does nothing else.
+    What is wrong with a data folder, of a daemon that does nothing.
 
-    :param resting: nothing may be left over either: no object that is not recorded, nothing unfinished without a session.
+    Nothing may be left over either: no object that is not recorded, nothing unfinished without a session.
     """
-    found = [str(row[0]) for row in rows(data, "pragma integrity_check") if row[0] != "ok"]
-    found += [f"a reference to nothing: {row}" for row in rows(data, "pragma foreign_key_check")]
+    found = []
+    if not database:
+        found += [str(row[0]) for row in rows(data, "pragma integrity_check") if row[0] != "ok"]
+        found += [f"a reference to nothing: {row}" for row in rows(data, "pragma foreign_key_check")]
     stored = {path.name: path for path in objects(data)}
     recorded = {
         f"{str(digest).partition(':')[2]}.{generation}": size
         for digest, generation, size in rows(
-            data, "select digest, generation, size from blobs where generation is not null"
+            data, "select digest, generation, size from blobs where generation is not null", database
         )
     }
     for name, size in recorded.items():
@@ -52,10 +66,20 @@ def problems(data: Path, *, resting: bool = True) -> list[str]:
             found.append(f"{name} has {path.stat().st_size} bytes instead of {size}")
         elif _digest(path) != name.partition(".")[0]:
             found.append(f"{name} has other bytes")
-    if resting:
-        found += [f"{name} is stored and not recorded" for name in set(stored) - set(recorded)]
-        sessions = {str(row[0]) for row in rows(data, "select upload_id from uploads")}
-        found += [f"{name} is left in the staging" for name in staged(data) - sessions]
+    found += [f"{name} is stored and not recorded" for name in set(stored) - set(recorded)]
+    sessions = {str(row[0]) for row in rows(data, "select upload_id from uploads", database)}
+    found += [f"{name} is left in the staging" for name in staged(data) - sessions]
+    return found
+
+
+def leftovers(data: Path, database: str = "") -> list[str]:
+    """What is left where nothing should be: rows of anything that was pushed, and files."""
+    found = [f"{path.name} is stored" for path in objects(data)]
+    found += [f"{name} is left in the staging" for name in staged(data)]
+    for table in _OF_PUSHES:
+        ((count,),) = rows(data, f"select count(*) from {table}", database)
+        if count:
+            found.append(f"{count} rows in {table}")
     return found
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, TextIO
@@ -24,13 +24,13 @@ from tests.soak.processes import MIB, Taken, children, is_running, taken
 from tests.soak.requests import Connections
 
 #: Times of collection, far shorter than those of a real registry.
-INTERVAL, GRACE, LEASE = 1.0, 2.0, 20.0
+INTERVAL, GRACE, LEASE, SESSION = 1.0, 2.0, 30.0, 60.0
 _REPOSITORIES = 2
 _ENGINES = 0.25
 #: What a process may grow by after its first third, and how many descriptors it may have more than when it began.
 _MORE_BYTES = 48 * MIB
 _MORE_DESCRIPTORS = 24
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 60.0
 
 
 @frozen
@@ -229,11 +229,31 @@ class Soak:
             except Exception as problem:  # noqa: BLE001  # as above
                 self._tell(client, problem)
                 return
+        data, database = self.daemon.data, self.plan.database
+        await self._eventually("with all images", lambda: outside.problems(data, database))
+        if self.failures:
+            return
+        for name in [*self._repositories()]:
+            status = (await connections.ask("DELETE", f"/v1/repositories/{name}/", None, {}))[0]
+            if status not in (200, 404):
+                self.fail(f"{name} could not be deleted: {status}")
         await connections.close()
         self._check_growth()
-        if self.plan.database:
-            return
-        await self._eventually("with all images", lambda: outside.problems(self.daemon.data))
+        if self._may_be_lost():
+            # Who was cut off may come back to a session. Those that are over end when the daemon starts, or once an hour.
+            await deferLater(self.reactor, SESSION)
+            await self._restart()
+        await deferLater(self.reactor, LEASE)
+        if await deferToThread(self.daemon.command, "gc", "--full", "--no-grace"):
+            self.fail("the last collection has failed")
+        await self._eventually("with nothing", lambda: outside.leftovers(data, database))
+
+    def _repositories(self) -> Iterator[str]:
+        for client in self._clients:
+            if isinstance(client, Client):
+                yield from (customer.name for customer in client.customers)
+            else:
+                yield client.name
 
     async def _eventually(self, when: str, look: Any) -> None:
         """Nothing is wrong, after what goes on behind the answers."""
@@ -260,7 +280,18 @@ class Soak:
 
 
 def _configuration(plan: Plan) -> str:
-    lines = [f"workers = {plan.workers}"]
+    lines = [
+        f"workers = {plan.workers}",
+        "[collection]",
+        f"interval_seconds = {INTERVAL}",
+        f"grace_seconds = {GRACE}",
+        f"lease_seconds = {LEASE}",
+        f"repush_seconds = {GRACE}",
+        "[v1]",
+        f"staging_seconds = {SESSION}",
+        "[v2]",
+        f"session_seconds = {SESSION}",
+    ]
     if plan.database:
         lines += ["[metadata]", f'url = "{plan.database}"']
     return "\n".join(lines) + "\n"
