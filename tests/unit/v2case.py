@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Engine, event, select
+from sqlalchemy import select
 from twisted.internet.defer import Deferred
 
 from dockreg.bridge.negotiation import parse_accept
@@ -33,6 +33,7 @@ from dockreg.providers.metadata import tables
 from dockreg.testing.samples import V1Image, make_tar
 from dockreg.uploads import UploadLimits, Uploads
 from tests.unit.providers.blobs.threads import Threads
+from tests.unit.statements import statements
 from tests.unit.v1case import ONE, V1ImagesTestCase
 
 JOE, JANE, NOBODY = Principal("joe"), Principal("jane"), Principal(None)
@@ -214,17 +215,9 @@ class V2TestCase(V1ImagesTestCase):
 
     def writes(self, work: Coroutine[Any, Any, object]) -> int:
         """How many transactions ``work`` writes in."""
-        begun: list[str] = []
-
-        def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-            begun.append(statement)
-
-        event.listen(Engine, "before_cursor_execute", note)
-        try:
+        with statements() as seen:
             self.result(work)
-        finally:
-            event.remove(Engine, "before_cursor_execute", note)
-        return begun.count("BEGIN IMMEDIATE")
+        return [statement for statement, _ in seen].count("BEGIN IMMEDIATE")
 
     def pulling(
         self, tag: str = "latest", accept: Sequence[str] = (), agent: str = "", requested: str | None = None

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Dialect, exc
 
 _Process = Callable[[Any], Any] | None
-#: The text, the names of the parameters in order with how each becomes what is stored, and what makes rows of what is found.
+#: Stands for a value that whoever executes a statement has to give.
 _NOT_YET = object()
 
 
@@ -168,16 +168,14 @@ class BareConnection:
         if prepared is None:
             return self._connection.execute(statement, parameters)
         try:
-            if many:
-                cursor = self._driver.executemany(prepared.text, [prepared.values(each) for each in parameters])
-            else:
-                cursor = self._sent(prepared.text, prepared.values(first))
+            values = [prepared.values(each) for each in parameters] if many else prepared.values(first)
+            cursor = self._sent(prepared.text, values, many=many)
             return Found(prepared.rows(cursor), cursor.rowcount, cursor.lastrowid)
         except sqlite3.Error as error:
             raise _named(error, prepared.text) from error
 
-    def _sent(self, text: str, values: Sequence[Any]) -> sqlite3.Cursor:
-        return self._driver.execute(text, values)
+    def _sent(self, text: str, values: Sequence[Any], *, many: bool = False) -> sqlite3.Cursor:
+        return self._driver.executemany(text, values) if many else self._driver.execute(text, values)
 
     def begin_nested(self) -> "_Savepoint":
         """A part of the transaction that can be undone by itself."""

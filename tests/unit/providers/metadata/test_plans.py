@@ -6,14 +6,12 @@ The statements are those that the store sends. A plan is what ``EXPLAIN QUERY PL
 """
 
 import sqlite3
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
 from attrs import evolve
-from sqlalchemy import Engine, event
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -28,7 +26,6 @@ from dockreg.model.patterns import RepositoryPattern
 from dockreg.model.repositories import Sparse
 from dockreg.model.rights import ANYBODY, AUTHENTICATED, Subject
 from dockreg.model.uploads import UploadSession
-from dockreg.providers.metadata.bare import BareConnection
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.providers.metadata.tables import blobs, manifests, repositories, repository_blobs, tags
 from dockreg.providers.metadata.tables_access import account_group_members, grants, namespace_members, namespaces
@@ -36,6 +33,7 @@ from dockreg.providers.metadata.tables_people import login_attempts
 from dockreg.testing.contracts_metadata import some_blob
 from dockreg.testing.contracts_repositories import some_manifest
 from tests.unit.providers.blobs.threads import at_once
+from tests.unit.statements import statements
 
 MANY_TAGS, MANY_REPOSITORIES = 5000, 1000
 LAYER, CONFIG = Digest.sha256(b"layer"), Digest.sha256(b"config")
@@ -44,7 +42,7 @@ MANIFEST = some_manifest([LAYER])
 LARGE = RepositoryName("r/large")
 #: The database outlives a test, which may be run again.
 _numbers = count()
-_IGNORED = ("BEGIN", "PRAGMA", "INSERT")
+_IGNORED = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA", "INSERT")
 
 
 class PlanCase(SynchronousTestCase):
@@ -70,33 +68,11 @@ class PlanCase(SynchronousTestCase):
         """Put much into a database that is open."""
         raise NotImplementedError
 
-    @contextmanager
-    def statements(self) -> Iterator[list[tuple[str, Any]]]:
-        """Those that are executed meanwhile, with their values."""
-        seen: list[tuple[str, Any]] = []
-
-        def note(_c: object, _k: object, statement: str, values: Any, _x: object, _many: bool) -> None:
-            if not statement.startswith(_IGNORED):
-                seen.append((statement, values))
-
-        sent = BareConnection._sent
-
-        def note_sent(connection: BareConnection, statement: str, values: Any) -> sqlite3.Cursor:
-            note(None, None, statement, values, None, False)
-            return sent(connection, statement, values)
-
-        event.listen(Engine, "before_cursor_execute", note)
-        self.patch(BareConnection, "_sent", note_sent)
-        try:
-            yield seen
-        finally:
-            event.remove(Engine, "before_cursor_execute", note)
-            BareConnection._sent = sent  # type: ignore[method-assign]  # as it was
-
     def plans(self, work: Coroutine[Any, Any, Any]) -> list[list[str]]:
         """The plan of each statement that ``work`` executes."""
-        with self.statements() as seen:
+        with statements() as every:
             self.result(work)
+        seen = [(statement, values) for statement, values in every if not statement.startswith(_IGNORED)]
         path = type(self)._database
         assert path is not None
         database = sqlite3.connect(path)
@@ -319,8 +295,9 @@ def _copy(database: sqlite3.Connection, table: str, count: int, where: str, **ch
 def _copy_for_all(database: sqlite3.Connection, table: str, columns: list[str]) -> None:
     """Give each repository that was made of the first one what that has of a table."""
     changed = {"key": "NULL", "repository_key": "repositories.key"}
+    names = ", ".join(f'"{column}"' for column in columns)
     values = ", ".join(changed.get(column, f'{table}."{column}"') for column in columns)
     database.execute(
-        f"INSERT INTO {table} SELECT {values} FROM {table}, repositories "
+        f"INSERT INTO {table} ({names}) SELECT {values} FROM {table}, repositories "
         f"WHERE {table}.repository_key = 1 AND repositories.key > 1"
     )
