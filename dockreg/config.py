@@ -15,6 +15,7 @@ import attrs
 from attrs import field, frozen
 
 from dockreg import configvalues as valid
+from dockreg.configchecks import ScrubSettings
 from dockreg.configcollection import CollectionSettings
 from dockreg.configkeeping import RetentionSettings
 from dockreg.configpeople import (
@@ -183,6 +184,7 @@ class Config:
     auth: AuthSettings = field(factory=AuthSettings)
     metadata: MetadataSettings = field(factory=MetadataSettings)
     blobs: BlobSettings = field(factory=BlobSettings)
+    scrub: ScrubSettings = field(factory=ScrubSettings)
     retention: RetentionSettings = field(factory=RetentionSettings)
     collection: CollectionSettings = field(factory=CollectionSettings)
     log: LogSettings = field(factory=LogSettings)
@@ -213,6 +215,7 @@ TABLES: Mapping[str, type] = {
     "auth.token_server": TokenServerSettings,
     "metadata": MetadataSettings,
     "blobs": BlobSettings,
+    "scrub": ScrubSettings,
     "retention": RetentionSettings,
     "collection": CollectionSettings,
     "log": LogSettings,
@@ -346,6 +349,8 @@ def _idle_connection_settings(config: Config) -> Iterator[tuple[str, Sequence[st
         yield "unless http.trusted_proxies names somebody", ["http.proxy_headers"]
     if not config.http.requests_per_second:
         yield "while http.requests_per_second is 0", ["http.request_burst"]
+    if not config.scrub.enabled:
+        yield "while scrub.enabled is false", ["scrub.bytes_per_second", "scrub.every_seconds"]
     if not config.retention.rules:
         yield "unless there are [[retention.rules]]", ["retention.interval_seconds", "retention.most_per_run"]
     if not config.log.audit:

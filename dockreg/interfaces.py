@@ -13,7 +13,7 @@ from zope.interface import Attribute, Interface
 
 from dockreg.callables import ByteObserver, Piece
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.interfaces_blobs import IBlobOpener, IConditionStore
+from dockreg.interfaces_blobs import IBlobOpener, IConditionStore, IReferenceStore
 from dockreg.interfaces_collection import ICollection, ILeaseStore
 from dockreg.interfaces_listing import IManifestList
 from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
@@ -358,6 +358,7 @@ class IMetadataStore(Interface):
 
     blobs: IBlobIndex = Attribute("The rows of blobs.")
     conditions: IConditionStore = Attribute("Blobs whose bytes are lost.")
+    references: IReferenceStore = Attribute("What refers to what.")
     repositories: IRepositoryStore = Attribute("Repositories, tags, manifests.")
     manifests: IManifestStore = Attribute("Manifests and referrers.")
     uploads: IUploadStore = Attribute("Upload sessions.")

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from zope.interface import Attribute, Interface
 
 from dockreg.model.blobs import LostBlob, StoredBlob
-from dockreg.model.conditions import Condition
+from dockreg.model.conditions import Condition, ScrubState
+from dockreg.model.manifest import Manifest
+from dockreg.model.references import BrokenReference, ImagePage, KeptManifest, ManifestPage
 
 
 class IBlobReader(Interface):
@@ -56,3 +58,32 @@ class IConditionStore(Interface):
 
     async def list_objects(after: str, limit: int) -> Sequence[StoredBlob]:
         """At most ``limit`` objects that the metadata names and whose digest comes after ``after``, in ASCII order."""
+
+    async def scrub_state() -> ScrubState:
+        """How far the scrub is, whoever does it."""
+
+    async def hold_scrub(holder: str, now: float, hold_seconds: float) -> ScrubState | None:
+        """
+        Become, or stay, the one process that looks at blobs; for ``hold_seconds``.
+
+        :return: how far it is; None when another process does it.
+        """
+
+    async def note_scrub(holder: str, state: ScrubState, held_until: float) -> None:
+        """Note how far it is, unless another process does it by now. It may be undone by a failure of power."""
+
+
+class IReferenceStore(Interface):
+    """References between rows, for who sees whether they are what they should be."""
+
+    async def look_at_manifests(after: int, limit: int) -> ManifestPage:
+        """At most ``limit`` manifests whose key is larger than ``after``."""
+
+    async def look_at_images(after: int, limit: int) -> ImagePage:
+        """Look at ``limit`` v1 images at most whose key is larger than ``after``."""
+
+    async def mend(broken: BrokenReference) -> bool:
+        """Make a reference what it should be, if that can be known; whether it is so now."""
+
+    async def write_references(kept: KeptManifest, manifest: Manifest) -> bool:
+        """Make the rows of a manifest say what it refers to; False when it is gone."""

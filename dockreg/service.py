@@ -46,6 +46,8 @@ from dockreg.providers.threads import Workers
 from dockreg.providing import IRegistryReactor, make_blob_store, make_collector, make_metadata_store, new_id
 from dockreg.registry import Registry
 from dockreg.room import Room
+from dockreg.scrub import Scrub
+from dockreg.scrubbing import make_scrub, scrub_jobs
 from dockreg.sites import Sites
 from dockreg.supervision import make_supervisor, worker_count
 from dockreg.tokens import make_tokens
@@ -115,6 +117,7 @@ class OpenRegistry:
     core: Core
     resource: RegistryResource
     room: Room
+    scrub: Scrub
     logs: Mapping[str, LogFile]
     collector: Collector
     jobs: Sequence[Job] = ()
@@ -153,6 +156,7 @@ class OpenRegistry:
             Job("the expiry of upload sessions", _EXPIRY_SECONDS, self.core.uploads.expire),
             *self.keeping.jobs,
             *self._collection(),
+            *scrub_jobs(self.config, self.scrub),
             *self.jobs,
         ]
 
@@ -220,6 +224,7 @@ def open_registry(
     watch(keeping, core.monitoring.figures)
     collector = make_collector(config, metadata, blobs, full)
     core.monitoring.figures.watch_collection(collector.figures)
+    scrub = make_scrub(config, registry, core.monitoring, full, new_id)
     resource = make_resource(core, door_settings(config), full, new_id)
     openers, closers = [*access.openers, *tokens.openers], [*access.closers, *tokens.closers]
     core.monitoring.figures.watch(
@@ -229,7 +234,9 @@ def open_registry(
         "blobs_free_bytes", "Bytes that are free where blobs are.", lambda: room.free, least=True
     )
     jobs = [*tokens.jobs, Job("the expiry of failed logins", _ATTEMPTS_SECONDS, attempts.expire)]
-    return OpenRegistry(config, full, threads, core, resource, room, logs, collector, jobs, keeping, openers, closers)
+    return OpenRegistry(
+        config, full, threads, core, resource, room, scrub, logs, collector, jobs, keeping, openers, closers
+    )
 
 
 def make_registry_service(

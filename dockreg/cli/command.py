@@ -15,6 +15,7 @@ _COMMANDS: Mapping[str, str] = {
     "check-config": "dockreg.cli.checkconfig:check_config",
     "doctor": "dockreg.cli.doctor.command:doctor",
     "export": "dockreg.cli.moving.export:export_command",
+    "fsck": "dockreg.cli.fsck:fsck",
     "gc": "dockreg.cli.gc:gc",
     "grant": "dockreg.cli.grant:grant",
     "group": "dockreg.cli.group:group",

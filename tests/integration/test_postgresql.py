@@ -34,6 +34,7 @@ from dockreg.testing import (
     contracts_manifests,
     contracts_metadata,
     contracts_people,
+    contracts_references,
     contracts_repositories,
     contracts_retention,
     contracts_rights,
@@ -90,6 +91,14 @@ class PostgreSQLBlobIndexTests(_OnPostgreSQL, contracts_metadata.BlobIndexContra
 
 class PostgreSQLConditionStoreTests(_OnPostgreSQL, contracts_conditions.ConditionContract):
     """The promises about blobs whose bytes are lost."""
+
+
+class PostgreSQLReferenceStoreTests(_OnPostgreSQL, contracts_references.ReferenceContract):
+    """The promises about references."""
+
+
+class PostgreSQLScrubTests(_OnPostgreSQL, contracts_references.ScrubContract):
+    """The promises about the scrub."""
 
 
 class PostgreSQLRepositoryStoreTests(_OnPostgreSQL, contracts_repositories.RepositoryStoreContract):

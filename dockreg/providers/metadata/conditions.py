@@ -7,9 +7,10 @@ from zope.interface import implementer
 
 from dockreg.interfaces_blobs import IConditionStore
 from dockreg.model.blobs import LostBlob, StoredBlob
-from dockreg.model.conditions import Condition
-from dockreg.providers.metadata.rows import STORED_COLUMNS, stored_of
+from dockreg.model.conditions import Condition, ScrubState
+from dockreg.providers.metadata.rows import STORED_COLUMNS, AnyRow, stored_of
 from dockreg.providers.metadata.tables import blobs
+from dockreg.providers.metadata.tables_conditions import scrubs
 from dockreg.providers.metadata.transactions import Database
 
 _PAGE = (
@@ -45,6 +46,45 @@ class SQLConditionStore:
     async def list_objects(self, after: str, limit: int) -> Sequence[StoredBlob]:
         """See :class:`~dockreg.interfaces_blobs.IConditionStore`."""
         return await self._database.read(_list_objects, after, limit)
+
+    async def scrub_state(self) -> ScrubState:
+        """See :class:`~dockreg.interfaces_blobs.IConditionStore`."""
+        return _state_of(await self._database.read(_scrub))
+
+    async def hold_scrub(self, holder: str, now: float, hold_seconds: float) -> ScrubState | None:
+        """See :class:`~dockreg.interfaces_blobs.IConditionStore`."""
+        row = await self._database.read(_scrub)
+        if row.holder == holder and now + hold_seconds / 2 < row.held_until <= now + hold_seconds:
+            return _state_of(row)
+        return await self._database.note(_hold_scrub, holder, now, hold_seconds)
+
+    async def note_scrub(self, holder: str, state: ScrubState, held_until: float) -> None:
+        """See :class:`~dockreg.interfaces_blobs.IConditionStore`."""
+        await self._database.note(_note_scrub, holder, state, held_until)
+
+
+def _scrub(connection: Connection) -> AnyRow:
+    return connection.execute(select(scrubs)).one()
+
+
+def _state_of(row: AnyRow) -> ScrubState:
+    return ScrubState(row.position, row.begun_at, row.finished_at)
+
+
+def _hold_scrub(connection: Connection, holder: str, now: float, hold_seconds: float) -> ScrubState | None:
+    row = connection.execute(select(scrubs).with_for_update()).one()
+    # A time that is further away than anybody may hold it was noted by a clock that was wrong.
+    held = row.holder != holder and now < row.held_until <= now + hold_seconds
+    if held:
+        return None
+    connection.execute(update(scrubs), {"holder": holder, "held_until": now + hold_seconds})
+    return _state_of(row)
+
+
+def _note_scrub(connection: Connection, holder: str, state: ScrubState, held_until: float) -> None:
+    values = {"position": state.position, "begun_at": state.begun_at, "finished_at": state.finished_at}
+    mine = scrubs.c.holder == holder
+    connection.execute(update(scrubs).where(mine), {**values, "held_until": held_until})
 
 
 def _note(connection: Connection, blob: StoredBlob, condition: Condition | None, now: float) -> bool:

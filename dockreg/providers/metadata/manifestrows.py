@@ -116,6 +116,12 @@ def insert_manifest(
     inserted = connection.execute(_INSERT, values).inserted_primary_key
     assert inserted is not None
     key: int = inserted[0]
+    insert_references(connection, key, manifest, present)
+    return key
+
+
+def insert_references(connection: Connection, key: int, manifest: Manifest, present: Present) -> None:
+    """Insert what a manifest refers to, of which nothing is there yet."""
     rows = [*_blob_rows(key, manifest, present)]
     if rows:
         connection.execute(_INSERT_BLOBS, rows)
@@ -125,7 +131,6 @@ def insert_manifest(
     ]
     if children:
         connection.execute(_INSERT_CHILDREN, children)
-    return key
 
 
 def map_image(connection: Connection, manifest: int, image: int) -> None:

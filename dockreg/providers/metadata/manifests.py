@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, Integer, Select, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, Select, bindparam, func, insert, select, update
 from zope.interface import implementer
 
 from dockreg.errors import Denied, ManifestUnknown, TagChanged
@@ -11,6 +11,7 @@ from dockreg.interfaces import IManifestStore
 from dockreg.model.collection import Kind
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest
+from dockreg.model.mediatypes import SCHEMA1_TYPES
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import Referrer, Sparse, StoredManifest
 from dockreg.model.v1 import V1Image
@@ -92,6 +93,14 @@ _CURRENT = (
     .where(tags.c.repository_key == bindparam("repository"), tags.c.name == bindparam("tag"))
 )
 _PUSHED = update(manifests).where(manifests.c.key == bindparam("manifest"), manifests.c.derived)
+# Whose bytes are not what they were.
+_RESTORED = (
+    update(manifests)
+    .where(
+        manifests.c.key == bindparam("manifest"), manifests.c.content != bindparam("pushed_content", type_=LargeBinary)
+    )
+    .values(content=bindparam("pushed_content", type_=LargeBinary), size=bindparam("pushed_size", type_=BigInteger))
+)
 _LATEST_IMAGE = select(func.max(manifest_v1_images.c.image_key)).where(
     manifest_v1_images.c.manifest_key == bindparam("manifest")
 )
@@ -223,6 +232,9 @@ def _push(connection: Connection, repository: int, manifest: Manifest, origin: O
     if key is not None:
         pushed = {"derived": False, "view_of": None, "pushed_by": origin.pushed_by}
         connection.execute(_PUSHED, {"manifest": key, **pushed})
+        if manifest.media_type not in SCHEMA1_TYPES:  # Their digest does not cover their signatures.
+            content = {"manifest": key, "pushed_content": manifest.content, "pushed_size": len(manifest.content)}
+            connection.execute(_RESTORED, content)
         return key
     present = look_up(connection, repository, manifest)
     require_references(manifest, present, sparse)

@@ -6,7 +6,7 @@ from zope.interface import implementer
 from dockreg.callables import InThread
 from dockreg.interfaces import IBlobIndex, IManifestStore, IMetadataStore, IRepositoryStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.interfaces_blobs import IConditionStore
+from dockreg.interfaces_blobs import IConditionStore, IReferenceStore
 from dockreg.interfaces_collection import ICollection, ILeaseStore
 from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
 from dockreg.interfaces_retention import IRetentionStore
@@ -24,6 +24,7 @@ from dockreg.providers.metadata.keys import SQLKeyStore
 from dockreg.providers.metadata.leases import SQLLeaseStore
 from dockreg.providers.metadata.links import NewRepositories
 from dockreg.providers.metadata.manifests import SQLManifestStore
+from dockreg.providers.metadata.references import SQLReferenceStore
 from dockreg.providers.metadata.repositories import SQLRepositoryStore
 from dockreg.providers.metadata.retention import SQLRetentionStore
 from dockreg.providers.metadata.rights import SQLRightsStore
@@ -47,6 +48,7 @@ class SQLMetadataStore:
 
     blobs: IBlobIndex
     conditions: IConditionStore
+    references: IReferenceStore
     repositories: IRepositoryStore
     manifests: IManifestStore
     uploads: IUploadStore
@@ -66,6 +68,7 @@ class SQLMetadataStore:
         new = NewRepositories(private)
         self.blobs = SQLBlobIndex(self._database, new)
         self.conditions = SQLConditionStore(self._database)
+        self.references = SQLReferenceStore(self._database)
         self.repositories = SQLRepositoryStore(self._database, new)
         self.manifests = SQLManifestStore(self._database, new)
         self.uploads = SQLUploadStore(self._database)

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 #: The revision of the migration that makes what stands here.
-SCHEMA = "0008"
+SCHEMA = "0009"
 
 #: PostgreSQL would order by the language of the database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")

@@ -15,6 +15,7 @@ from dockreg.testing import (
     contracts_listing,
     contracts_manifests,
     contracts_metadata,
+    contracts_references,
     contracts_repositories,
     contracts_retention,
     contracts_v1,
@@ -43,6 +44,14 @@ class SQLBlobIndexTests(_OnSQLite, contracts_metadata.BlobIndexContract):
 
 class SQLConditionStoreTests(_OnSQLite, contracts_conditions.ConditionContract):
     """The promises about blobs whose bytes are lost."""
+
+
+class SQLReferenceStoreTests(_OnSQLite, contracts_references.ReferenceContract):
+    """The promises about references."""
+
+
+class SQLScrubTests(_OnSQLite, contracts_references.ScrubContract):
+    """The promises about the scrub."""
 
 
 class SQLRepositoryStoreTests(_OnSQLite, contracts_repositories.RepositoryStoreContract):
