@@ -25,6 +25,7 @@ from dockreg.errors import (
     UploadUnknown,
 )
 from dockreg.interfaces import IUpload
+from dockreg.jumps import Jumps
 from dockreg.model.access import Principal
 from dockreg.model.blobs import NOTHING_RECEIVED, Blob, StoredBlob
 from dockreg.model.digest import Digest
@@ -35,6 +36,8 @@ from dockreg.registry import Registry
 from dockreg.shield import shielded
 
 _EXPIRY_BATCH = 100
+#: Expiry is asked for every ten minutes.
+_EXPIRY_GAP_SECONDS = 3600.0
 _MOST_INSPECTORS = 64
 #: Repositories that are looked at for one that the caller may read, when a mount names none.
 _MOST_HOLDERS = 100
@@ -181,8 +184,12 @@ class Uploads:
     registry: Registry
     new_id: IdentifierFactory
     limits: UploadLimits = UploadLimits()
+    _jumps: Jumps = field(init=False)
     # What was seen of layers whose sessions go on, by upload id; the oldest goes when there are too many.
     _inspectors: OrderedDict[str, tuple[int, LayerInspector]] = field(factory=OrderedDict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._jumps = Jumps("an upload session", _EXPIRY_GAP_SECONDS, self.limits.session_seconds)
 
     async def start(self, principal: Principal, name: RepositoryName, algorithm: str = "sha256") -> UploadSession:
         """A new session. :raises DigestInvalid: no digests are made by this algorithm. :raises StorageFull: no room."""
@@ -279,8 +286,10 @@ class Uploads:
         return None
 
     async def expire(self) -> int:
-        """End the sessions that nobody has written to for too long; return how many."""
+        """End the sessions that nobody has written to for too long, but not after a jump of the clock; return how many."""
         ended = 0
+        if not self._jumps.allow(self.registry.clock.seconds()):
+            return ended
         while ids := await self.registry.metadata.uploads.expire(self.registry.clock.seconds(), _EXPIRY_BATCH):
             for upload_id in ids:
                 with suppress(UploadBusy):  # Whoever writes to it now will find it gone, and drop it.

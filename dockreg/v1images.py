@@ -7,7 +7,7 @@ push one id at once can not mix: the checksum request names, by its value, the l
 
 from collections.abc import Sequence
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from dockreg.bridge.v1_to_schema2 import schema2_view
 from dockreg.errors import (
@@ -23,6 +23,7 @@ from dockreg.errors import (
 )
 from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces_v1 import IImageList, IV1ImageStore
+from dockreg.jumps import Jumps
 from dockreg.layerupload import DiscardedLayer, LayerUpload, StagedLayerUpload
 from dockreg.model.access import Action, Caller, Principal
 from dockreg.model.names import RepositoryName, Tag
@@ -41,6 +42,9 @@ from dockreg.model.v1 import (
 )
 from dockreg.registry import Registry
 from dockreg.v1views import V1Views
+
+#: Expiry is asked for every ten minutes.
+_EXPIRY_GAP_SECONDS = 3600.0
 
 
 @frozen
@@ -72,6 +76,10 @@ class V1Images:
     image_list: IImageList
     views: V1Views
     limits: ImageLimits = ImageLimits()
+    _jumps: Jumps = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._jumps = Jumps("an unfinished push of v1", _EXPIRY_GAP_SECONDS, self.limits.staging_seconds)
 
     @property
     def _store(self) -> IV1ImageStore:
@@ -346,7 +354,12 @@ class V1Images:
     # Housekeeping
 
     async def expire(self) -> int:
-        """Drop pushes that were begun and not finished within the staging time; return how many images."""
+        """
+        Drop pushes that were begun and not finished within the staging time, but not after a jump of the clock; return how
+        many images.
+        """
+        if not self._jumps.allow(self.registry.clock.seconds()):
+            return 0
         return await self._store.expire_staged(self.registry.clock.seconds() - self.limits.staging_seconds)
 
 

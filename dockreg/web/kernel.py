@@ -20,6 +20,7 @@ from twisted.web import server
 from zope.interface import implementer
 
 from dockreg.callables import InThread
+from dockreg.errors import StoreUnavailable
 from dockreg.interfaces_readers import IBlobFile
 from dockreg.web.sockets import unsent_bytes
 
@@ -140,6 +141,9 @@ class _Stream:
             except (BrokenPipeError, ConnectionError):
                 self.broken = True
                 return
+            except OSError as problem:
+                reason = os.strerror(problem.errno or 0)
+                raise StoreUnavailable(f"the blob store does not work now: {reason}") from problem
             if not sent:
                 raise BlobCutShort(f"{self.left} bytes are missing")
             self._position += sent

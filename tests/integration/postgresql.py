@@ -26,6 +26,10 @@ class Server:
         self._run(
             self._initdb, f"--pgdata={self._data}", "--username=dockreg", "--auth=trust", "--no-sync", "--encoding=UTF8"
         )
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Start the server, or start it again."""
         options = (
             f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync=off -c shared_buffers=16MB"
         )
@@ -36,6 +40,10 @@ class Server:
             self._control("stop", "--mode=immediate")
         finally:
             shutil.rmtree(self._folder)
+
+    def halt(self) -> None:
+        """Stop the server for a while."""
+        self._control("stop", "--mode=fast")
 
     def restart(self) -> None:
         """Cut every connection, as an upgrade of the server does."""

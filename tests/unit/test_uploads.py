@@ -1,5 +1,6 @@
 """Tests for dockreg.uploads: sessions by the clock, without a database, and cancelled; mounts by rights."""
 
+from math import inf
 from typing import Any
 
 from dockreg.errors import (
@@ -10,6 +11,7 @@ from dockreg.errors import (
     UploadBusy,
     UploadUnknown,
 )
+from dockreg.jumps import Jumps
 from dockreg.model.access import Action, Ceiling, Principal
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
@@ -45,9 +47,21 @@ class SessionTests(V2TestCase):
         self.assertEqual(1, self.result(self.uploads.expire()))
         self.check_gone(upload_id)
 
+    def test_jump(self) -> None:
+        """No session ends when the clock is set forward, for the whole time of one; then it does."""
+        upload_id = self.start()
+        self.assertEqual(0, self.result(self.uploads.expire()))
+        self.clock.advance(100 * self.uploads.limits.session_seconds)
+        self.assertEqual(0, self.result(self.uploads.expire()))
+        self.assertEqual(0, self.result(self.uploads.size(JOE, ONE, upload_id)))
+        self.uploads._jumps = Jumps("a session", inf, 0)  # once that is over
+        self.assertEqual(1, self.result(self.uploads.expire()))
+        self.check_gone(upload_id)
+
     def test_a_write_renews(self) -> None:
         """A write gives a session its whole time again; to ask how far it is does not."""
         written, asked = self.start(), self.start()
+        self.uploads._jumps = Jumps("a session", inf, 0)  # as if it were asked for in between
         for _ in range(3):
             self.clock.advance(0.75 * self.uploads.limits.session_seconds)
             self.result(self.append(ONE, written, b"abc"))

@@ -13,6 +13,7 @@ from dockreg.callables import InThread
 from dockreg.errors import RegistryError, StorageFull, StoreUnavailable
 from dockreg.providers.metadata.bare import BareConnection, Statements
 from dockreg.providers.metadata.batches import Batches, Outcomes, Wanted
+from dockreg.providers.metadata.databasefile import DatabaseFile, connector, file_of
 from dockreg.providers.metadata.near import NearReads, NotNow
 
 P = ParamSpec("P")
@@ -45,6 +46,8 @@ class Database:
         self.url = make_url(url)
         self._in_thread = in_thread
         self._engine: Engine | None = None
+        #: What has to be where it was; SQLite only.
+        self._file: DatabaseFile | None = None
         # For point reads in the thread of the reactor; SQLite only, whose reads wait for no network.
         self._near: NearReads | None = None
         # For all statements of SQLite.
@@ -62,6 +65,8 @@ class Database:
         if self._engine is None:
             engine = self._engine = await self._job(self._make_engine, prepare)
             if self.is_sqlite:
+                path = file_of(self.url)
+                self._file = None if path is None else DatabaseFile(path)
                 self._statements = Statements(engine.dialect)
                 self._near = await self._job(self._make_near)
 
@@ -141,6 +146,8 @@ class Database:
         engine = self._engine
         if engine is None:
             raise StoreUnavailable("the metadata store is not open")
+        if self._file is not None:
+            self._file.require()
         attempt = 1
         while True:
             transaction = self._transaction(engine, writing, durable=durable)
@@ -164,6 +171,8 @@ class Database:
         engine = self._engine
         if engine is None:
             raise StoreUnavailable("the metadata store is not open")
+        if self._file is not None:
+            self._file.require()
         if len(batch) > 1:
             durable = any(each.durable for each in batch)
             together = _Together(self._transaction(engine, True, durable=durable))
@@ -279,7 +288,9 @@ def _engine(url: str, *, is_sqlite: bool) -> Engine:
         limits = {"connect_timeout": _WAIT_SECONDS, "tcp_user_timeout": _WAIT_SECONDS * 1000}
         return create_engine(url, max_overflow=-1, hide_parameters=True, connect_args=limits)
     waits = {} if "timeout" in make_url(url).query else {"timeout": _WAIT_SECONDS}
-    engine = create_engine(url, max_overflow=-1, hide_parameters=True, connect_args=waits)
+    connect = connector(make_url(url), _WAIT_SECONDS)
+    means = {"connect_args": waits} if connect is None else {"creator": connect}
+    engine = create_engine(url, max_overflow=-1, hide_parameters=True, **means)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: object) -> None:

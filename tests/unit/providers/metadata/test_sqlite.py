@@ -129,6 +129,41 @@ class TroubleTests(SQLiteCase):
         await self.raises(StorageFull, fill())
         self.assertEqual(made, len(await store.accounts.list_all()))
 
+    async def test_gone(self) -> None:
+        """While the file is gone nothing is written, and nothing made in its place; put back, it goes on as it was."""
+        store = await self.opened()
+        await store.repositories.create(BUSYBOX, None, 1.0)
+        away = self.path.rename(self.path.with_name("away"))
+        problem = await self.raises(StoreUnavailable, store.repositories.create(OTHER, None, 2.0))
+        self.assertIn("put it back", problem.reason)
+        await self.raises(StoreUnavailable, store.check())
+        self.assertFalse(self.path.exists())
+        away.rename(self.path)
+        await store.repositories.create(OTHER, None, 2.0)
+        await store.check()
+        self.assertEqual(2, len(await store.repositories.search("", None, 10)))
+
+    async def test_replaced(self) -> None:
+        """Another file in its place is not written to, nor is the one that was."""
+        store = await self.opened()
+        self.path.rename(self.path.with_name("away"))
+        self.path.write_bytes(b"")
+        problem = await self.raises(StoreUnavailable, store.repositories.create(BUSYBOX, None, 1.0))
+        self.assertIn("restart", problem.reason)
+        self.assertEqual(b"", self.path.read_bytes())
+
+    async def test_read_only(self) -> None:
+        """A file that can only be read makes writes unavailable, and no more than that."""
+        store = await self.opened()
+        await store.repositories.create(BUSYBOX, None, 1.0)
+
+        def refuse(connection: Connection) -> None:
+            connection.execute(text("PRAGMA query_only = ON"))
+
+        await store._database.read(refuse)  # the one connection of the pool, as on a file system mounted read-only
+        await self.raises(StoreUnavailable, store.repositories.create(OTHER, None, 2.0))
+        self.assertEqual(BUSYBOX, (await store.repositories.get(BUSYBOX)).name)
+
     async def test_our_mistakes(self) -> None:
         """A wrong statement is not the database's fault."""
         store = await self.opened()
