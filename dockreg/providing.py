@@ -4,7 +4,7 @@ import pkgutil
 import secrets
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Interface, Invalid
@@ -15,6 +15,9 @@ from dockreg.collector import Collector, CollectorLimits
 from dockreg.config import Config, ConfigError
 from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.providers.threads import IThreadReactor
+
+if TYPE_CHECKING:
+    from dockreg.providers.metadata.copying import MetadataCopies
 
 #: Makes text that nobody can guess.
 new_id = partial(secrets.token_urlsafe, 18)
@@ -35,6 +38,15 @@ def make_metadata_store(config: Config, in_thread: InThread, clock: IReactorTime
     from dockreg.providers.metadata.sql import SQLMetadataStore
 
     return SQLMetadataStore(config.metadata_url, in_thread, private=private)
+
+
+def make_metadata_copies(config: Config, in_thread: InThread) -> "MetadataCopies":
+    """What copies the configured database. :raises ConfigError: the metadata are in a provider of others."""
+    if config.metadata.provider != "sql":
+        raise ConfigError("", "metadata.provider", "only the database of dockreg itself is backed up by this command")
+    from dockreg.providers.metadata.copying import MetadataCopies
+
+    return MetadataCopies(config.metadata_url, in_thread)
 
 
 def make_blob_store(config: Config, in_thread: InThread, clock: IReactorTime) -> IBlobStore:

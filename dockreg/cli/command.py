@@ -12,6 +12,7 @@ from dockreg.errors import RegistryError
 from dockreg.version import VERSION
 
 _COMMANDS: Mapping[str, str] = {
+    "backup": "dockreg.cli.moving.backup:backup",
     "check-config": "dockreg.cli.checkconfig:check_config",
     "doctor": "dockreg.cli.doctor.command:doctor",
     "export": "dockreg.cli.moving.export:export_command",
@@ -22,6 +23,7 @@ _COMMANDS: Mapping[str, str] = {
     "import": "dockreg.cli.moving.imports:import_command",
     "key": "dockreg.cli.key:key",
     "namespace": "dockreg.cli.namespace:namespace",
+    "restore": "dockreg.cli.moving.restore:restore",
     "retention": "dockreg.cli.retention:retention",
     "robot": "dockreg.cli.robot:robot",
     "token": "dockreg.cli.token:token",

@@ -68,10 +68,16 @@ class MovingCase(V2Case, TestCase):
         self, path: Path, *, into: str | None = None, only: Sequence[str] = (), daemon: Daemon | None = None
     ) -> dict[str, Any]:
         """``dockreg import``, in this process."""
+        return await self.imported_into(self.config(daemon), path, into=into, only=only)
+
+    async def imported_into(
+        self, config: Config, path: Path, *, into: str | None = None, only: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """The same with another configuration."""
         from twisted.internet import reactor
 
         choice = Choice(None if into is None else parse_repository(into), frozenset(only))
-        return asdict(await import_archive(self.config(daemon), reactor, path, choice, Silence()))
+        return asdict(await import_archive(config, reactor, path, choice, Silence()))
 
     async def fails(self, work: Coroutine[Any, Any, object]) -> str:
         """The sentence of what has to fail."""

@@ -170,10 +170,9 @@ class Import:
 
     async def _blob(self, name: RepositoryName, digest: Digest) -> None:
         principal, registry = Principal(self._choice.owner), self._stores.registry
-        found = await registry.metadata.blobs.find_in(name, digest)
-        if found is None:
-            found = await self._stores.uploads.mount(principal, name, digest, None)
-        if found is not None:
+        # What is there is leased again, so that nothing collects it before its manifest comes.
+        found = await self._stores.uploads.mount(principal, name, digest, None)
+        if found is not None and found.lost is None:
             self.done.present += 1
             return
         stored = self._contents.blobs[digest]

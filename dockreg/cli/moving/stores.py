@@ -20,6 +20,7 @@ from dockreg.model.names import RepositoryName
 from dockreg.model.repositories import RepositoryRecord, Sparse
 from dockreg.providing import make_blob_store, make_metadata_store, new_id
 from dockreg.registry import AnnouncedImages, Registry
+from dockreg.room import Room
 from dockreg.uploads import Uploads
 from dockreg.v1images import V1Images
 from dockreg.v1views import V1Views
@@ -81,7 +82,8 @@ async def with_stores(
     blobs = make_blob_store(config, in_thread, reactor)
     await metadata.open()
     try:
-        registry = Registry(metadata, blobs, Operator(), reactor, in_thread, config.collection.lease_seconds)
+        room = Room(blobs, reactor, config.blobs.reserve_bytes)
+        registry = Registry(metadata, blobs, Operator(), reactor, in_thread, config.collection.lease_seconds, room)
         views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
         return await act(
             Stores(

@@ -125,13 +125,13 @@ class Database:
             return await self._in_thread(job, *args, **kwargs)
 
     def _make_engine(self, prepare: Callable[[Engine], None]) -> Engine:
-        engine = _engine(self.url.render_as_string(hide_password=False), is_sqlite=self.is_sqlite)
+        engine = make_engine(self.url.render_as_string(hide_password=False), is_sqlite=self.is_sqlite)
         try:
             prepare(engine)
         except BaseException as problem:
             engine.dispose()
             if isinstance(problem, exc.DBAPIError):
-                raise _translated(problem) from problem
+                raise translated(problem) from problem
             if isinstance(problem, OSError | sqlite3.Error):
                 raise StoreUnavailable("the metadata store can not be opened") from problem
             raise
@@ -139,7 +139,7 @@ class Database:
 
     def _make_near(self) -> NearReads:
         url = self.url.update_query_dict({"timeout": "0"})
-        engine = _engine(url.render_as_string(hide_password=False), is_sqlite=True)
+        engine = make_engine(url.render_as_string(hide_password=False), is_sqlite=True)
         return NearReads(engine, Statements(engine.dialect))
 
     def _repeat(self, writing: bool, job: Callable[[Connection], T], *, durable: bool = True) -> T:
@@ -155,7 +155,7 @@ class Database:
                 return transaction.run(job)
             except exc.DBAPIError as problem:
                 if attempt == _ATTEMPTS or not transaction.may_be_repeated(problem):
-                    raise _translated(problem) from problem
+                    raise translated(problem) from problem
             except exc.TimeoutError as problem:
                 raise StoreUnavailable("the metadata store is busy") from problem
             attempt += 1
@@ -208,7 +208,7 @@ class _Together:
         except exc.DBAPIError as problem:
             if self._transaction.committing:
                 # Whether it took place is not known, so nothing is tried again.
-                raise _translated(problem) from problem
+                raise translated(problem) from problem
             raise _NotTogether from None
         except exc.TimeoutError:
             raise _NotTogether from None
@@ -282,7 +282,8 @@ class _BareTransaction(_Transaction):
                 connection.rollback()
 
 
-def _engine(url: str, *, is_sqlite: bool) -> Engine:
+def make_engine(url: str, *, is_sqlite: bool) -> Engine:
+    """Connections to a database, with the transactions that :class:`Database` needs."""
     # Threads are few, so connections are too: their number needs no limit of its own. Values of parameters are secrets.
     if not is_sqlite:
         limits = {"connect_timeout": _WAIT_SECONDS, "tcp_user_timeout": _WAIT_SECONDS * 1000}
@@ -319,8 +320,8 @@ def _reported() -> Iterator[None]:
         raise
 
 
-def _translated(problem: exc.DBAPIError) -> Exception:
-    """What to tell; a mistake of ours stays what it is."""
+def translated(problem: exc.DBAPIError) -> Exception:
+    """What to tell of a failure of a database; a mistake of ours stays what it is."""
     code = getattr(problem.orig, "sqlite_errorcode", 0) & 0xFF
     if code == _SQLITE_FULL or getattr(problem.orig, "sqlstate", None) == _DISK_FULL:
         return StorageFull()

@@ -1,0 +1,94 @@
+"""``kill -9`` in the middle of a backup, a restore and an import: what was whole stays, and the same command goes on."""
+
+import json
+import signal
+import subprocess
+import sys
+import time  # noqa: TID251  # processes are killed at moments of real time
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dockreg.testing.oldtree import OldTree
+from dockreg.testing.samples import bytes_of, make_image, make_tar
+from tests.processes import Daemon
+
+KILLS = 6
+_IMAGES = 24
+_LAYER_BYTES = 2_000_000
+_WAIT_SECONDS = 60.0
+
+
+class KillMovingTests(SynchronousTestCase):
+    """Commands that write for long."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.daemon = Daemon(self.folder / "one")
+        self.backups = self.folder / "backups"
+        self.tree = OldTree(self.folder / "tree")
+        repository = self.tree.repository("crash", "app")
+        self.tags = {}
+        for number in range(_IMAGES):
+            image = make_image(f"image {number}", None, make_tar({"data": bytes_of(str(number), _LAYER_BYTES)}))
+            self.tree.image(image)
+            self.tree.tag(repository, f"t{number}", image.id)
+            self.tags[f"t{number}"] = image.id
+
+    def killed(self, daemon: Daemon, seconds: float, *arguments: str) -> bool:
+        """Run a command, and kill it so long after it began to write; whether it was killed rather than done."""
+        program = [sys.executable, "-c", "from dockreg.cli.command import main; main()", *arguments]
+        command = [*program, f"--data-dir={daemon.data}", "--quiet"]
+        watched = daemon.data if arguments[0] != "backup" else self.backups
+        before = sum(1 for _ in watched.rglob("*")) if watched.exists() else 0
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while process.poll() is None and time.monotonic() < deadline:
+            if watched.exists() and sum(1 for _ in watched.rglob("*")) > before + 3:
+                break
+            time.sleep(0.01)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        return process.wait(timeout=_WAIT_SECONDS) == -signal.SIGKILL
+
+    def run_to_end(self, daemon: Daemon, *arguments: str) -> None:
+        self.assertEqual(0, daemon.command(*arguments))
+
+    def test_import(self) -> None:
+        """An import that was killed leaves no tag to what is not whole, and is gone on with."""
+        self.daemon.start()
+        self.addCleanup(self.daemon.kill)
+        killed = 0
+        for number in range(KILLS):
+            killed += self.killed(self.daemon, number * 0.1, "import", "v1-tree", str(self.tree.path))
+            status, content, _ = self.daemon.request("GET", "/v1/repositories/crash/app/tags")
+            for tag, image_id in (json.loads(content) if status == 200 else {}).items():
+                self.assertEqual(self.tags[tag], image_id)
+                self.assertEqual(200, self.daemon.request("GET", f"/v1/images/{image_id}/layer")[0])
+        self.assertLess(0, killed)
+        self.run_to_end(self.daemon, "import", "v1-tree", str(self.tree.path))
+        self.assertEqual(self.tags, json.loads(self.daemon.request("GET", "/v1/repositories/crash/app/tags")[1]))
+
+    def test_backup_and_restore(self) -> None:
+        """The earlier backup is whole whenever the next one is killed, and a restore that was killed is gone on with."""
+        self.run_to_end(self.daemon, "import", "v1-tree", str(self.tree.path), "--only", "no/such")
+        self.run_to_end(self.daemon, "backup", str(self.backups))
+        self.run_to_end(self.daemon, "import", "v1-tree", str(self.tree.path))
+        killed = 0
+        for number in range(KILLS):
+            killed += self.killed(self.daemon, number * 0.1, "backup", str(self.backups))
+            self.run_to_end(self.daemon, "restore", str(self.backups), "--verify")
+        self.assertLess(0, killed)
+        self.run_to_end(self.daemon, "backup", str(self.backups), "--keep", "1")
+        target = Daemon(self.folder / "two")
+        self.addCleanup(target.kill)
+        killed = sum(self.killed(target, number * 0.1, "restore", str(self.backups)) for number in range(KILLS))
+        self.assertLess(0, killed)
+        # The last one may have come to its end before it was killed.
+        target.command("restore", str(self.backups))
+        target.start()
+        self.assertEqual(self.tags, json.loads(target.request("GET", "/v1/repositories/crash/app/tags")[1]))
+        for image_id in self.tags.values():
+            self.assertEqual(200, target.request("GET", f"/v1/images/{image_id}/layer")[0])
+        leftovers = [each.name for each in (self.backups / "snapshots").iterdir() if each.name.endswith(".partial")]
+        self.assertEqual([], leftovers)
