@@ -60,12 +60,15 @@ def problems(data: Path, database: str = "") -> list[str]:
     }
     for name, size in recorded.items():
         path = stored.get(name)
-        if path is None:
-            found.append(f"{name} is recorded and not stored")
-        elif path.stat().st_size != size:
-            found.append(f"{name} has {path.stat().st_size} bytes instead of {size}")
-        elif _digest(path) != name.partition(".")[0]:
-            found.append(f"{name} has other bytes")
+        try:
+            if path is None:
+                found.append(f"{name} is recorded and not stored")
+            elif path.stat().st_size != size:
+                found.append(f"{name} has other than {size} bytes")
+            elif _digest(path) != name.partition(".")[0]:
+                found.append(f"{name} has other bytes")
+        except FileNotFoundError:
+            found.append(f"{name} went while it was looked at: look again")
     found += [f"{name} is stored and not recorded" for name in set(stored) - set(recorded)]
     sessions = {str(row[0]) for row in rows(data, "select upload_id from uploads", database)}
     found += [f"{name} is left in the staging" for name in staged(data) - sessions]

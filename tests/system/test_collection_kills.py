@@ -1,8 +1,8 @@
 """``kill -9`` in front of each call that collection makes, while it goes through what was deleted."""
 
+import contextlib
 import time  # noqa: TID251  # a real process
 from collections.abc import Callable
-from contextlib import suppress
 
 from tests.faults import outside
 from tests.faults.asking import done
@@ -50,7 +50,7 @@ class CollectionKillTests(FaultCase):
     def push_in_time(self, customer: Customer) -> None:
         """Push an image, again if that took longer than such a short lease."""
         for _ in range(5):
-            with suppress(Refused):
+            with contextlib.suppress(Refused):
                 done(customer.push(self.fresh(), "doomed"))
                 return
         self.fail("each push took longer than a lease")
