@@ -15,7 +15,7 @@ from tests.faults.customer import Lost
 from tests.faults.scenarios import Scenarios
 
 #: More calls than any of the operations makes.
-_MOST_CALLS = 250
+_MOST_CALLS = 600
 #: How many blobs and manifests are looked at each time; of the others only the tagged.
 _REMEMBERED = 4
 #: How long work that nobody waits for goes on after an answer.
