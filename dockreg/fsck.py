@@ -5,7 +5,8 @@ What others are changing in this moment is looked at again before it is called w
 is kept. Nothing is changed without ``repair``.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from enum import Enum
 
 from attrs import define, field, frozen
@@ -63,6 +64,10 @@ class Tally:
     images: int = 0
 
 
+async def _no_pause() -> None:
+    """Where nobody else is at work."""
+
+
 @define(eq=False)
 class Examination:
     """
@@ -81,11 +86,13 @@ class Examination:
     quick: bool = False
     allows_gaps: bool = False
     progress: Callable[[str, int], None] = lambda _what, _size: None
+    #: Waits until what others do to objects in this moment is over.
+    pause: Callable[[], Awaitable[object]] = field(default=_no_pause)
     tally: Tally = field(factory=Tally)
 
     async def run(self) -> AsyncIterator[Finding]:
         """All of it. :raises StoreUnavailable: a store does not work now."""
-        for part in (self.blobs, self.leftovers, self.manifests, self.images):
+        for part in (self.blobs, self.strays, self.manifests, self.images):
             async for finding in part():
                 yield finding
 
@@ -146,14 +153,44 @@ class Examination:
 
     # Files
 
-    async def leftovers(self) -> AsyncIterator[Finding]:
-        """Settle what processes that are gone have left unfinished; what others are writing is not touched."""
+    async def strays(self) -> AsyncIterator[Finding]:
+        """Objects that the metadata does not name, and what processes that are gone have left unfinished."""
+        unnamed: list[StoredBlob] = []
+        after: str | None = ""
+        while after is not None:
+            page = await self.store.stored(after, _PAGE)
+            unnamed += await self.metadata.collection.orphans(list(page.objects))
+            self.progress("files without a blob", 0)
+            after = page.after
+        for blob in await self._still_unnamed(unnamed):
+            if self.repair:
+                await self.store.quarantine(blob)
+            sentence = f"object {blob.digest} of generation {blob.generation} belongs to no blob"
+            yield Finding("object", str(blob.digest), sentence, Outcome.REPAIRED if self.repair else Outcome.FOUND)
         if self.repair:
             blobs, uploads = self.metadata.blobs, self.metadata.uploads
             settled = await self.store.recover(blobs.is_recorded, uploads.is_known)
             if settled:
                 sentence = f"{settled} files were left unfinished by processes that are gone"
                 yield Finding("staging", "", sentence, Outcome.REPAIRED)
+
+    async def _still_unnamed(self, unnamed: Sequence[StoredBlob]) -> Sequence[StoredBlob]:
+        """Those that are there after a while: whoever collects removes an object after its row."""
+        if not unnamed:
+            return ()
+        await self.pause()
+        removing: set[StoredBlob] = set()
+        after: StoredBlob | None = None
+        while page := await self.metadata.collection.removed_objects(after, _PAGE):
+            removing |= set(page)
+            after = page[-1]
+        found = []
+        for blob in await self.metadata.collection.orphans(unnamed):
+            with suppress(BlobLost):
+                (await self.store.open(blob)).close()
+                if blob not in removing:
+                    found.append(blob)
+        return found
 
     # References
 

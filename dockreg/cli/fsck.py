@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from attrs import asdict, define, field
+from twisted.internet.task import deferLater
 
 from dockreg.cli.audited import Deed, write_down
 from dockreg.cli.failures import CommandFailed
@@ -20,6 +21,8 @@ from dockreg.model.repositories import Sparse
 from dockreg.providing import make_blob_store, make_metadata_store
 from dockreg.soundness import Soundness
 
+#: After a row is gone its object goes within this time.
+_PAUSE_SECONDS = 2.0
 _WORDS = {
     Outcome.REPAIRED: "repaired",
     Outcome.LOST: "put out of the way",
@@ -70,6 +73,7 @@ async def _work(config: Config, reactor: Any, *, repair: bool, quick: bool, as_j
                 quick=quick,
                 allows_gaps=Sparse(config.v2.sparse) is Sparse.ALL,
                 progress=telling.progress,
+                pause=lambda: deferLater(reactor, _PAUSE_SECONDS),
             )
             async for finding in examination.run():
                 telling.found(finding)

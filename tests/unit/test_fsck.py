@@ -118,6 +118,22 @@ class BlobTests(FsckCase):
         self.threads.run_all()
         self.assertIsNone(self.successResultOf(done))
 
+    def test_unnamed(self) -> None:
+        """An object that belongs to no blob is told, and goes to the quarantine; one whose row has just gone is left alone."""
+        stray = self.path().with_name(f"{DIGEST.encoded}.generation-stray")
+        stray.write_bytes(CONTENT)
+        (finding,) = self.examine()
+        self.assertEqual(("object", str(DIGEST), FOUND), (finding.kind, finding.subject, finding.outcome))
+
+        async def removed_meanwhile() -> None:
+            stray.unlink()
+
+        self.assertEqual([], self.examine(pause=removed_meanwhile))
+        stray.write_bytes(CONTENT)
+        self.assertEqual([("object", REPAIRED)], self.outcomes(repair=True))
+        self.assertTrue((self.folder / "quarantine" / stray.name).exists())
+        self.check_repaired()
+
     def test_unfinished(self) -> None:
         """What others are writing is left alone; what is left of processes that are gone goes."""
         upload_id = self.start()
