@@ -17,7 +17,7 @@ from attrs import field, frozen
 from dockreg import configvalues as valid
 from dockreg.configchecks import ScrubSettings
 from dockreg.configcollection import CollectionSettings
-from dockreg.configkeeping import RetentionSettings
+from dockreg.configkeeping import QuotaSettings, RetentionSettings
 from dockreg.configpeople import (
     AttemptSettings,
     AuthSettings,
@@ -187,6 +187,7 @@ class Config:
     scrub: ScrubSettings = field(factory=ScrubSettings)
     retention: RetentionSettings = field(factory=RetentionSettings)
     collection: CollectionSettings = field(factory=CollectionSettings)
+    quotas: QuotaSettings = field(factory=QuotaSettings)
     log: LogSettings = field(factory=LogSettings)
     metrics: MetricsSettings = field(factory=MetricsSettings)
 
@@ -218,6 +219,7 @@ TABLES: Mapping[str, type] = {
     "scrub": ScrubSettings,
     "retention": RetentionSettings,
     "collection": CollectionSettings,
+    "quotas": QuotaSettings,
     "log": LogSettings,
     "metrics": MetricsSettings,
 }
@@ -322,7 +324,7 @@ def _idle_settings(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
         lists = ("v1.listen", "v1.endpoints", "v1.max_list_bytes", "v1.max_list_entries")
         kept = [key for key in v1 if key not in lists]
         kept += [f"v2.{name}" for name in attrs.fields_dict(V2Settings)]
-        kept += ["retention.rules"]
+        kept += ["retention.rules", "quotas.default_bytes"]
         kept += [f"collection.{name}" for name in attrs.fields_dict(CollectionSettings)]
         yield "when role is index: images are not kept there", kept
         bearers = ("challenge", "bearer_seconds", "refresh_seconds", "token_server")

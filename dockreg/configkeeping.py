@@ -1,4 +1,4 @@
-"""``[retention]``: what repositories keep, and for how long."""
+"""``[retention]``, what repositories keep and for how long, and ``[quotas]``, how much namespaces may have."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -85,3 +85,10 @@ class RetentionSettings:
     def parsed(self) -> Sequence[RetentionRule]:
         """The rules."""
         return [parse_retention_rule(table, number) for number, table in enumerate(self.rules, 1)]
+
+
+@frozen
+class QuotaSettings:
+    """``[quotas]``: how many bytes a namespace may have that has no quota of its own, 0 for any amount."""
+
+    default_bytes: int = field(default=0, validator=valid.number(0))

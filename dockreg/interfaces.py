@@ -17,6 +17,7 @@ from dockreg.interfaces_blobs import IBlobOpener, IConditionStore, IReferenceSto
 from dockreg.interfaces_collection import ICollection, ILeaseStore
 from dockreg.interfaces_listing import IManifestList
 from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
+from dockreg.interfaces_quotas import IQuotaStore
 from dockreg.interfaces_retention import IRetentionStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_uploads import IUploadStore
@@ -372,6 +373,7 @@ class IMetadataStore(Interface):
     retention: IRetentionStore = Attribute("Pulls, and what goes by the rules.")
     leases: ILeaseStore = Attribute("Leases of blobs, manifests and images.")
     collection: ICollection = Attribute("What may be garbage.")
+    quotas: IQuotaStore = Attribute("What namespaces take up, and may.")
 
     async def open() -> None:
         """

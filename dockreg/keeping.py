@@ -1,26 +1,31 @@
-"""Retention, made as the configuration says."""
+"""Retention and quotas, made as the configuration says."""
 
 from collections.abc import Sequence
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
+from dockreg.callables import IdentifierFactory
 from dockreg.config import Config
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_people import IAuditLog
 from dockreg.lifecycle import Job
 from dockreg.pulls import Pulls
+from dockreg.quotas import Quotas
 from dockreg.retention import Retention, audited
 from dockreg.web.monitoring import Metrics
 
 #: How long a pull may be known to its process alone.
 _NOTES_SECONDS = 30.0
+#: How long it may take until room is reserved for uploads after the first quota was set.
+_LOOK_SECONDS = 10.0
 
 
 @frozen
 class Keeping:
-    """What is to be done for the rules of a registry; nothing where there are none."""
+    """What is to be done for quotas, and for the rules of a registry; nothing where there are none."""
 
+    quotas: Quotas
     pulls: Pulls | None = None
     retention: Retention | None = None
 
@@ -35,17 +40,28 @@ class Keeping:
     @property
     def jobs_of_each(self) -> Sequence[Job]:
         """What each of several processes does."""
+        return [Job("the look at quotas", _LOOK_SECONDS, self.quotas.look), *self.lasts]
+
+    @property
+    def lasts(self) -> Sequence[Job]:
+        """What each of them does a last time when it stops."""
         return () if self.pulls is None else [Job("the writing down of pulls", _NOTES_SECONDS, self.pulls.write_down)]
 
 
-def make_keeping(config: Config, metadata: IMetadataStore, clock: IReactorTime, audit: IAuditLog | None) -> Keeping:
+def make_keeping(
+    config: Config,
+    metadata: IMetadataStore,
+    clock: IReactorTime,
+    new_id: IdentifierFactory,
+    audit: IAuditLog | None,
+) -> Keeping:
     """Keep what the rules say; without rules nothing is noted, and nothing is removed."""
-    settings = config.retention
-    if not settings.rules:
-        return Keeping()
+    quotas = Quotas(metadata, clock, new_id)
+    if not config.retention.rules:
+        return Keeping(quotas)
     retention = make_retention(config, metadata, clock)
     retention.told = None if audit is None else audited(audit)
-    return Keeping(Pulls(metadata.retention, clock), retention)
+    return Keeping(quotas, Pulls(metadata.retention, clock), retention)
 
 
 def make_retention(config: Config, metadata: IMetadataStore, clock: IReactorTime) -> Retention:
@@ -54,8 +70,10 @@ def make_retention(config: Config, metadata: IMetadataStore, clock: IReactorTime
     return Retention(metadata.retention, clock, settings.parsed(), settings.interval_seconds, settings.most_per_run)
 
 
-def watch(keeping: Keeping, figures: Metrics) -> None:
-    """Add what retention rules do to the figures."""
+def watch(keeping: Keeping, metadata: IMetadataStore, figures: Metrics) -> None:
+    """Add what retention rules and quotas do to the figures."""
+    refused = "Pushes that a quota had no room for."
+    figures.watch("quota_refusals", refused, lambda: metadata.quotas.refused)
     retention = keeping.retention
     if retention is None:
         return

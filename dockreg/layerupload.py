@@ -11,6 +11,7 @@ from dockreg.interfaces import IUpload
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.layers import LayerInspector, PayloadHasher
 from dockreg.model.v1 import Checksums, LayerFacts, StagedImage
+from dockreg.quotas import Reservation
 from dockreg.registry import Registry
 from dockreg.shield import shielded
 
@@ -19,10 +20,19 @@ class LayerUpload(Protocol):
     """Where the bytes of one layer go."""
 
     async def expect(self, length: int) -> None:
-        """So many bytes are announced. :raises BodyTooLarge: a layer may not have them. :raises StorageFull: no room."""
+        """
+        So many bytes are announced.
+
+        :raises BodyTooLarge: a layer may not have them. :raises StorageFull: there is no room for them.
+        :raises QuotaExceeded: the namespace has none.
+        """
 
     async def write(self, chunks: Sequence[Piece]) -> None:
-        """Take the next bytes. :raises BodyTooLarge: they are more than a layer may have."""
+        """
+        Take the next bytes.
+
+        :raises BodyTooLarge: they are more than a layer may have. :raises QuotaExceeded: there is no room for them.
+        """
 
     async def finish(self) -> None:
         """All bytes are here: make them durable, and ready for their checksum."""
@@ -85,12 +95,22 @@ class StagedLayerUpload:
     _payloads: Sequence[PayloadHasher]
     _inspector: LayerInspector
     _max_size: int
+    _reservation: Reservation | None = None
     _size: int = field(default=0, init=False)
     _finishing: bool = field(default=False, init=False)
 
     @classmethod
-    async def start(cls, registry: Registry, staged: Sequence[StagedImage], limits: LayerLimits) -> "StagedLayerUpload":
-        """:raises StorageFull: there is no room to begin."""
+    async def start(
+        cls,
+        registry: Registry,
+        staged: Sequence[StagedImage],
+        limits: LayerLimits,
+        reservation: Reservation | None = None,
+    ) -> "StagedLayerUpload":
+        """
+        :param reservation: in the namespace that it is pushed to, while the bytes arrive.
+        :raises StorageFull: there is no room to begin.
+        """
         if registry.room is not None:
             await registry.room.require()
         inspector = LayerInspector(
@@ -98,7 +118,7 @@ class StagedLayerUpload:
         )
         payloads = [PayloadHasher(image.json) for image in staged]
         upload = await registry.blobs.start_upload([*payloads, inspector])
-        return cls(registry, upload, staged, payloads, inspector, limits.max_layer)
+        return cls(registry, upload, staged, payloads, inspector, limits.max_layer, reservation)
 
     async def expect(self, length: int) -> None:
         """See :class:`LayerUpload`."""
@@ -106,12 +126,16 @@ class StagedLayerUpload:
             raise BodyTooLarge(self._max_size)
         if self._registry.room is not None:
             await self._registry.room.require(length)
+        if self._reservation is not None:
+            await self._reservation.expect(length)
 
     async def write(self, chunks: Sequence[Piece]) -> None:
         """Hash, inspect and store the next bytes."""
         before, self._size = self._size, _counted(self._size, chunks, self._max_size)
         if self._registry.room is not None:
             await self._registry.room.take(self._size - before)
+        if self._reservation is not None and self._size > self._reservation.reserved:
+            await self._reservation.grow(self._size)
         await self._upload.write(chunks)
 
     async def finish(self) -> None:
@@ -124,6 +148,9 @@ class StagedLayerUpload:
         try:
             facts, checksums = await registry.in_thread(self._inspect)
             committed = await self._upload.commit()
+        except Exception:
+            await self._release()
+            raise
         finally:
             await self._upload.abort()
 
@@ -133,6 +160,11 @@ class StagedLayerUpload:
             return await registry.metadata.images.stage_layer(blob, known, checksums, now, leased_until)
 
         await registry.keep_blob(committed, record)
+        await self._release()
+
+    async def _release(self) -> None:
+        if self._reservation is not None:
+            await self._reservation.release()
 
     def _inspect(self) -> tuple[LayerFacts, Sequence[tuple[StagedImage, Checksums]]]:
         facts = self._inspector.finish()
@@ -146,6 +178,7 @@ class StagedLayerUpload:
         if not self._finishing:
             self._inspector.stop()
             await self._upload.abort()
+            await shielded(self._release())
 
 
 def _counted(size: int, chunks: Sequence[Piece], limit: int) -> int:

@@ -34,10 +34,12 @@ def make_metadata_store(config: Config, in_thread: InThread, clock: IReactorTime
         arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
         if private:
             arguments["private"] = True
+        if config.quotas.default_bytes:
+            arguments["quota"] = config.quotas.default_bytes
         return cast("IMetadataStore", made("metadata.provider", settings.provider, IMetadataStore, arguments))
     from dockreg.providers.metadata.sql import SQLMetadataStore
 
-    return SQLMetadataStore(config.metadata_url, in_thread, private=private)
+    return SQLMetadataStore(config.metadata_url, in_thread, private=private, quota=config.quotas.default_bytes)
 
 
 def make_metadata_copies(config: Config, in_thread: InThread) -> "MetadataCopies":

@@ -28,6 +28,7 @@ from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import RepositoryRecord, TagRecord
 from dockreg.model.v1 import AnnouncedImage, ImageID
 from dockreg.pulls import Pulls
+from dockreg.quotas import Quotas
 from dockreg.room import Room
 from dockreg.shield import detached, shielded
 from dockreg.soundness import Soundness
@@ -63,6 +64,7 @@ class Registry:
     verify: bool = False
     #: Where pulls are noted, if anybody wants to know.
     pulls: Pulls | None = None
+    quotas: Quotas | None = None
     soundness: Soundness = field(init=False)
     leases: Leases = field(init=False)
 

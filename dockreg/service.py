@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, cast
 
 import attrs
-from attrs import field, frozen
+from attrs import frozen
 from twisted.application.service import IService, IServiceCollection
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorTime
@@ -120,8 +120,8 @@ class OpenRegistry:
     scrub: Scrub
     logs: Mapping[str, LogFile]
     collector: Collector
+    keeping: Keeping
     jobs: Sequence[Job] = ()
-    keeping: Keeping = field(factory=Keeping)
     openers: Sequence[Callable[[], Any]] = ()
     closers: Sequence[Callable[[], Any]] = ()
 
@@ -144,7 +144,7 @@ class OpenRegistry:
                 *self.keeping.jobs_of_each,
                 Job("the exchange of figures", _FIGURES_SECONDS, self.core.monitoring.figures.share),
             ],
-            lasts=self.keeping.jobs_of_each,
+            lasts=self.keeping.lasts,
             openers=self.openers,
             closers=self.closers,
             **further,
@@ -196,12 +196,12 @@ def open_registry(
     )
     attempts = make_attempts(config, metadata, full)
     access = make_identity(config, metadata, means, full, authenticator, attempts)
-    keeping = make_keeping(config, metadata, full, audit)
+    keeping = make_keeping(config, metadata, full, new_id, audit)
     room = Room(blobs, full, config.blobs.reserve_bytes)
     work, lease_seconds = threads.work.in_thread, config.collection.lease_seconds
     verify = config.blobs.verify_reads
     registry = Registry(
-        metadata, blobs, access.authorizer, full, work, lease_seconds, room, verify, pulls=keeping.pulls
+        metadata, blobs, access.authorizer, full, work, lease_seconds, room, verify, keeping.pulls, keeping.quotas
     )
     tokens = make_tokens(config, metadata, access, means)
     views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
@@ -221,12 +221,13 @@ def open_registry(
         audit=audit,
         takes_certificates=access.takes_certificates,
     )
-    watch(keeping, core.monitoring.figures)
+    watch(keeping, metadata, core.monitoring.figures)
     collector = make_collector(config, metadata, blobs, full)
     core.monitoring.figures.watch_collection(collector.figures)
     scrub = make_scrub(config, registry, core.monitoring, full, new_id)
     resource = make_resource(core, door_settings(config), full, new_id)
-    openers, closers = [*access.openers, *tokens.openers], [*access.closers, *tokens.closers]
+    openers = [*access.openers, *tokens.openers, keeping.quotas.begin]
+    closers = [*access.closers, *tokens.closers]
     core.monitoring.figures.watch(
         "lost_blobs", "Blobs whose bytes are missing or damaged.", lambda: registry.soundness.lost, least=True
     )
@@ -235,7 +236,7 @@ def open_registry(
     )
     jobs = [*tokens.jobs, Job("the expiry of failed logins", _ATTEMPTS_SECONDS, attempts.expire)]
     return OpenRegistry(
-        config, full, threads, core, resource, room, scrub, logs, collector, jobs, keeping, openers, closers
+        config, full, threads, core, resource, room, scrub, logs, collector, keeping, jobs, openers, closers
     )
 
 

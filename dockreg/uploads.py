@@ -24,6 +24,7 @@ from dockreg.errors import (
     UploadBusy,
     UploadUnknown,
 )
+from dockreg.errors_quotas import QuotaExceeded
 from dockreg.interfaces import IUpload
 from dockreg.jumps import Jumps
 from dockreg.model.access import Principal
@@ -32,6 +33,7 @@ from dockreg.model.digest import Digest
 from dockreg.model.layers import LayerInspector
 from dockreg.model.names import RepositoryName
 from dockreg.model.uploads import UploadSession
+from dockreg.quotas import Reservation
 from dockreg.registry import Registry
 from dockreg.shield import shielded
 
@@ -69,6 +71,7 @@ class BlobUpload:
     upload_id: str | None
     _inspector: LayerInspector | None = None
     _keep: Callable[[str, int, LayerInspector], None] | None = None
+    _reservation: Reservation | None = None
     _ended: bool = field(default=False, init=False)
     _failed: bool = field(default=False, init=False)
 
@@ -78,12 +81,19 @@ class BlobUpload:
         return self._upload.size
 
     async def write(self, chunks: Sequence[Piece]) -> None:
-        """Hash and store the next bytes. :raises BodyTooLarge: the blob has more than it may have."""
+        """
+        Hash and store the next bytes.
+
+        :raises BodyTooLarge: the blob has more than it may have. :raises QuotaExceeded: its namespace would.
+        """
         limit, coming = self._limits.max_blob, sum(map(len, chunks))
         if limit and self.size + coming > limit:
             raise BodyTooLarge(limit)
         if self._registry.room is not None:
             await self._registry.room.take(coming)
+        reservation = self._reservation
+        if reservation is not None and self.size + coming > reservation.reserved:
+            await reservation.grow(self.size + coming)
         try:
             await self._upload.write(chunks)
         except (CancelledError, StorageFull, StoreUnavailable):
@@ -98,12 +108,15 @@ class BlobUpload:
         So many bytes are announced.
 
         :raises BodyTooLarge: the blob would have more than it may have. :raises StorageFull: there is no room for them.
+        :raises QuotaExceeded: the namespace has none.
         """
         limit = self._limits.max_blob
         if limit and self.size + length > limit:
             raise BodyTooLarge(limit)
         if self._registry.room is not None:
             await self._registry.room.require(length)
+        if self._reservation is not None:
+            await self._reservation.expect(self.size + length)
 
     async def pause(self) -> None:
         """The request is over, the session goes on."""
@@ -143,7 +156,8 @@ class BlobUpload:
             self._keep(self.upload_id, received.size, self._inspector)
         now = registry.clock.seconds()
         try:
-            await registry.metadata.uploads.record(self.upload_id, received, now, now + self._limits.session_seconds)
+            leased_until, reserves = now + self._limits.session_seconds, self._reservation is not None
+            await registry.metadata.uploads.record(self.upload_id, received, now, leased_until, reserves)
         except UploadUnknown:
             # It has expired meanwhile.
             await registry.blobs.drop_upload(self.upload_id)
@@ -162,16 +176,24 @@ class BlobUpload:
             await self._drop()
             raise
 
+        row = (
+            self._reservation.upload_id if self.upload_id is None and self._reservation is not None else self.upload_id
+        )
+
         async def record(blob: StoredBlob) -> StoredBlob:
             owner, now, lease = self._principal.name, registry.clock.seconds(), registry.lease_end()
-            return await registry.metadata.blobs.record_in(
-                self._name, blob, facts, owner, now, lease, upload_id=self.upload_id
-            )
+            return await registry.metadata.blobs.record_in(self._name, blob, facts, owner, now, lease, upload_id=row)
 
-        return await registry.keep_blob(committed, record, self.upload_id)
+        try:
+            return await registry.keep_blob(committed, record, self.upload_id)
+        except QuotaExceeded:
+            await self._drop()
+            raise
 
     async def _drop(self) -> None:
         await self._upload.abort()
+        if self._reservation is not None:
+            await self._reservation.release()
         if self.upload_id is not None:
             with suppress(UploadUnknown):
                 await self._registry.metadata.uploads.end(self.upload_id)
@@ -192,14 +214,21 @@ class Uploads:
         self._jumps = Jumps("an upload session", _EXPIRY_GAP_SECONDS, self.limits.session_seconds)
 
     async def start(self, principal: Principal, name: RepositoryName, algorithm: str = "sha256") -> UploadSession:
-        """A new session. :raises DigestInvalid: no digests are made by this algorithm. :raises StorageFull: no room."""
+        """
+        A new session.
+
+        :raises DigestInvalid: no digests are made by this algorithm. :raises StorageFull: there is no room.
+        :raises QuotaExceeded: the namespace is full.
+        """
         if algorithm not in ("sha256", "sha512"):
             raise DigestInvalid(algorithm[:256], "the registry knows the algorithms sha256 and sha512")
         if self.registry.room is not None:
             await self.registry.room.require()
         now = self.registry.clock.seconds()
         session = UploadSession(self.new_id(), name, principal.name, algorithm, NOTHING_RECEIVED, now)
-        await self.registry.metadata.uploads.start(session, now + self.limits.session_seconds)
+        counts = self.registry.quotas is not None and self.registry.quotas.counting
+        leased_until = now + self.limits.session_seconds
+        await self.registry.metadata.uploads.start(session, leased_until, 0 if counts else None)
         return session
 
     async def size(self, principal: Principal, name: RepositoryName, upload_id: str) -> int:
@@ -239,8 +268,10 @@ class Uploads:
         upload = await self.registry.blobs.resume_upload(upload_id, session.received, observers, algorithm)
         if upload.size != session.received.size:  # After a crash: the inspector has not seen it all.
             inspector = None
+        quotas = self.registry.quotas
+        reservation = None if quotas is None else quotas.reservation(upload_id, digest)
         part = BlobUpload(
-            self.registry, self.limits, principal, name, upload, upload_id, inspector, self._keep_inspector
+            self.registry, self.limits, principal, name, upload, upload_id, inspector, self._keep_inspector, reservation
         )
         if offset is not None and offset != upload.size:
             size = upload.size
@@ -250,8 +281,15 @@ class Uploads:
 
     async def begin(self, principal: Principal, name: RepositoryName, digest: Digest) -> BlobUpload:
         """A blob that one request brings as a whole."""
-        upload = await self.registry.blobs.start_upload((), digest.algorithm)
-        return BlobUpload(self.registry, self.limits, principal, name, upload, None)
+        quotas = self.registry.quotas
+        reservation = None if quotas is None else await quotas.reservation_of_request(principal, name, digest)
+        try:
+            upload = await self.registry.blobs.start_upload((), digest.algorithm)
+        except Exception:
+            if reservation is not None:
+                await reservation.release()
+            raise
+        return BlobUpload(self.registry, self.limits, principal, name, upload, None, reservation=reservation)
 
     async def cancel(self, principal: Principal, name: RepositoryName, upload_id: str) -> None:
         """

@@ -198,7 +198,11 @@ class V1Images:
             return DiscardedLayer(self.limits.max_layer)
         if not staged:
             raise ImageUnknown(str(image_id))
-        return await StagedLayerUpload.start(self.registry, staged, self.limits)
+        quotas, name = self.registry.quotas, next(iter(targets), None)
+        reservation = None
+        if quotas is not None and name is not None:
+            reservation = await quotas.reservation_of_request(caller.principal, name, None)
+        return await StagedLayerUpload.start(self.registry, staged, self.limits, reservation)
 
     async def put_checksum(self, caller: Caller, image_id: ImageID, claimed: ClaimedChecksums) -> None:
         """

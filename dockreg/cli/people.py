@@ -19,6 +19,7 @@ from dockreg.cli.running import run, threads_of
 from dockreg.config import Config
 from dockreg.errors import AccountUnknown, RegistryError
 from dockreg.identity import make_access_tokens, make_accounts, make_hasher, make_invitations
+from dockreg.interfaces_quotas import IQuotaStore
 from dockreg.invitations import Invitations
 from dockreg.model.rights import Kind, Subject
 from dockreg.providers.auth.keys import Keyring
@@ -40,6 +41,7 @@ class People:
     invitations: Invitations
     rights: Rights
     keys: Keyring
+    quotas: IQuotaStore
 
 
 async def with_people(
@@ -63,7 +65,14 @@ async def with_people(
         accounts = make_accounts(config, metadata, make_hasher(config, in_thread), reactor)
         tokens, invitations = make_access_tokens(metadata, reactor), make_invitations(metadata, reactor)
         return await act(
-            People(accounts, tokens, invitations, Rights(metadata.rights, reactor), make_keyring(metadata, reactor))
+            People(
+                accounts,
+                tokens,
+                invitations,
+                Rights(metadata.rights, reactor),
+                make_keyring(metadata, reactor),
+                metadata.quotas,
+            )
         )
     finally:
         await metadata.close()

@@ -6,6 +6,7 @@ from dockreg.errors import StoreUnavailable
 from dockreg.interfaces import IBlobIndex, IMetadataStore, IRepositoryStore
 from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
+from dockreg.interfaces_quotas import IQuotaStore
 from dockreg.interfaces_retention import IRetentionStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_v1 import IV1ImageStore
@@ -55,6 +56,7 @@ class MetadataStoreContract(MetadataContract):
         verifyObject(IAccessTokenStore, metadata.access_tokens)
         verifyObject(IInvitationStore, metadata.invitations)
         verifyObject(IAttemptStore, metadata.attempts)
+        verifyObject(IQuotaStore, metadata.quotas)
         verifyObject(IRetentionStore, metadata.retention)
 
     async def test_open_again(self) -> None:

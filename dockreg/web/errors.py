@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
-from dockreg import errors, errors_access, errors_blobs, errors_rights
+from dockreg import errors, errors_access, errors_blobs, errors_quotas, errors_rights
 from dockreg.callables import IdentifierFactory
 from dockreg.web.admission import flat_error
 from dockreg.web.bodies import BodyCut
@@ -55,6 +55,7 @@ V1_STATUS: Mapping[type[errors.RegistryError], HTTPStatus] = {
     errors.AccountInvalid: HTTPStatus.BAD_REQUEST,
     errors_access.AccessTokenUnknown: HTTPStatus.NOT_FOUND,
     errors_access.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
+    errors_quotas.QuotaExceeded: HTTPStatus.FORBIDDEN,
     errors_rights.RightsInvalid: HTTPStatus.BAD_REQUEST,
     errors_rights.GroupUnknown: HTTPStatus.NOT_FOUND,
     errors_rights.GroupExists: HTTPStatus.CONFLICT,

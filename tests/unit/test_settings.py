@@ -197,7 +197,7 @@ ROWS: Mapping[str, Row] = {
     "auth.token_server.key_files": Row(
         "['/a', '/b']",
         lambda parts: [each.__self__.__class__.__name__ for each in parts.plan.openers],
-        ["TrustedKeys"],
+        ["TrustedKeys", "Quotas"],
         _server(),
         _server(key_url="https://a"),
     ),
@@ -264,6 +264,11 @@ ROWS: Mapping[str, Row] = {
         lambda parts: parts.plan.blobs.options,
         {"size": 5},
         f"blobs.provider = '{others.__name__}.OtherBlobs'\n",
+    ),
+    "quotas.default_bytes": Row(
+        "77",
+        lambda parts: (parts.plan.metadata.quotas._accounting.default, parts.plan.metadata.uploads._accounting.default),
+        (77, 77),
     ),
     "retention.rules": Row(
         '[{repositories = ["a/*"], keep_last = 3}]',

@@ -155,6 +155,8 @@ class BareConnection:
         self._driver = cast("sqlite3.Connection", connection.connection.driver_connection)
         self._statements = statements
         self.dialect = connection.dialect
+        #: What belongs to this transaction.
+        self.info: dict[str, Any] = {}
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:
         """

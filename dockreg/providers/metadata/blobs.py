@@ -11,8 +11,9 @@ from dockreg.model.blobs import Blob, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import LayerFacts
+from dockreg.providers.metadata import ledger
 from dockreg.providers.metadata.collectionqueue import queue_blobs, queue_links
-from dockreg.providers.metadata.links import NewRepositories, link_blobs, lock_repository
+from dockreg.providers.metadata.links import NewRepositories, link_blobs, lock_repository, unlink_blobs
 from dockreg.providers.metadata.rows import (
     BLOB_COLUMNS,
     BLOB_TABLES,
@@ -35,6 +36,7 @@ from dockreg.providers.metadata.tables import (
     v1_images,
 )
 from dockreg.providers.metadata.transactions import Database
+from dockreg.providers.metadata.uploads import end_sessions
 
 _FIND = select(*STORED_COLUMNS, blobs.c.leased_until).where(blobs.c.digest == bindparam("wanted"))
 _LOCK = _FIND.with_for_update()
@@ -144,7 +146,10 @@ class SQLBlobIndex:
             recorded = record_blob(connection, blob, facts, leased_until)
             link_blobs(connection, repository, [str(blob.digest)])
             if upload_id is not None:
-                connection.execute(_END_UPLOAD, {"wanted": upload_id})
+                if ledger.is_counted(connection, repository):
+                    end_sessions(connection, [upload_id])
+                else:
+                    connection.execute(_END_UPLOAD, {"wanted": upload_id})
             queue_links(connection, repository, [str(blob.digest)], leased_until)
             return recorded
 
@@ -258,8 +263,7 @@ def _unlink(connection: Connection, name: RepositoryName, digest: Digest) -> Non
     image = connection.execute(_IMAGE_USERS, values).scalar_one_or_none()
     if image is not None:
         raise BlobInUse(str(digest), f"v1 image {image}")
-    this = (repository_blobs.c.repository_key == repository) & (repository_blobs.c.digest == str(digest))
-    if connection.execute(delete(repository_blobs).where(this)).rowcount == 0:
+    if unlink_blobs(connection, repository, repository_blobs.c.digest == str(digest)) == 0:
         raise BlobUnknown(str(digest))
     queue_blobs(connection, [str(digest)])
 

@@ -25,6 +25,7 @@ from dockreg.providers.metadata.blobs import is_recorded
 from dockreg.providers.metadata.collectionfindings import Examination, InUse
 from dockreg.providers.metadata.collectionqueue import queue
 from dockreg.providers.metadata.deletion import doomed_with, remove_manifests, unlink_image
+from dockreg.providers.metadata.links import note_key, unlink_blobs
 from dockreg.providers.metadata.rows import AnyRow, digest_of
 from dockreg.providers.metadata.tables import (
     blobs,
@@ -251,8 +252,8 @@ def _remove_blob(connection: Connection, item: Item, now: float) -> None:
 
 def _remove_link(connection: Connection, item: Item, now: float) -> None:
     links = repository_blobs
-    this = (links.c.repository_key == item.repository) & (links.c.digest == item.subject)
-    connection.execute(delete(links).where(this))
+    note_key(connection, item.repository)
+    unlink_blobs(connection, item.repository, links.c.digest == item.subject)
     queue(connection, [Item(Kind.BLOB, 0, item.subject)], now)
 
 
@@ -295,7 +296,8 @@ def _remove_repository(connection: Connection, item: Item, now: float) -> None:
     else:
         linked = select(links.c.digest).where(links.c.repository_key == key).limit(_PART)
         digests = connection.execute(linked).scalars().all()
-        connection.execute(delete(links).where(links.c.repository_key == key, links.c.digest.in_(digests)))
+        note_key(connection, key)
+        unlink_blobs(connection, key, links.c.digest.in_(digests))
     freed = [Item(Kind.IMAGE, 0, str(row.image_key)) for row in rows]
     freed += [Item(Kind.BLOB, 0, digest) for digest in digests]
     if freed:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, insert, literal, select, update
 
 from dockreg.errors import ImageConflict, ImageUnknown, NameUnknown
 from dockreg.model.accounts import ROBOT_MARK
@@ -12,6 +12,7 @@ from dockreg.model.collection import Kind
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import ImageID
 from dockreg.providers.metadata.collectionqueue import column_of, queue_blobs, queue_keys
+from dockreg.providers.metadata.ledger import COUNTING, is_counted, note_links, note_repository
 from dockreg.providers.metadata.rows import AnyRow, account_column
 from dockreg.providers.metadata.tables import (
     manifest_blobs,
@@ -28,12 +29,18 @@ FIND_REPOSITORY = select(repositories).where(
     repositories.c.name == bindparam("wanted"), repositories.c.deleted_at.is_(None)
 )
 # Enough to exclude each other, without stopping others that insert rows which refer to the repository.
-_LOCK_REPOSITORY = FIND_REPOSITORY.with_for_update(key_share=True)
+_LOCK_REPOSITORY = FIND_REPOSITORY.add_columns(COUNTING).with_for_update(key_share=True)
 
+_COUNTED = select(repositories.c.name, COUNTING).where(repositories.c.key == bindparam("wanted"))
 # Deleted or not.
-_LOCK_NAME = select(repositories).where(repositories.c.name == bindparam("wanted")).with_for_update(key_share=True)
+_LOCK_NAME = (
+    select(repositories, COUNTING).where(repositories.c.name == bindparam("wanted")).with_for_update(key_share=True)
+)
 
-_NEW_PRIVATE = select(namespaces.c.private).where(namespaces.c.name == bindparam("namespace"))
+_NEW_PRIVATE = select(
+    select(namespaces.c.private).where(namespaces.c.name == bindparam("namespace")).scalar_subquery().label("private"),
+    COUNTING,
+)
 _LINKED_KEY = select(repository_v1_images.c.image_key).where(
     repository_v1_images.c.repository_key == bindparam("repository"),
     repository_v1_images.c.image_id == bindparam("image_id"),
@@ -91,7 +98,15 @@ def lock_repository(connection: Connection, name: RepositoryName) -> AnyRow:
 
     :raises NameUnknown: there is none.
     """
-    return _known(connection.execute(_LOCK_REPOSITORY, {"wanted": name.value}).one_or_none(), name)
+    row = _known(connection.execute(_LOCK_REPOSITORY, {"wanted": name.value}).one_or_none(), name)
+    note_repository(connection, row.key, name, row.counting)
+    return row
+
+
+def note_key(connection: Connection, repository: int) -> None:
+    """A repository was locked by its key, and blobs will no longer be part of it."""
+    row = connection.execute(_COUNTED, {"wanted": repository}).one()
+    note_repository(connection, repository, RepositoryName(row.name), row.counting)
 
 
 @frozen
@@ -103,22 +118,25 @@ class NewRepositories:
     def create(self, connection: Connection, name: RepositoryName, owner: str | None, now: float) -> int:
         """The key of the locked repository, which is made or brought back if it is not there (``IRepositoryStore.create``)."""
         row = connection.execute(_LOCK_NAME, {"wanted": name.value}).one_or_none()
+        if row is not None:
+            note_repository(connection, row.key, name, row.counting)
         if row is not None and row.deleted_at is None:
             return int(row.key)
         person = account_column(owner).partition(ROBOT_MARK)[0]
         if row is not None and row.owner == person:
             connection.execute(update(repositories).where(repositories.c.key == row.key), {"deleted_at": None})
             return int(row.key)
-        private = connection.execute(_NEW_PRIVATE, {"namespace": name.namespace}).scalar_one_or_none()
+        of_namespace = connection.execute(_NEW_PRIVATE, {"namespace": name.namespace}).one()
         values = {
             "owner": person,
-            "private": self.private if private is None else private,
+            "private": self.private if of_namespace.private is None else of_namespace.private,
             "description": "",
             "created_at": now,
         }
         if row is None:
             inserted = connection.execute(insert(repositories), {"name": name.value, **values}).inserted_primary_key
             assert inserted is not None
+            note_repository(connection, int(inserted[0]), name, of_namespace.counting)
             return int(inserted[0])
         connection.execute(update(repositories).where(repositories.c.key == row.key), {"deleted_at": None, **values})
         _empty(connection, row.key)
@@ -132,8 +150,9 @@ def _empty(connection: Connection, repository: int) -> None:
     digests = column_of(
         connection, select(repository_blobs.c.digest).where(repository_blobs.c.repository_key == repository)
     )
-    for table in (repository_v1_images, v1_image_list, repository_blobs):
+    for table in (repository_v1_images, v1_image_list):
         connection.execute(delete(table).where(table.c.repository_key == repository))
+    unlink_blobs(connection, repository)
     queue_keys(connection, Kind.IMAGE, 0, images)
     queue_blobs(connection, digests)
 
@@ -181,6 +200,16 @@ def link_blobs(connection: Connection, repository: int, digests: Collection[str]
         rows = [{"repository_key": repository, "digest": digest} for digest in sorted(new)]
         connection.execute(_LINK, rows)
         connection.execute(_HOLD, [{"repository": repository, "arrived": digest} for digest in sorted(new)])
+        note_links(connection, repository, new, 1)
+
+
+def unlink_blobs(connection: Connection, repository: int, *which: ColumnElement[bool]) -> int:
+    """Make blobs no longer part of a locked repository: all, or those of which the conditions hold; return how many."""
+    these = (repository_blobs.c.repository_key == repository, *which)
+    if is_counted(connection, repository):
+        digests = connection.execute(select(repository_blobs.c.digest).where(*these)).scalars().all()
+        note_links(connection, repository, digests, -1)
+    return connection.execute(delete(repository_blobs).where(*these)).rowcount
 
 
 def _linked(connection: Connection, repository: int, digests: Collection[str]) -> Collection[str]:

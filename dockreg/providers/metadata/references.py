@@ -4,14 +4,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Select, String, bindparam, cast, delete, exists, insert, select, update
+from sqlalchemy import Connection, Integer, Select, String, bindparam, cast, delete, exists, select, update
 from zope.interface import implementer
 
 from dockreg.interfaces_blobs import IReferenceStore
 from dockreg.model.manifest import Manifest
 from dockreg.model.names import RepositoryName
 from dockreg.model.references import BrokenReference, Fault, ImagePage, KeptManifest, ManifestPage
-from dockreg.providers.metadata.links import lock_repository
+from dockreg.providers.metadata import ledger
+from dockreg.providers.metadata.links import link_blobs, lock_repository
 from dockreg.providers.metadata.manifestrows import insert_references, look_up
 from dockreg.providers.metadata.manifests import stored_manifest
 from dockreg.providers.metadata.tables import (
@@ -191,9 +192,9 @@ def _mend(connection: Connection, broken: BrokenReference) -> bool:
         locked = select(blobs.c.digest).where(blobs.c.digest == broken.target).with_for_update()
         if connection.execute(locked).one_or_none() is None:
             return False
-        this = {"repository_key": key, "digest": broken.target}
-        if not connection.execute(select(_part).filter_by(**this)).all():
-            connection.execute(insert(_part), this)
+        # It counts, and a quota does not keep anything from being repaired.
+        ledger.of(connection).refuses = False
+        link_blobs(connection, key, [broken.target])
         return True
     if broken.fault is not Fault.BLOB_NOT_HELD:
         return False

@@ -13,7 +13,7 @@ from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import RepositoryRecord, TagRecord
 from dockreg.model.v1 import ImageID, TagClient, V1Image
 from dockreg.providers.metadata.collectionqueue import column_of, queue, queue_blobs, queue_untagged
-from dockreg.providers.metadata.links import NewRepositories, find_repository, link_image, lock_repository
+from dockreg.providers.metadata.links import NewRepositories, find_repository, link_image, lock_repository, unlink_blobs
 from dockreg.providers.metadata.rows import AnyRow, account_name, digest_of, storable, storable_or_none
 from dockreg.providers.metadata.tables import (
     manifests,
@@ -185,9 +185,10 @@ def _delete(connection: Connection, name: RepositoryName, now: float) -> None:
         .join(links, links.c.image_key == v1_images.c.key)
         .where(links.c.repository_key == key)
     )
-    unused = (repository_blobs.c.repository_key == key) & repository_blobs.c.digest.not_in(layers)
-    digests = column_of(connection, select(repository_blobs.c.digest).where(unused))
-    connection.execute(delete(repository_blobs).where(unused))
+    unused = repository_blobs.c.digest.not_in(layers)
+    mine = repository_blobs.c.repository_key == key
+    digests = column_of(connection, select(repository_blobs.c.digest).where(mine, unused))
+    unlink_blobs(connection, key, unused)
     connection.execute(update(repositories).where(repositories.c.key == key), {"deleted_at": now})
     queue(connection, [Item(Kind.REPOSITORY, key, "")])
     queue_blobs(connection, digests)

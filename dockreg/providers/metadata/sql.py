@@ -9,6 +9,7 @@ from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_blobs import IConditionStore, IReferenceStore
 from dockreg.interfaces_collection import ICollection, ILeaseStore
 from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
+from dockreg.interfaces_quotas import IQuotaStore
 from dockreg.interfaces_retention import IRetentionStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_uploads import IUploadStore
@@ -22,8 +23,10 @@ from dockreg.providers.metadata.conditions import SQLConditionStore
 from dockreg.providers.metadata.invitations import SQLInvitationStore
 from dockreg.providers.metadata.keys import SQLKeyStore
 from dockreg.providers.metadata.leases import SQLLeaseStore
+from dockreg.providers.metadata.ledger import Accounting
 from dockreg.providers.metadata.links import NewRepositories
 from dockreg.providers.metadata.manifests import SQLManifestStore
+from dockreg.providers.metadata.quotas import SQLQuotaStore
 from dockreg.providers.metadata.references import SQLReferenceStore
 from dockreg.providers.metadata.repositories import SQLRepositoryStore
 from dockreg.providers.metadata.retention import SQLRetentionStore
@@ -44,6 +47,7 @@ class SQLMetadataStore:
         ``?timeout=`` says how many seconds to wait for writers in other processes, else 15) or
         ``postgresql+psycopg://user@host/database``.
     :param private: whether new repositories are private where no namespace says otherwise.
+    :param quota: how many bytes a namespace may have that has no quota of its own; 0 for any amount.
     """
 
     blobs: IBlobIndex
@@ -62,16 +66,18 @@ class SQLMetadataStore:
     retention: IRetentionStore
     leases: ILeaseStore
     collection: ICollection
+    quotas: IQuotaStore
 
-    def __init__(self, url: str, in_thread: InThread, *, private: bool = False) -> None:
-        self._database = Database(url, in_thread)
+    def __init__(self, url: str, in_thread: InThread, *, private: bool = False, quota: int = 0) -> None:
+        accounting = Accounting(quota)
+        self._database = Database(url, in_thread, accounting.around)
         new = NewRepositories(private)
         self.blobs = SQLBlobIndex(self._database, new)
         self.conditions = SQLConditionStore(self._database)
         self.references = SQLReferenceStore(self._database)
         self.repositories = SQLRepositoryStore(self._database, new)
         self.manifests = SQLManifestStore(self._database, new)
-        self.uploads = SQLUploadStore(self._database)
+        self.uploads = SQLUploadStore(self._database, accounting)
         self.images = SQLV1ImageStore(self._database)
         self.accounts = SQLAccountStore(self._database)
         self.keys = SQLKeyStore(self._database)
@@ -82,6 +88,7 @@ class SQLMetadataStore:
         self.retention = SQLRetentionStore(self._database)
         self.leases = SQLLeaseStore(self._database)
         self.collection = SQLCollection(self._database)
+        self.quotas = SQLQuotaStore(self._database, accounting)
 
     async def open(self) -> None:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 #: The revision of the migration that makes what stands here.
-SCHEMA = "0009"
+SCHEMA = "0010"
 
 #: PostgreSQL would order by the language of the database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")
@@ -306,7 +306,8 @@ tags = Table(
 )
 
 # Upload sessions that outlive a request. ``received_digest`` is that of the first ``size`` bytes of the staging file, by
-# ``algorithm``. ``repository`` is a name: it need not exist while a blob is pushed to it.
+# ``algorithm``. ``repository`` is a name: it need not exist while a blob is pushed to it. ``reserved``: bytes that its
+# namespace has no room for otherwise.
 uploads = Table(
     "uploads",
     metadata,
@@ -320,6 +321,7 @@ uploads = Table(
     Column("started_at", Double, nullable=False),
     Column("last_write", Double, nullable=False),
     Column("leased_until", Double, nullable=False),
+    Column("reserved", BigInteger, nullable=False, server_default=text("0")),
     Index(None, "leased_until"),
 )
 

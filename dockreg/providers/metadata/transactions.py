@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from dockreg.callables import InThread
 from dockreg.errors import RegistryError, StorageFull, StoreUnavailable
 from dockreg.providers.metadata.bare import BareConnection, Statements
-from dockreg.providers.metadata.batches import Batches, Outcomes, Wanted
+from dockreg.providers.metadata.batches import Batches, Change, Outcomes, Wanted
 from dockreg.providers.metadata.databasefile import DatabaseFile, connector, file_of
 from dockreg.providers.metadata.near import NearReads, NotNow
 
@@ -34,6 +34,10 @@ _DISK_FULL = "53100"
 log = Logger()
 
 
+def _same(change: Change) -> Change:
+    return change
+
+
 class Database:
     """
     One database and its pool of connections.
@@ -42,7 +46,9 @@ class Database:
     or a rollback in any case.
     """
 
-    def __init__(self, url: str, in_thread: InThread) -> None:
+    def __init__(self, url: str, in_thread: InThread, around: Callable[[Change], Change] = _same) -> None:
+        """:param around: makes, of each change, what is done in a transaction."""
+        self._around = around
         self.url = make_url(url)
         self._in_thread = in_thread
         self._engine: Engine | None = None
@@ -103,7 +109,8 @@ class Database:
 
         ``change`` may run more than once, each time on what the last attempt did not change.
         """
-        return cast("T", await self._change(Wanted(lambda connection: change(connection, *args, **kwargs))))
+        wanted = Wanted(self._around(lambda connection: change(connection, *args, **kwargs)))
+        return cast("T", await self._change(wanted))
 
     async def note(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
@@ -111,7 +118,7 @@ class Database:
 
         Unlike that of :meth:`write` it may be undone by a failure of power, as long as nothing was written after it.
         """
-        wanted = Wanted(lambda connection: change(connection, *args, **kwargs), durable=False)
+        wanted = Wanted(self._around(lambda connection: change(connection, *args, **kwargs)), durable=False)
         return cast("T", await self._change(wanted))
 
     async def _change(self, wanted: Wanted) -> Any:

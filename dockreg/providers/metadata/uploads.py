@@ -8,8 +8,11 @@ from zope.interface import implementer
 from dockreg.errors import UploadUnknown
 from dockreg.interfaces_uploads import IUploadStore
 from dockreg.model.blobs import Received
+from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.model.uploads import UploadSession
+from dockreg.providers.metadata import ledger
+from dockreg.providers.metadata.ledger import Accounting
 from dockreg.providers.metadata.rows import account_column, account_name, digest_of
 from dockreg.providers.metadata.tables import uploads
 from dockreg.providers.metadata.transactions import Database
@@ -18,7 +21,9 @@ _DOOR = "v2"
 _GET = select(uploads).where(uploads.c.upload_id == bindparam("wanted"), uploads.c.repository == bindparam("name"))
 _START = insert(uploads)
 _RECORD = update(uploads).where(uploads.c.upload_id == bindparam("wanted"))
-_END = delete(uploads).where(uploads.c.upload_id == bindparam("wanted"))
+_RESERVED = (
+    select(uploads.c.repository, uploads.c.reserved).where(uploads.c.upload_id == bindparam("wanted")).with_for_update()
+)
 _KNOWN = select(uploads.c.upload_id).where(uploads.c.upload_id == bindparam("wanted"))
 _EXPIRED = (
     select(uploads.c.upload_id)
@@ -33,20 +38,27 @@ _EXPIRED = (
 class SQLUploadStore:
     """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, accounting: Accounting) -> None:
         self._database = database
+        self._accounting = accounting
 
-    async def start(self, session: UploadSession, leased_until: float) -> None:
+    async def start(self, session: UploadSession, leased_until: float, reserved: int | None = None) -> None:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
-        await self._database.note(_start, session, leased_until)
+        await self._database.note(_start, session, leased_until, reserved)
+
+    async def reserve(self, upload_id: str, least: int, most: int, digest: Digest | None = None) -> int:
+        """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
+        return await self._database.note(_reserve, upload_id, least, most, digest, self._accounting)
 
     async def get(self, name: RepositoryName, upload_id: str) -> UploadSession:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
         return await self._database.find(_get, name, upload_id)
 
-    async def record(self, upload_id: str, received: Received, now: float, leased_until: float) -> None:
+    async def record(
+        self, upload_id: str, received: Received, now: float, leased_until: float, reserves: bool = False
+    ) -> None:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
-        await self._database.note(_record, upload_id, received, now, leased_until)
+        await self._database.note(_record, upload_id, received, now, leased_until, reserves=reserves)
 
     async def end(self, upload_id: str) -> None:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
@@ -61,7 +73,7 @@ class SQLUploadStore:
         return await self._database.write(_expire, now, limit)
 
 
-def _start(connection: Connection, session: UploadSession, leased_until: float) -> None:
+def _start(connection: Connection, session: UploadSession, leased_until: float, reserved: int | None) -> None:
     values = {
         "upload_id": session.upload_id,
         "repository": session.repository.value,
@@ -71,9 +83,44 @@ def _start(connection: Connection, session: UploadSession, leased_until: float) 
         "started_at": session.started_at,
         "last_write": session.started_at,
         "leased_until": leased_until,
+        "reserved": reserved or 0,
         **_received(session.received),
     }
     connection.execute(_START, values)
+    if reserved is not None:
+        changes, namespace = ledger.of(connection), session.repository.namespace
+        changes.entered.add(namespace)
+        changes.reserved[namespace] += reserved
+
+
+def _reserve(
+    connection: Connection, upload_id: str, least: int, most: int, digest: Digest | None, accounting: Accounting
+) -> int:
+    row = connection.execute(_RESERVED, {"wanted": upload_id}).one_or_none()
+    if row is None:
+        raise UploadUnknown(upload_id)
+    namespace = RepositoryName(row.repository).namespace
+    if row.reserved >= least:
+        return int(row.reserved)
+    usage = ledger.locked(connection, namespace)
+    if digest is not None and ledger.has_blob(connection, namespace, str(digest)):
+        return most
+    limit = accounting.limit(usage)
+    room = limit - usage.used - usage.reserved + row.reserved if limit else most
+    granted = min(most, max(room, least))
+    connection.execute(_RECORD, {"wanted": upload_id, "reserved": granted})
+    ledger.of(connection).reserved[namespace] += granted - row.reserved
+    return granted
+
+
+def end_sessions(connection: Connection, upload_ids: Sequence[str]) -> int:
+    """Forget sessions, and what is reserved for them; return how many there were."""
+    these = delete(uploads).where(uploads.c.upload_id.in_(upload_ids))
+    rows = connection.execute(these.returning(uploads.c.repository, uploads.c.reserved)).all()
+    for row in rows:
+        if row.reserved:
+            ledger.of(connection).reserved[RepositoryName(row.repository).namespace] -= row.reserved
+    return len(rows)
 
 
 def _received(received: Received) -> dict[str, object]:
@@ -96,14 +143,21 @@ def _get(connection: Connection, name: RepositoryName, upload_id: str) -> Upload
     )
 
 
-def _record(connection: Connection, upload_id: str, received: Received, now: float, leased_until: float) -> None:
+def _record(
+    connection: Connection, upload_id: str, received: Received, now: float, leased_until: float, *, reserves: bool
+) -> None:
     values = {"last_write": now, "leased_until": leased_until, **_received(received)}
+    row = connection.execute(_RESERVED, {"wanted": upload_id}).one_or_none() if reserves else None
+    if row is not None and row.reserved > received.size:
+        values["reserved"] = received.size
+        namespace = RepositoryName(row.repository).namespace
+        ledger.of(connection).reserved[namespace] -= row.reserved - received.size
     if connection.execute(_RECORD, {"wanted": upload_id, **values}).rowcount == 0:
         raise UploadUnknown(upload_id)
 
 
 def _end(connection: Connection, upload_id: str) -> None:
-    if connection.execute(_END, {"wanted": upload_id}).rowcount == 0:
+    if not end_sessions(connection, [upload_id]):
         raise UploadUnknown(upload_id)
 
 
@@ -114,5 +168,5 @@ def _is_known(connection: Connection, upload_id: str) -> bool:
 def _expire(connection: Connection, now: float, limit: int) -> Sequence[str]:
     ids = connection.execute(_EXPIRED, {"now": now, "limit": limit}).scalars().all()
     if ids:
-        connection.execute(delete(uploads).where(uploads.c.upload_id.in_(ids)))
+        end_sessions(connection, ids)
     return ids

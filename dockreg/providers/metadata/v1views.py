@@ -11,6 +11,7 @@ from dockreg.model.manifest import Manifest, Role
 from dockreg.model.mediatypes import SCHEMA1_TYPES
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.v1 import MadeImage, V1Image
+from dockreg.providers.metadata import ledger
 from dockreg.providers.metadata.chains import CHAIN
 from dockreg.providers.metadata.links import (
     find_repository,
@@ -136,6 +137,8 @@ def add_images(
 ) -> V1Image:
     """See ``IV1ImageStore.add_images``."""
     repository = lock_repository(connection, name).key
+    # Who pulls is not refused for what others have pushed.
+    ledger.of(connection).refuses = False
     manifest = manifest_key(connection, repository, str(digest))
     if manifest is None:
         raise ManifestUnknown(name.value, str(digest))
@@ -193,6 +196,8 @@ def keep_image(connection: Connection, repository: int, key: int, manifest: Mani
             break
     else:
         return
+    # The layers of the image may be other blobs than those that were pushed now: nobody is refused for that.
+    ledger.of(connection).refuses = False
     try:
         link_image(connection, repository, image.image_id, image.key)
     except ImageConflict:

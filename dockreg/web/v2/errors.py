@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from dockreg import errors
+from dockreg import errors, errors_quotas
 
 #: Statuses and codes. For answers with 5xx the specification has no codes; these are docker's.
 V2_ANSWERS: Mapping[type[errors.RegistryError], tuple[HTTPStatus, str]] = {
@@ -32,6 +32,8 @@ V2_ANSWERS: Mapping[type[errors.RegistryError], tuple[HTTPStatus, str]] = {
     errors.Unauthorized: (HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED"),
     errors.Denied: (HTTPStatus.FORBIDDEN, "DENIED"),
     errors.AccountInactive: (HTTPStatus.FORBIDDEN, "DENIED"),
+    # Clients show the sentence, and do not try again.
+    errors_quotas.QuotaExceeded: (HTTPStatus.FORBIDDEN, "DENIED"),
     errors.Busy: (HTTPStatus.TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
     errors.StorageFull: (HTTPStatus.INSUFFICIENT_STORAGE, "UNAVAILABLE"),
     errors.StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE"),

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 from dockreg.providers.metadata import (
     tables_collection,  # noqa: F401  # whose tables are a part of it
     tables_people,  # noqa: F401
+    tables_quotas,  # noqa: F401
     tables_retention,  # noqa: F401
 )
 from dockreg.providers.metadata.tables import metadata

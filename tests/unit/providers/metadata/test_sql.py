@@ -15,6 +15,7 @@ from dockreg.testing import (
     contracts_listing,
     contracts_manifests,
     contracts_metadata,
+    contracts_quotas,
     contracts_references,
     contracts_repositories,
     contracts_retention,
@@ -124,3 +125,11 @@ class SQLSweepTests(_OnSQLite, contracts_collection_v1.SweepContract):
     async def empty_queue(self, metadata: IMetadataStore) -> None:
         assert isinstance(metadata, SQLMetadataStore)
         await metadata._database.write(lambda connection: connection.execute(delete(collection_queue)).rowcount)
+
+
+class SQLQuotaStoreTests(_OnSQLite, contracts_quotas.QuotaStoreContract):
+    """The promises about what is used."""
+
+
+class SQLReservationTests(_OnSQLite, contracts_quotas.ReservationContract):
+    """The promises about what is reserved."""
