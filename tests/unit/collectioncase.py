@@ -205,6 +205,8 @@ class World:
         """Let all time pass that anything could wait for, with collections in between."""
         collector = self.workers[0].collector
         for _ in range(8):
+            if not self.now(collector.collection.queued(None, 1)):
+                break
             self.clock.advance(max(LEASE, REPUSH, GRACE) + 1)
             self.now(drain(collector))
 
