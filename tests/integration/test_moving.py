@@ -74,10 +74,10 @@ class ExportTests(MovingCase):
         self.push(sample, "1.0")
         layout = self.folder / "layout"
         await self.exported(layout, self.name)
-        pushed, view = json.loads((layout / "index.json").read_bytes())["manifests"]
-        self.assertEqual((sample.digest, SCHEMA2_MANIFEST), (pushed["digest"], pushed["mediaType"]))
-        self.assertNotIn("org.opencontainers.image.ref.name", pushed["annotations"])
+        (view,) = json.loads((layout / "index.json").read_bytes())["manifests"]
+        self.assertEqual(sample.digest, view["annotations"]["org.dockreg.view-of"])
         self.assertEqual("1.0", view["annotations"]["org.opencontainers.image.ref.name"])
+        self.assertEqual(sample.manifest, (layout / "blobs/sha256" / sample.digest[7:]).read_bytes())
         content = (layout / "blobs/sha256" / view["digest"][7:]).read_bytes()
         self.assertEqual((OCI_MANIFEST, digest_of(content)), (json.loads(content)["mediaType"], view["digest"]))
         await self.imported(layout, into=f"{self.name}/back")

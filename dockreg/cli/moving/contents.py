@@ -121,10 +121,8 @@ class _Reader:
             self.contents.facts = dict(self._facts(self._members.document(SIDECAR, dict)))
 
     def _entry(self, entry: Mapping[str, Any], names: Mapping[Digest, Sequence[Name]]) -> None:
-        descriptor = self._descriptor(entry)
         annotations = entry.get("annotations")
-        if isinstance(annotations, dict) and VIEW_OF in annotations:
-            return  # What it is a form of is an entry, too.
+        descriptor = self._pushed(annotations) or self._descriptor(entry)
         if descriptor.media_type in SCHEMA1_TYPES or descriptor.media_type not in ALL_MANIFEST_TYPES:
             self.contents.left_out.append(f"{descriptor.digest} has the type {descriptor.media_type}")
             return
@@ -136,6 +134,18 @@ class _Reader:
         # What docker 25 and later name in manifest.json only.
         known = [] if name != Name() else [each for blob in manifest.blobs for each in names.get(blob, ())]
         self.contents.entries += [Entry(each, descriptor.digest) for each in known or [name]]
+
+    def _pushed(self, annotations: object) -> Descriptor | None:
+        """What the entry is another form of, if that is in the archive."""
+        told = annotations.get(VIEW_OF) if isinstance(annotations, dict) else None
+        if not isinstance(told, str):
+            return None
+        try:
+            digest = Digest.parse(told)
+        except RegistryError:
+            raise self._members.invalid(f"has a broken {VIEW_OF} in index.json") from None
+        stored = self._members.find(blob_name(digest))
+        return None if stored is None else Descriptor(SCHEMA2_MANIFEST, digest, stored.size)
 
     def _descriptor(self, value: object) -> Descriptor:
         # The type may be left out of what other members tell.

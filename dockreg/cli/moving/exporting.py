@@ -207,9 +207,7 @@ class LayoutExport:
                 self._schema1[name] = self._schema1.get(name, 0) + 1
             return
         view = await self._view(manifest) if tag is not None else None
-        self._index.append(self._entry(name, tag, manifest, has_view=view is not None))
-        if tag is not None and view is not None:
-            self._index.append(self._view_entry(name, tag, manifest, view))
+        self._index.append(self._entry(name, tag, manifest, view=view))
         if tag is not None:
             self.done.repositories[name.value].append(tag.value)
             self._reporter.say(f"{name}:{tag}")
@@ -307,23 +305,16 @@ class LayoutExport:
         stored: StoredManifest,
         artifact_type: str | None = None,
         *,
-        has_view: bool = False,
+        view: StoredManifest | None = None,
     ) -> dict[str, Any]:
         told: dict[str, str] = {REPOSITORY: name.value}
         if tag is not None:
-            told = {IMAGE_NAME: full_name(name, tag, self._host), **told, TAG: tag.value}
-            if not has_view:
-                told[REF_NAME] = self._ref_name(name, tag)
+            short = f"{name}:{tag}" if self._several else tag.value
+            told = {REF_NAME: short, IMAGE_NAME: full_name(name, tag, self._host), **told, TAG: tag.value}
+        if view is not None:
+            told[VIEW_OF] = str(stored.digest)
         typed = {"artifactType": artifact_type} if artifact_type is not None else {}
-        return {**_described(stored), **typed, "annotations": told}
-
-    def _view_entry(
-        self, name: RepositoryName, tag: Tag, stored: StoredManifest, view: StoredManifest
-    ) -> dict[str, Any]:
-        return {**_described(view), "annotations": {REF_NAME: self._ref_name(name, tag), VIEW_OF: str(stored.digest)}}
-
-    def _ref_name(self, name: RepositoryName, tag: Tag) -> str:
-        return f"{name}:{tag}" if self._several else tag.value
+        return {**_described(view or stored), **typed, "annotations": told}
 
 
 def _described(stored: StoredManifest) -> dict[str, Any]:

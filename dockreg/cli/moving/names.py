@@ -12,7 +12,8 @@ IMAGE_NAME = "io.containerd.image.name"
 #: Ours, for what the others can not say: the exact repository, also of what has no tag.
 REPOSITORY = "org.dockreg.repository"
 TAG = "org.dockreg.tag"
-#: The digest of the manifest that this one is another form of, made for programs that read OCI types only.
+#: The digest of the schema2 manifest, also in the layout, that this one is another form of: for programs that find OCI
+#: types only.
 VIEW_OF = "org.dockreg.view-of"
 #: Beside index.json: what is to be known of repositories.
 SIDECAR = "dockreg.json"
