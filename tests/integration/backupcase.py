@@ -12,7 +12,15 @@ from tests.integration.movingcase import MovingCase, Silence
 from tests.processes import Daemon
 
 #: What no backup has, and what differs in each registry.
-_OWN = ("uploads", "v1_staged_images", "v1_staged_layers", "sqlite_sequence", "alembic_version")
+_OWN = (
+    "uploads",
+    "v1_staged_images",
+    "v1_staged_layers",
+    "login_attempts",
+    "scrubs",
+    "sqlite_sequence",
+    "alembic_version",
+)
 
 
 class BackupCase(MovingCase):

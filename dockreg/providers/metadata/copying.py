@@ -12,20 +12,24 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from attrs import define, field, frozen
-from sqlalchemy import Connection, Engine, Table, exc, func, insert, make_url, select, text
+from sqlalchemy import Connection, Engine, Table, delete, exc, func, insert, make_url, select, text
 
 from dockreg.callables import InThread
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.v1 import LayerFacts
 from dockreg.providers.metadata.rows import STORED_COLUMNS, facts_of, stored_of
 from dockreg.providers.metadata.schema import prepare
-from dockreg.providers.metadata.tables import blobs, metadata
+from dockreg.providers.metadata.tables import accounts, blobs, metadata, repositories, signing_keys, v1_images
+from dockreg.providers.metadata.tables_access import account_groups, grants, namespaces
 from dockreg.providers.metadata.transactions import make_engine, translated
 
 T = TypeVar("T")
 
-#: What is only about what goes on now: sessions, pushes that are not finished, the work of the collector.
-_TRANSIENT = ("uploads", "v1_staged_images", "v1_staged_layers", "collect")
+#: What is only about what goes on now: sessions, pushes that are not finished, logins that failed, and how far the work is
+#: that goes through everything.
+_TRANSIENT = ("uploads", "v1_staged_", "login_attempts", "collect", "scrubs")
+#: A registry that has none of these has nothing that anybody could miss; other tables may have rows from their beginning.
+_DECISIVE = (repositories, v1_images, accounts, signing_keys, namespaces, account_groups, grants)
 _ROWS = 500
 
 
@@ -157,6 +161,10 @@ def _load(target: Connection, path: Path) -> None:
 def _copy(source: Connection, target: Connection, *, derived_only: bool = False) -> None:
     if target.dialect.name == "sqlite":
         target.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+    for table in reversed(_tables()):
+        if table is not blobs:
+            # What migrations have put there.
+            target.execute(delete(table))
     for table in _tables():
         query = select(table).order_by(*_order(table))
         if derived_only and table is blobs:
@@ -183,6 +191,4 @@ def _go_on_counting(connection: Connection, table: Table) -> None:
 
 
 def _is_empty(connection: Connection) -> bool:
-    return not any(
-        connection.execute(select(table).limit(1)).first() is not None for table in _tables() if table is not blobs
-    )
+    return all(connection.execute(select(table).limit(1)).first() is None for table in _DECISIVE)
