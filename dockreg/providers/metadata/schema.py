@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, String, column, func, inspect, select
 
 from dockreg.errors import StoreUnavailable
 from dockreg.providers.metadata.tables import SCHEMA
+from dockreg.providers.metadata.transactions import WRITING
 
 #: Names the lock of this program in a PostgreSQL server: "dockreg" in ASCII.
 _ADVISORY_LOCK = 0x646F636B726567
@@ -54,7 +55,7 @@ def _prepare_file(engine: Engine, path: Path) -> None:
             connection.cursor().execute("PRAGMA journal_mode=WAL")
         finally:
             connection.close()
-        with engine.execution_options(dockreg_writing=True).begin() as transaction:
+        with engine.execution_options(**{WRITING: True}).begin() as transaction:
             _migrate(transaction)
 
 

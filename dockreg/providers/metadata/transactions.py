@@ -22,6 +22,8 @@ T = TypeVar("T")
 _ATTEMPTS = 5
 #: How long SQLite waits for a writer in another process, and PostgreSQL may take to accept a connection.
 _WAIT_SECONDS = 15
+#: The option of an engine of SQLAlchemy whose transactions will write.
+WRITING = "dockreg_writing"
 #: The disk has it some time later: with the next commit that waits for the disk, at the latest.
 _SOON = "NORMAL"
 
@@ -310,9 +312,10 @@ def make_engine(url: str, *, is_sqlite: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # SQLAlchemy takes part in a transaction that was begun by the driver, or begins one of its own.
+        # SQLAlchemy takes part in a transaction that was begun by the driver, or begins one of its own, as for migrations.
         if not cast("sqlite3.Connection", connection.connection.driver_connection).in_transaction:
-            connection.exec_driver_sql("BEGIN")
+            writing = connection.get_execution_options().get(WRITING, False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, select, text
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -55,6 +55,19 @@ class FileTests(SQLiteCase):
         suffixes = ("", "-shm", "-wal", ".lock")
         self.assertEqual(dict.fromkeys((f"dockreg.sqlite{suffix}" for suffix in suffixes), 0o600), names)
         self.assertEqual(0o700, self.path.parent.stat().st_mode & 0o777)
+
+    async def test_migrated_alone(self) -> None:
+        """The schema is made in a transaction that excludes other writers from its beginning."""
+        begun: list[str] = []
+
+        def note(_c: object, _k: object, statement: str, _v: object, _x: object, _many: bool) -> None:
+            if statement.startswith("BEGIN"):
+                begun.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", note)
+        self.addCleanup(event.remove, Engine, "before_cursor_execute", note)
+        await self.opened()
+        self.assertEqual("BEGIN IMMEDIATE", begun[0])
 
     async def test_settings(self) -> None:
         """Connections flush each commit, write ahead, and check references."""
