@@ -9,7 +9,7 @@ from typing import TypeVar
 from attrs import define, field
 
 from dockreg.testing.client import Engine
-from dockreg.testing.engines import ENGINES
+from dockreg.testing.engines import ENGINES, V2Probe
 from dockreg.testing.samples import V1Image, bytes_of, make_image, make_tar
 from dockreg.testing.sessions import EngineFailed
 from dockreg.testing.tarsums import without_trailer
@@ -24,6 +24,8 @@ _TAGS = tuple(f"t{number}" for number in range(6))
 _OLD_TAGS = tuple(f"old{number}" for number in range(3))
 _BUSY = 409
 _ENGINE_TAGS = 3
+#: Later ones use v2 where it is.
+_OLD_ENGINES = [each for each in ENGINES if each.probes_v2 is not V2Probe.PER_ENDPOINT]
 
 
 @define(eq=False)
@@ -168,7 +170,7 @@ class EngineClient:
     @classmethod
     def make(cls, number: int, random: Random, reactor: object, port: int) -> "EngineClient":
         """One of the known versions."""
-        profile = ENGINES[number % len(ENGINES)]
+        profile = _OLD_ENGINES[number % len(_OLD_ENGINES)]
         return cls(f"engines/e{number}", random, Engine(profile, f"127.0.0.1:{port}", reactor, schemes=("http",)))
 
     async def act(self) -> None:
