@@ -381,6 +381,10 @@ def _check_together(config: Config, file: str) -> None:
         raise ConfigError(file, "auth.checkers", "must not be empty when role is index")
     for key, reason in config.auth.problems():
         raise ConfigError(file, key, reason)
+    if config.collection.untagged and any(rule.expire_untagged_seconds for rule in config.retention.parsed()):
+        raise ConfigError(
+            file, "collection.untagged", "must be empty beside expire_untagged_seconds in retention.rules"
+        )
     # Only what differs from its default is refused, so that a file may show every key.
     for reason, keys in _idle_settings(config):
         for key in keys:

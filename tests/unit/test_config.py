@@ -43,6 +43,7 @@ BAD_LDAP = [
     ("timeout_seconds = 0", "timeout_seconds", "0.1 or more"),
 ]
 
+_RETENTION = '[[retention.rules]]\nrepositories = ["a"]\n'
 _RULE = '[[auth.rules]]\nwho = ["anna"]\nrepositories = ["a"]\ndeny = ["pull"]\n'
 #: What is wrong, the key that the message names, and a part of what it says.
 BAD = [
@@ -100,6 +101,21 @@ BAD = [
     ("[collection]\nbatch_items = 1001", "collection.batch_items", "1000 or less"),
     ("[collection]\nenabled = false\ntick_items = 5", "collection.tick_items", "collection.enabled is false"),
     ('[collection]\nuntagged = "keep"', "collection.untagged", "[[collection.untagged]]"),
+    (
+        f'{_RETENTION}expire_untagged_seconds = 3600\n[[collection.untagged]]\nrepositories = ["a"]\nkeep = true',
+        "collection.untagged",
+        "beside expire_untagged_seconds",
+    ),
+    ('[retention]\nrules = "all"', "retention.rules", "[[retention.rules]]"),
+    ("[[retention.rules]]\nkeep_last = 1", "retention.rules", "rule 1: must say which 'repositories'"),
+    (_RETENTION, "retention.rules", "must say what goes"),
+    (f'{_RETENTION}keep = ["v*"]\nexpire_untagged_seconds = 3600', "retention.rules", "'keep' has no effect"),
+    (f"{_RETENTION}expire_unpulled_seconds = 60", "retention.rules", "'expire_unpulled_seconds' must be 3600 or more"),
+    (f"{_RETENTION}keep_last = 0", "retention.rules", "'keep_last' must be 1 or more"),
+    (f'{_RETENTION}keep_last = 1\nkeep = ["a b"]', "retention.rules", "'a b' is not a pattern of tags"),
+    (f"{_RETENTION}keep_first = 1", "retention.rules", "there is no such key: keep_first"),
+    ("[retention]\nmost_per_run = 5", "retention.most_per_run", "unless there are [[retention.rules]]"),
+    ("[quotas]\ndefault_bytes = -1", "quotas.default_bytes", "0 or more"),
     ("[[collection.untagged]]\nkeep = true", "collection.untagged", "rule 1: must say which 'repositories'"),
     ('[[collection.untagged]]\nrepositories = ["a"]', "collection.untagged", "'keep = true' or 'expire_seconds'"),
     (
