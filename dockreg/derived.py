@@ -7,11 +7,12 @@ from twisted.internet.defer import DeferredSemaphore
 from zope.interface import implementer
 
 from dockreg.callables import InThread
-from dockreg.errors import RangeInvalid, StoreUnavailable
+from dockreg.errors import RangeInvalid
 from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces_blobs import IBlobOpener, IBlobReader
 from dockreg.model.blobs import Blob, DerivedBlob, StoredBlob
 from dockreg.model.compression import CompressionInvalid, Decompressor
+from dockreg.model.conditions import Condition
 from dockreg.model.layers import LayerInspector
 from dockreg.model.v1 import LayerFacts
 
@@ -79,7 +80,7 @@ class _DerivedReader:
         """
         See :class:`~dockreg.interfaces.IBlobReader`.
 
-        :raises StoreUnavailable: the stored bytes do not uncompress to what was recorded.
+        :raises BlobLost: the stored bytes do not uncompress to what was recorded.
         """
         if self._closed:
             raise ValueError("read of a closed blob")
@@ -140,8 +141,8 @@ class _DerivedReader:
             raise self._damaged() from error
         return None if piece is None else memoryview(piece)
 
-    def _damaged(self) -> StoreUnavailable:
-        return StoreUnavailable(f"blob {self._blob.digest} can not be read: the stored layer is not what it was")
+    def _damaged(self) -> BlobLost:
+        return BlobLost(str(self._blob.digest), Condition.DAMAGED)
 
 
 async def inspect_layer(

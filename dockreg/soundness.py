@@ -72,11 +72,15 @@ class Soundness:
         :param whole: whether the client wants all of it from ``start`` on, which is its beginning then.
         """
         if not self.verify:
-            return await open_blob(self, self._in_thread, blob, start)
+            return await self._opened(blob, start)
         if start or not whole:
             await self._verify(blob)
-            return await open_blob(self, self._in_thread, blob, start)
-        return _VerifyingReader(await open_blob(self, self._in_thread, blob), blob, self)
+            return await self._opened(blob, start)
+        return _VerifyingReader(await self._opened(blob), blob, self)
+
+    async def _opened(self, blob: Blob, start: int = 0) -> IBlobReader:
+        reader = await open_blob(self, self._in_thread, blob, start)
+        return reader if isinstance(blob, StoredBlob) else _TellingReader(reader, blob.source, self)
 
     async def require(self, blob: Blob) -> None:
         """
@@ -145,12 +149,41 @@ class Soundness:
         at = self._verified.get((stored.digest, stored.generation))
         if at is not None and 0 <= self._clock.seconds() - at < _VERIFIED_SECONDS:
             return
-        reader = _VerifyingReader(await open_blob(self, self._in_thread, blob), blob, self)
+        reader = _VerifyingReader(await self._opened(blob), blob, self)
         try:
             while await reader.read(_PIECE_BYTES):
                 pass
         finally:
             reader.close()
+
+
+@implementer(IBlobReader)
+class _TellingReader:
+    """Of a blob that is uncompressed while it is read: bytes that can not be are told to be damaged."""
+
+    size: int
+
+    def __init__(self, reader: IBlobReader, source: StoredBlob, soundness: Soundness) -> None:
+        self.size = reader.size
+        self._reader = reader
+        self._source = source
+        self._soundness = soundness
+
+    async def read(self, limit: int) -> bytes:
+        """
+        See :class:`~dockreg.interfaces.IBlobReader`.
+
+        :raises BlobLost: the stored bytes do not uncompress to what was recorded.
+        """
+        try:
+            return await self._reader.read(limit)
+        except BlobLost as problem:
+            await self._soundness.report(self._source, problem.condition)
+            raise
+
+    def close(self) -> None:
+        """See :class:`~dockreg.interfaces.IBlobReader`."""
+        self._reader.close()
 
 
 @implementer(IBlobReader)

@@ -18,7 +18,8 @@ from zope.interface.verify import verifyObject
 
 from dockreg import derived
 from dockreg.derived import inspect_layer, open_blob
-from dockreg.errors import BlobUnknown, LayerTooLarge, RangeInvalid, StoreUnavailable
+from dockreg.errors import BlobUnknown, LayerTooLarge, RangeInvalid
+from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces_blobs import IBlobReader
 from dockreg.model.blobs import Blob, DerivedBlob, StoredBlob
 from dockreg.model.digest import Digest
@@ -172,7 +173,7 @@ class DamageTests(DerivedCase):
     """A source that is not what it was never passes for the blob."""
 
     async def refused(self, blob: DerivedBlob, start: int = 0) -> bytes:
-        """What was given before the store said that it is unavailable."""
+        """What was given before it was said that the blob is lost."""
         reader = await open_blob(self.blobs, at_once, blob, start)
         given = b""
         try:
@@ -180,7 +181,7 @@ class DamageTests(DerivedCase):
                 piece = await reader.read(50_000)
                 self.assertTrue(piece, "the blob ended well")
                 given += piece
-        except StoreUnavailable as problem:
+        except BlobLost as problem:
             self.assertIn(str(blob.digest), str(problem))
         finally:
             reader.close()

@@ -138,6 +138,16 @@ class LostTests(LostCase):
         self.check_repaired()
         self.assertEqual([self.path()], [path for path in self.folder.rglob("*") if path.is_file()])
 
+    def test_broken_source(self) -> None:
+        """A blob that can not be made of its source any more tells that the source is damaged."""
+        packed = gzip.compress(CONTENT)
+        self.result(self.bring(ONE, packed))
+        source = self.stored(Digest.sha256(packed))
+        self.damage(source.digest, len(packed) - 6)
+        reader = self.result(self.registry.open_blob(DerivedBlob(DIGEST, len(CONTENT), source)))
+        self.refused(BlobLost, self.bytes_of(reader))
+        self.assertEqual(Condition.DAMAGED, self.stored(source.digest).lost)
+
     def test_derived(self) -> None:
         """A blob whose bytes are those of another one is lost with it."""
         packed = gzip.compress(CONTENT)
