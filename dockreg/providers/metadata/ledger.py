@@ -89,12 +89,14 @@ class Accounting:
         """The same change, which settles at its end."""
 
         def settled(connection: Connection) -> T:
-            ledger = connection.info[_KEY] = Ledger()
+            # Kept at hand: a connection that was cut meanwhile can not even be asked for it.
+            info = connection.info
+            ledger = info[_KEY] = Ledger()
             try:
                 result = change(connection)
                 self._settle(connection, ledger)
             finally:
-                del connection.info[_KEY]
+                info.pop(_KEY, None)
             return result
 
         return settled
