@@ -3,14 +3,14 @@
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from dockreg import errors, errors_access, errors_blobs, errors_rights
+from dockreg import errors, errors_access, errors_blobs, errors_quotas, errors_rights
 from dockreg.web.errors import V1_STATUS
 from dockreg.web.v2.errors import V2_ANSWERS
 
 # Not __subclasses__(): attrs makes each class twice, and the first one may still be there.
 KINDS = [
     kind
-    for module in (errors, errors_access, errors_blobs, errors_rights)
+    for module in (errors, errors_access, errors_blobs, errors_quotas, errors_rights)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, errors.RegistryError) and kind is not errors.RegistryError
 ]
