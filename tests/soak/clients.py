@@ -101,7 +101,7 @@ class Client:
         first, *others = manifest.blobs.values()
         where = await customer.start()
         cut = self.random.randint(4, len(first))
-        await self.connections.vanish(where, [first[: cut // 2], first[cut // 2 : cut]])
+        await self.connections.vanish(where, [first[: cut // 2], first[cut // 2 : cut]], len(first))
         while True:
             arrived = await customer.arrived(where)
             if arrived > cut:

@@ -94,9 +94,13 @@ class Connections:
             found["content-length"] = str(response.length)
         return response.code, content, found
 
-    async def vanish(self, path: str, pieces: Sequence[bytes]) -> None:
-        """Begin a PATCH in chunks, and be gone after those."""
-        lines = [("Host", "127.0.0.1"), ("Transfer-Encoding", "chunked"), ("Content-Type", "application/octet-stream")]
+    async def vanish(self, path: str, pieces: Sequence[bytes], size: int) -> None:
+        """
+        Begin a PATCH of ``size`` bytes in chunks, and be gone after some of them.
+
+        It says where they belong: another worker may come to it when the client has sent them again already.
+        """
+        lines = [("Host", "127.0.0.1"), ("Transfer-Encoding", "chunked"), ("Content-Range", f"0-{size - 1}")]
         request = WireRequest("PATCH", path, lines, _and_gone(pieces))
         try:
             await exchange(TCP4ClientEndpoint(self._reactor, "127.0.0.1", self._port), request)
