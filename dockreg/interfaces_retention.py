@@ -55,11 +55,12 @@ class IRetentionStore(Interface):
         :return: whether it is gone by this.
         """
 
-    async def remove_manifest(name: RepositoryName, seen: ManifestState, latest: int) -> bool:
+    async def remove_manifest(name: RepositoryName, seen: ManifestState, latest: int, now: float) -> bool:
         """
         Remove a manifest as :meth:`.IManifestStore.delete` does, if nobody needs it: it has no tag in any of its forms,
         was not pulled by its digest since it was seen, no manifest of the repository lists it, what it refers to is not
-        there, and no referrer of it has a tag or was pushed later than ``latest``.
+        there, no referrer of it has a tag or was pushed later than ``latest``, and nobody who may push was told lately that
+        it is there: its lease is over.
 
         :return: whether it is gone by this.
         """

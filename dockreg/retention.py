@@ -163,7 +163,7 @@ class Retention:
             self.removed_tags += removed
         else:
             assert isinstance(state, ManifestState)
-            removed = await self._store.remove_manifest(name, state, verdict.contents.latest)
+            removed = await self._store.remove_manifest(name, state, verdict.contents.latest, self._clock.seconds())
             self.removed_manifests += removed
         if not removed:
             self.spared += 1

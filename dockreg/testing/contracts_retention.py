@@ -8,6 +8,7 @@ from zope.interface.verify import verifyObject
 from dockreg.errors import ManifestUnknown, NameUnknown, TagUnknown
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_retention import IRetentionStore
+from dockreg.model.collection import Kind, LeaseWanted
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest
 from dockreg.model.names import RepositoryName, Tag
@@ -235,20 +236,29 @@ class RemovalContract(_RetentionContract):
         await self.put(metadata, IMAGE)
         found = await metadata.retention.contents(BUSYBOX)
         (seen,) = found.manifests
-        self.assertTrue(await metadata.retention.remove_manifest(BUSYBOX, seen, found.latest))
+        self.assertTrue(await metadata.retention.remove_manifest(BUSYBOX, seen, found.latest, 50.0))
         await self.raises(ManifestUnknown, metadata.manifests.get(BUSYBOX, IMAGE.digest))
-        self.assertFalse(await metadata.retention.remove_manifest(BUSYBOX, seen, found.latest))
+        self.assertFalse(await metadata.retention.remove_manifest(BUSYBOX, seen, found.latest, 50.0))
 
     async def spared(self, metadata: IMetadataStore, seen: ManifestState, latest: int) -> None:
         """Nothing is removed."""
         before = await self.digests(metadata)
-        self.assertFalse(await metadata.retention.remove_manifest(BUSYBOX, seen, latest))
+        self.assertFalse(await metadata.retention.remove_manifest(BUSYBOX, seen, latest, 50.0))
         self.assertEqual(before, await self.digests(metadata))
 
     async def seen(self, metadata: IMetadataStore) -> tuple[ManifestState, RepositoryContents]:
         """The image without tags, and all that is there."""
         await self.put(metadata, IMAGE)
         return await self.manifest(metadata), await metadata.retention.contents(BUSYBOX)
+
+    async def test_leased(self) -> None:
+        """A manifest that a pusher was told of stays until its lease is over."""
+        metadata = await self.with_blobs()
+        seen, found = await self.seen(metadata)
+        wanted = LeaseWanted(Kind.MANIFEST, BUSYBOX, str(IMAGE.digest))
+        self.assertEqual([True], list(await metadata.leases.lease([wanted], 60.0)))
+        await self.spared(metadata, seen, found.latest)
+        self.assertTrue(await metadata.retention.remove_manifest(BUSYBOX, seen, found.latest, 61.0))
 
     async def test_tagged(self) -> None:
         """A manifest that has got a tag stays, also when it lost it again."""
@@ -286,5 +296,5 @@ class RemovalContract(_RetentionContract):
         await self.spared(metadata, image, found.latest - 1)
         attached = await self.manifest(metadata, referrer.digest)
         await self.spared(metadata, attached, found.latest)
-        self.assertTrue(await metadata.retention.remove_manifest(BUSYBOX, image, found.latest))
-        self.assertTrue(await metadata.retention.remove_manifest(BUSYBOX, attached, found.latest))
+        self.assertTrue(await metadata.retention.remove_manifest(BUSYBOX, image, found.latest, 50.0))
+        self.assertTrue(await metadata.retention.remove_manifest(BUSYBOX, attached, found.latest, 50.0))

@@ -35,7 +35,7 @@ class RetentionTests(V2Case):
         with engine.begin() as connection:
             for table, columns in (
                 ("tags", ("updated_at",)),
-                ("manifests", ("created_at", "untagged_at")),
+                ("manifests", ("created_at", "untagged_at", "leased_until")),
                 ("tag_pulls", ("pulled_at",)),
                 ("manifest_pulls", ("pulled_at",)),
                 ("retention_state", ("since",)),
@@ -64,6 +64,9 @@ class RetentionTests(V2Case):
         digest = samples["old"].digest
         self.assertEqual(200, self.ask("HEAD", f"manifests/{digest}").status)
         self.make_older(3)
+        # A pusher was told of it just now.
+        self.assertEqual("spared", self.told()[0][digest]["outcome"])
+        self.make_older(24)
         self.assertEqual("removed", self.told()[0][digest]["outcome"])
         self.assertEqual(404, self.ask("HEAD", f"manifests/{digest}").status)
         self.assertEqual(["new", "v1"], self.ask("GET", "tags/list").document["tags"])

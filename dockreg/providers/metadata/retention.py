@@ -153,9 +153,9 @@ class SQLRetentionStore:
         """See :class:`~dockreg.interfaces_retention.IRetentionStore`."""
         return await self._database.write(_remove_tag, name, seen, now)
 
-    async def remove_manifest(self, name: RepositoryName, seen: ManifestState, latest: int) -> bool:
+    async def remove_manifest(self, name: RepositoryName, seen: ManifestState, latest: int, now: float) -> bool:
         """See :class:`~dockreg.interfaces_retention.IRetentionStore`."""
-        return await self._database.write(_remove_manifest, name, seen, latest)
+        return await self._database.write(_remove_manifest, name, seen, latest, now)
 
 
 def _names(connection: Connection, after: str, limit: int) -> Sequence[RepositoryName]:
@@ -258,7 +258,9 @@ def _remove_tag(connection: Connection, name: RepositoryName, seen: TagState, no
     return drop_tag(connection, repository, seen.tag, now)
 
 
-def _remove_manifest(connection: Connection, name: RepositoryName, seen: ManifestState, latest: int) -> bool:
+def _remove_manifest(
+    connection: Connection, name: RepositoryName, seen: ManifestState, latest: int, now: float
+) -> bool:
     try:
         repository = lock_repository(connection, name).key
     except NameUnknown:
@@ -267,6 +269,9 @@ def _remove_manifest(connection: Connection, name: RepositoryName, seen: Manifes
     if row is None or row.view_of is not None or row.untagged_at != seen.untagged_at:
         return False
     keys = doomed_with(connection, repository, row.key)
+    leased = select(manifests.c.key).where(manifests.c.key.in_(keys), manifests.c.leased_until > now)
+    if connection.execute(leased).first() is not None:
+        return False
     if _is_needed(connection, repository, keys, latest) or _pulled_at(connection, row.key) != seen.pulled_at:
         return False
     delete_manifest(connection, name, digest_of(seen.digest))

@@ -29,8 +29,9 @@ _SOON = "NORMAL"
 
 _SQLITE_ERROR = 1
 _SQLITE_FULL = 13
-#: PostgreSQL: serialization_failure, deadlock_detected; unique_violation comes of two who inserted at once.
-_REPEATABLE = frozenset({"40001", "40P01", "23505"})
+#: PostgreSQL: serialization_failure, deadlock_detected; unique_violation comes of two who inserted at once, and
+#: foreign_key_violation of one who refers to what another removes.
+_REPEATABLE = frozenset({"40001", "40P01", "23505", "23503"})
 _DISK_FULL = "53100"
 
 log = Logger()
