@@ -83,6 +83,7 @@ class ICollection(Interface):
         Look at the next ``limit`` rows, and queue those that nothing refers to. The phase ``objects`` is not the
         metadata's: for it, :meth:`advance_sweep` tells how far the caller has come.
 
+        :param state: how far it is. When another process has moved it on, nothing is queued, and it stays where that is.
         :return: how far it is now, and how many were queued.
         """
 

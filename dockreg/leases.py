@@ -53,7 +53,8 @@ class Leases:
         return await self._keep(LeaseWanted(Kind.IMAGE, None, str(image.key)))
 
     async def _keep(self, wanted: LeaseWanted) -> bool:
-        if self._is_enough(self._known.get(wanted)):
+        # One that was deleted and pushed again has none of its own; a blob has its lease whoever has removed it.
+        if wanted.kind is not Kind.MANIFEST and self._is_enough(self._known.get(wanted)):
             return True
         until = await self.metadata.leases.leased_until(wanted)
         if until is None:

@@ -294,7 +294,12 @@ class Registry:
 
         :param record: records the object, or finds another one for the same digest, and returns what is recorded.
         """
-        known = await self.metadata.blobs.find(committed.digest)
+        try:
+            known = await self.metadata.blobs.find(committed.digest)
+        except Exception:
+            # Nobody has begun to record it.
+            await (self._drop(committed) if upload_id is None else self.blobs.reopen(committed, upload_id))
+            raise
         try:
             recorded = await record(committed)
         except Exception as problem:

@@ -62,6 +62,9 @@ class Scrub:
     lost: int = field(default=0, init=False)
     #: When all blobs had been looked at the last time, 0 when that has not been yet.
     finished_at: float = field(default=0.0, init=False)
+    # How far it is, and when that was noted.
+    _state: ScrubState = field(default=ScrubState("", None, 0.0), init=False)
+    _noted_at: float = field(default=0.0, init=False)
 
     async def round(self) -> None:
         """Look at some blobs, if it is time to, and no other process does."""
@@ -75,7 +78,7 @@ class Scrub:
         if held is None:
             return
         state = held if held.begun_at is not None else ScrubState("", began, held.finished_at)
-        noted_at = began
+        self._state, self._noted_at = state, began
         while not self._stopping():
             page = await self._metadata.conditions.list_objects(state.position, _PAGE)
             if not page:
@@ -85,13 +88,9 @@ class Scrub:
             for blob in page:
                 if not await self._look_at(blob):
                     break
-                state = evolve(state, position=str(blob.digest))
-            now = self._clock.seconds()
-            if now - began > _ROUND_SECONDS:
+                self._state = state = evolve(state, position=str(blob.digest))
+            if self._clock.seconds() - began > _ROUND_SECONDS:
                 break
-            if now - noted_at > _NOTE_SECONDS:
-                noted_at = now
-                await self._note(state)
         await self._note(state)
 
     async def _note(self, state: ScrubState) -> None:
@@ -121,6 +120,10 @@ class Scrub:
         while left > 0:
             if self._stopping():
                 raise CancelledError
+            # A large blob takes longer than anybody else waits.
+            if self._clock.seconds() - self._noted_at > _NOTE_SECONDS:
+                self._noted_at = self._clock.seconds()
+                await self._note(self._state)
             nap = min(left, _NAP_SECONDS)
             await deferLater(self._clock, nap)
             left -= nap

@@ -3,6 +3,7 @@
 from attrs import evolve
 from zope.interface.verify import verifyObject
 
+from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_collection import ICollection
 from dockreg.model.collection import (
     Backlog,
@@ -12,6 +13,7 @@ from dockreg.model.collection import (
     UntaggedRule,
     Verdict,
 )
+from dockreg.model.manifest import Manifest
 from dockreg.model.patterns import RepositoryPattern
 from dockreg.testing.contracts_leases import (
     BOTH,
@@ -155,6 +157,45 @@ class CollectionContract(CollectionCase):
             await self.collect(metadata, now, EXPIRING)
         self.assertEqual([False, False], await self.has(metadata, MANIFEST, index))
 
+    async def ripe_index(self) -> tuple[IMetadataStore, Manifest]:
+        """A store with an index and what it lists, both without a tag for long enough; what it lists is reviewed first."""
+        metadata, index = await self.with_image(tag=False), index_of(MANIFEST)
+        await self.put(metadata, MANIFEST)
+        await metadata.collection.review(EXPIRING, 1000.0, 50)
+        await self.put(metadata, index)
+        await metadata.collection.review(EXPIRING, 1001.0, 50)
+        return metadata, index
+
+    async def test_index_first(self) -> None:
+        """When an index and what it lists may both go, the index goes first, whatever is reviewed first."""
+        metadata, index = await self.ripe_index()
+        seen = [[True, True]]
+        while await metadata.collection.review(EXPIRING, 1100.0, 1):
+            seen.append(await self.has(metadata, MANIFEST, index))
+        self.assertNotIn([False, True], seen)
+        self.assertEqual([True, False], seen[-1])
+        # What an index has listed has a time of its own to wait for.
+        await self.collect(metadata, 1150.0, EXPIRING)
+        self.assertEqual([False, False], await self.has(metadata, MANIFEST, index))
+
+    async def test_used_between(self) -> None:
+        """An index that is leased, or gets a tag, between two reviews is whole."""
+        for tag in (False, True):
+            metadata, index = await self.ripe_index()
+            for _ in range(20):
+                if Kind.MANIFEST in {each.item.kind for each in await metadata.collection.review(EXPIRING, 1100.0, 1)}:
+                    break
+            if tag:
+                await self.put(metadata, index, tag=True)
+            else:
+                wanted = LeaseWanted(Kind.MANIFEST, BUSYBOX, str(index.digest))
+                self.assertEqual([True], list(await metadata.leases.lease([wanted], 1150.0)))
+            await self.collect(metadata, 1100.0, EXPIRING)
+            self.assertEqual([True, True], await self.has(metadata, MANIFEST, index))
+            for now in (1150.0, 1200.0):
+                await self.collect(metadata, now, EXPIRING)
+            self.assertEqual([tag, tag], await self.has(metadata, MANIFEST, index))
+
     async def test_referrers(self) -> None:
         """A subject stays for a referrer with a tag, and a referrer for its subject; together they go."""
         metadata = await self.with_image(tag=False)
@@ -224,6 +265,13 @@ class CollectionContract(CollectionCase):
         metadata = await self.with_image(tag=False)
         other = [evolve(LAYER, generation="other"), some_blob(b"unknown")]
         self.assertEqual(other, list(await metadata.collection.orphans([LAYER, *other, CONFIG])))
+
+    async def test_many_orphans(self) -> None:
+        """Of any number of objects those are told that no row names, in their order."""
+        metadata = await self.with_image(tag=False)
+        unknown = [some_blob(b"%d" % number) for number in range(1200)]
+        asked = [LAYER, *unknown[:499], CONFIG, *unknown[499:], CONFIG]
+        self.assertEqual(unknown, list(await metadata.collection.orphans(asked)))
 
     async def test_lead(self) -> None:
         """One process leads as long as it says so in time; then another one may."""

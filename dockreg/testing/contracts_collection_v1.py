@@ -7,6 +7,7 @@ from dockreg.model.collection import (
     CollectionPolicy,
     Kind,
     LeaseWanted,
+    Sweep,
 )
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import PushScope, TagClient, V1Image
@@ -144,6 +145,24 @@ class SweepContract(CollectionCase):
         self.assertEqual("", (await metadata.collection.sweep_state(DEFAULT)).phase)
         await metadata.collection.begin_sweep()
         self.assertEqual("repositories", (await metadata.collection.sweep_state(DEFAULT)).phase)
+
+    async def test_moved_on(self) -> None:
+        """Who looks at rows that another one has looked at meanwhile does not set it back, and queues nothing again."""
+        metadata = await self.with_image(tag=False)
+        for number in range(3):
+            await metadata.blobs.record(some_blob(b"%d" % number), None, 1.0)
+        await self.empty_queue(metadata)
+        collection, first = metadata.collection, Sweep("blobs")
+        await collection.sweep_state(DEFAULT)
+        await collection.advance_sweep(first)
+        second, _ = await collection.sweep(first, 2)
+        third, _ = await collection.sweep(second, 2)
+        await self.empty_queue(metadata)
+        self.assertEqual((third, 0), await collection.sweep(first, 2))
+        self.assertEqual(third, await collection.sweep_state(DEFAULT))
+        self.assertEqual([], list(await collection.queued(None, 10)))
+        await collection.begin_sweep()
+        self.assertEqual((Sweep("repositories"), 0), await collection.sweep(third, 2))
 
     async def test_other_rules(self) -> None:
         """With other rules about what has no tag it begins again."""

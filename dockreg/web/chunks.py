@@ -14,10 +14,8 @@ _MAX_SIZE_LINE: Final = 1023
 _MAX_TRAILER_BYTES: Final = 64 * 1024
 #: A size of more digits, leading zeros aside, is not meant.
 _MAX_DIGITS: Final = 16
-#: Pieces of one read that are handed on as views; the small ones of more than these are copied instead, for a view weighs
-#: much more than a few bytes.
+#: Pieces of one read that are handed on as views; more of them are copied instead, for a view weighs much more than a few bytes.
 _MOST_VIEWS: Final = 128
-_LEAST_VIEW_BYTES: Final = 1024
 
 _LINE_END: Final = b"\r\n"
 _DIGITS: Final = b"0123456789abcdefABCDEF"
@@ -61,14 +59,30 @@ class ChunkedDecoder:
             raise RuntimeError("the body has ended")
         if self._partial:
             data, self._partial = self._partial + data, b""
-        at, end, views = 0, len(data), 0
+        pieces: list[tuple[int, int]] = []
+        try:
+            rest = self._read(data, pieces)
+        finally:
+            self._hand_on(data, pieces)
+        if rest is not None:
+            self._finish(rest)
+
+    def _hand_on(self, data: bytes, pieces: list[tuple[int, int]]) -> None:
+        """A view keeps all of what came with it, so what is mostly lines between chunks is copied from there."""
         whole = memoryview(data)
+        if len(pieces) <= _MOST_VIEWS and 2 * sum(end - first for first, end in pieces) >= len(data):
+            for first, end in pieces:
+                self._take(whole[first:end])
+        elif pieces:
+            self._take(b"".join([data[first:end] for first, end in pieces]))
+
+    def _read(self, data: bytes, pieces: list[tuple[int, int]]) -> bytes | None:
+        """Tell where the pieces of the body are; return what came behind its end, None before that."""
+        at, end = 0, len(data)
         while at < end:
             if self._left:
                 size = min(self._left, end - at)
-                views += 1
-                small = views > _MOST_VIEWS and size < _LEAST_VIEW_BYTES
-                self._take(data[at : at + size] if small else whole[at : at + size])
+                pieces.append((at, at + size))
                 at += size
                 self._left -= size
                 self._in_end = not self._left
@@ -76,12 +90,11 @@ class ChunkedDecoder:
             found = self._line_end(data, at)
             if found < 0:
                 self._partial = data[at:]
-                return
+                return None
             if self._in_trailer:
                 if found == at:
                     self._finished = True
-                    self._finish(data[at + 2 :])
-                    return
+                    return data[at + 2 :]
                 self._add_trailer(data[at:found])
             elif self._in_end:
                 self._in_end = False
@@ -89,6 +102,7 @@ class ChunkedDecoder:
                 self._left = _chunk_size(data[at:found])
                 self._in_trailer = not self._left
             at = found + 2
+        return None
 
     def _line_end(self, data: bytes, at: int) -> int:
         """Where the line ends that begins at ``at``; -1 when its end has not come."""

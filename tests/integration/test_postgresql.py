@@ -355,7 +355,7 @@ class InterplayTests(TestCase):
                 connection.execute(insert(blobs), values)
                 answer = Deferred.fromCoroutine(store.blobs.is_recorded(blob))
                 # Only when the server says that somebody waits is the question known to have been asked.
-                await deferToThread(_until_somebody_waits, self.url)
+                await deferToThread(until_somebody_waits, self.url)
                 self.assertFalse(answer.called)
                 getattr(connection, end)()
             self.assertEqual(end == "commit", await answer)
@@ -381,7 +381,7 @@ class InterplayTests(TestCase):
             self.fail("it was opened")
 
 
-def _until_somebody_waits(url: str) -> None:
+def until_somebody_waits(url: str) -> None:
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     with engine.connect() as connection:

@@ -104,6 +104,18 @@ class LeasesTests(SynchronousTestCase):
         self.assertFalse(self.successResultOf(kept))
         self.assertFalse(self.successResultOf(self.keep()))
 
+    def test_pushed_again(self) -> None:
+        """A manifest that was deleted and pushed again gets a lease of its own, though the one before had enough."""
+        self.store.known[str(ONE)] = 1100.0
+        self.assertTrue(self.successResultOf(Deferred.fromCoroutine(self.leases.keep_manifest(NAME, ONE))))
+        self.assertEqual([], self.store.written)
+        self.store.known[str(ONE)] = 0.0
+        kept = Deferred.fromCoroutine(self.leases.keep_manifest(NAME, ONE))
+        self.assertNoResult(kept)
+        self.written()
+        self.assertTrue(self.successResultOf(kept))
+        self.assertEqual(1100.0, self.store.known[str(ONE)])
+
     def test_wrong_clock(self) -> None:
         """A lease that is longer than it can be is not relied upon."""
         self.store.known[str(ONE)] = 5000.0

@@ -89,6 +89,18 @@ class ScrubTests(LostCase):
         _ = self.begin(third)
         self.assertGreater(third.bytes, 0)
 
+    def test_large_blob(self) -> None:
+        """While one process reads a blob for longer than it is waited for, no other one begins; it is still there."""
+        first, second = self.scrub("one", 1024), self.scrub("two", 1024)
+        running = self.begin(first)
+        began = self.clock.seconds()
+        while self.clock.seconds() < began + HOLD_SECONDS + 60:
+            self.clock.advance(0.5)
+            self.threads.run_all()
+        self.assertNoResult(running)
+        self.ended(self.begin(second))
+        self.assertEqual(0, second.bytes)
+
     def test_end(self) -> None:
         """It ends within a second when the process does, and goes on there after the start."""
         scrub = self.scrub(rate=MIB // 2)

@@ -43,6 +43,8 @@ _KEY = tuple_(_queue.c.kind, _queue.c.repository_key, _queue.c.subject)
 _PART = 200
 #: What is reviewed with all its holders told; more of them make no difference to who reads it.
 _MOST_HOLDERS = 1000
+#: Objects that are asked about in one transaction: PostgreSQL holds a lock for each that is not named.
+_MOST_ASKED = 500
 #: When something is looked at again that somebody is changing.
 _IN_USE_SECONDS = 5.0
 #: How far apart clocks of several machines may be.
@@ -105,7 +107,10 @@ class SQLCollection:
 
     async def orphans(self, blobs: Sequence[StoredBlob]) -> Sequence[StoredBlob]:
         """See :class:`~dockreg.interfaces_collection.ICollection`."""
-        return await self._database.read(_orphans, blobs)
+        found: list[StoredBlob] = []
+        for first in range(0, len(blobs), _MOST_ASKED):
+            found += await self._database.read(_orphans, blobs[first : first + _MOST_ASKED])
+        return found
 
     async def backlog(self, now: float) -> Backlog:
         """See :class:`~dockreg.interfaces_collection.ICollection`."""
@@ -126,13 +131,9 @@ class SQLCollection:
 
     async def sweep(self, state: Sweep, limit: int) -> tuple[Sweep, int]:
         """See :class:`~dockreg.interfaces_collection.ICollection`."""
-
-        def change(connection: Connection) -> tuple[Sweep, int]:
-            reached, found = collectionsweep.look(connection, state, limit)
-            _note_sweep(connection, reached)
-            return reached, found
-
-        return await self._database.write(change)
+        # Who has very many holders takes long to look at, and SQLite has one writer at a time.
+        reached, found = await self._database.read(collectionsweep.look, state, limit)
+        return await self._database.write(_move_sweep, state, reached, found)
 
     async def advance_sweep(self, state: Sweep) -> None:
         """See :class:`~dockreg.interfaces_collection.ICollection`."""
@@ -383,3 +384,13 @@ def _orphans(connection: Connection, found: Sequence[StoredBlob]) -> Sequence[St
 def _note_sweep(connection: Connection, sweep: Sweep, rules: str | None = None) -> None:
     values = {"phase": sweep.phase, "after": sweep.after}
     connection.execute(update(_state), values if rules is None else {**values, "rules": rules})
+
+
+def _move_sweep(connection: Connection, seen: Sweep, reached: Sweep, found: Sequence[Item]) -> tuple[Sweep, int]:
+    row = connection.execute(select(_state).with_for_update()).one()
+    now = Sweep(row.phase, row.after)
+    if now != seen:
+        # Another process has moved it on, or has begun again.
+        return now, 0
+    _note_sweep(connection, reached)
+    return reached, collectionsweep.put(connection, found)

@@ -4,7 +4,7 @@ What keeps a thing that may be garbage.
 Repositories are locked before blobs, as everywhere, and nobody is waited for: what is locked is in use.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, select
 from dockreg.model.collection import CollectionPolicy, Finding, Item, Kind, Queued
 from dockreg.model.names import RepositoryName
 from dockreg.providers.metadata.collectionmanifests import Relations
-from dockreg.providers.metadata.deletion import doomed_with, freed_by
+from dockreg.providers.metadata.deletion import doomed_with, family_of, freed_by
 from dockreg.providers.metadata.rows import AnyRow
 from dockreg.providers.metadata.tables import (
     blobs,
@@ -146,7 +146,19 @@ class Examination:
         since = self.now if queued.since is None else queued.since
         if reason is None and since + expiry > self.now:
             reason, until = "it has not been without a tag for long enough", since + expiry
-        return Finding(item, name, reason, until, (), freed_by(self.connection, item.repository, doomed))
+        # An index goes before what it lists: in another transaction somebody may be told that it is there.
+        digests = select(manifests.c.digest).where(manifests.c.key.in_(family_of(doomed)))
+        listing = (
+            select(manifests.c.key)
+            .join(manifest_children, manifest_children.c.manifest_key == manifests.c.key)
+            .where(
+                manifests.c.repository_key == item.repository,
+                manifests.c.key.not_in(family_of(doomed)),
+                manifest_children.c.digest.in_(digests),
+            )
+        )
+        holders = self._keys(Kind.MANIFEST, item.repository, listing) if reason is None else ()
+        return Finding(item, name, reason, until, holders, freed_by(self.connection, item.repository, doomed))
 
     # v1 images
 
@@ -273,7 +285,7 @@ class Examination:
     def _any(self, query: Select[Any]) -> bool:
         return self.connection.execute(query.limit(1)).first() is not None
 
-    def _keys(self, kind: Kind, repository: int, query: Select[Any]) -> Iterable[Item]:
+    def _keys(self, kind: Kind, repository: int, query: Select[Any]) -> Sequence[Item]:
         return [Item(kind, repository, str(row[0])) for row in self._rows(query)]
 
     def _items(self, kind: Kind, query: Select[Any], subject: str) -> Iterator[Item]:

@@ -33,14 +33,19 @@ _derived = blobs.alias("derived")
 _Found = tuple[str | None, Sequence[Item]]
 
 
-def look(connection: Connection, state: Sweep, limit: int) -> tuple[Sweep, int]:
-    """Look at the next rows; see ``ICollection.sweep``."""
+def look(connection: Connection, state: Sweep, limit: int) -> tuple[Sweep, Sequence[Item]]:
+    """Look at the next rows: how far that comes, and what nothing refers to. It changes nothing."""
     after, found = _LOOKS[state.phase](connection, state.after, limit)
+    if after is not None:
+        return Sweep(state.phase, after), found
+    return Sweep(PHASES[PHASES.index(state.phase) + 1]), found
+
+
+def put(connection: Connection, found: Sequence[Item]) -> int:
+    """Queue what was found; return how much of it was not queued yet. A review looks at it again, so it may be used by now."""
     new = [item for item in found if not _is_queued(connection, item)]
     queue(connection, new)
-    if after is not None:
-        return Sweep(state.phase, after), len(new)
-    return Sweep(PHASES[PHASES.index(state.phase) + 1]), len(new)
+    return len(new)
 
 
 def _is_queued(connection: Connection, item: Item) -> bool:

@@ -29,6 +29,8 @@ _MANIFEST: Select[Any] = (
     .join(repositories, repositories.c.key == manifests.c.repository_key)
     .where(_here, manifests.c.digest == bindparam("subject"))
 )
+# Who collects or expires a manifest, or one that lists it, holds the lock of its repository: so that is waited for.
+_LOCKED = {Kind.MANIFEST: _MANIFEST.with_for_update(read=True, of=repositories)}
 _QUERIES = {Kind.BLOB: _BLOB, Kind.IMAGE: _IMAGE, Kind.MANIFEST: _MANIFEST}
 _EXTEND_BLOB = (
     update(blobs)
@@ -64,6 +66,12 @@ def _values(wanted: LeaseWanted) -> dict[str, object]:
     return {"name": "" if wanted.repository is None else wanted.repository.value, "subject": wanted.subject}
 
 
+def _order(wanted: LeaseWanted) -> tuple[bool, str, str, str]:
+    is_manifest = wanted.kind is Kind.MANIFEST
+    repository = wanted.repository.value if is_manifest and wanted.repository is not None else ""
+    return not is_manifest, repository, wanted.kind.value, wanted.subject
+
+
 def _leased_until(connection: Connection, wanted: LeaseWanted) -> float | None:
     row = connection.execute(_QUERIES[wanted.kind], _values(wanted)).one_or_none()
     return None if row is None else row.leased_until
@@ -71,9 +79,9 @@ def _leased_until(connection: Connection, wanted: LeaseWanted) -> float | None:
 
 def _lease(connection: Connection, wanted: Sequence[LeaseWanted], until: float) -> Sequence[bool]:
     found = {}
-    # In one order, so that two who lease the same do not wait for each other.
-    for each in sorted(set(wanted), key=lambda each: (each.kind.value, each.subject)):
-        row = connection.execute(_QUERIES[each.kind], _values(each)).one_or_none()
+    # In one order, so that two who lease the same do not wait for each other; repositories are locked before blobs.
+    for each in sorted(set(wanted), key=_order):
+        row = connection.execute(_LOCKED.get(each.kind, _QUERIES[each.kind]), _values(each)).one_or_none()
         if row is not None:
             extend = _EXTEND_MANIFEST if each.kind is Kind.MANIFEST else _EXTEND_BLOB
             connection.execute(extend, {"this": row[1], "until": until})

@@ -72,7 +72,7 @@ class StartTests(ChannelCase):
         channel.dataReceived(head("PUT /a", "Transfer-Encoding: chunked"))
         self.between = Deferred()
         channel.dataReceived(b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n")
-        self.assertEqual([b"a", b"b", b"c"], self.pieces)
+        self.assertEqual(b"abc", b"".join(self.pieces))
 
     def test_tls_hello(self) -> None:
         """The first byte of a TLS hello is answered in HTTP, at once, and nothing comes after that."""

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -5,6 +6,8 @@ from sqlalchemy import delete
 from twisted.internet.defer import maybeDeferred
 
 from dockreg.interfaces import IMetadataStore
+from dockreg.providers.metadata import collection
+from dockreg.providers.metadata.blobs import is_recorded
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.providers.metadata.tables_collection import collection_queue
 from dockreg.testing import (
@@ -22,6 +25,7 @@ from dockreg.testing import (
     contracts_v1,
     contracts_v2,
 )
+from dockreg.testing.contracts_metadata import some_blob
 
 T = TypeVar("T")
 
@@ -113,6 +117,19 @@ class SQLLeaseStoreTests(_OnSQLite, contracts_leases.LeaseStoreContract):
 
 class SQLCollectionTests(_OnSQLite, contracts_collection.CollectionContract):
     """The promises about collection."""
+
+    async def test_parts(self) -> None:
+        """Very many objects are asked about in several transactions, since each keeps others from recording them."""
+        metadata = await self.opened()
+        transactions: list[Any] = []
+
+        def note(connection: Any, blob: Any) -> bool:
+            transactions.append(connection)
+            return is_recorded(connection, blob)
+
+        self.patch(collection, "is_recorded", note)
+        await metadata.collection.orphans([some_blob(b"%d" % number) for number in range(1200)])
+        self.assertEqual([500, 500, 200], list(Counter(map(id, transactions)).values()))
 
 
 class SQLV1CollectionTests(_OnSQLite, contracts_collection_v1.V1CollectionContract):

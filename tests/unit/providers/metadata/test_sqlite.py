@@ -14,9 +14,11 @@ from dockreg.errors import AccountUnknown, NameUnknown, StorageFull, StoreUnavai
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import LayerFacts, TagClient
+from dockreg.providers.metadata import collectionsweep
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.providers.metadata.tables import blobs, manifest_blobs, metadata, repository_blobs
 from dockreg.testing import contracts
+from dockreg.testing.contracts_leases import DEFAULT
 from dockreg.testing.contracts_metadata import some_blob
 from dockreg.testing.contracts_repositories import BUSYBOX, LATEST, OTHER, push, some_id, some_manifest
 from tests.unit.providers.blobs.threads import Threads, at_once
@@ -68,6 +70,23 @@ class FileTests(SQLiteCase):
         self.addCleanup(event.remove, Engine, "before_cursor_execute", note)
         await self.opened()
         self.assertEqual("BEGIN IMMEDIATE", begun[0])
+
+    async def test_looked_at_unlocked(self) -> None:
+        """While reconciliation looks for what nothing refers to, others may write."""
+        store = await self.opened()
+        look, written = collectionsweep.look, []
+
+        def look_while_written(*arguments: Any) -> Any:
+            other = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            written.append(other.execute("UPDATE collection_state SET seen_at = 1").rowcount)
+            other.execute("COMMIT")
+            other.close()
+            return look(*arguments)
+
+        self.patch(collectionsweep, "look", look_while_written)
+        reached, _ = await store.collection.sweep(await store.collection.sweep_state(DEFAULT), 10)
+        self.assertEqual(("manifests", [1]), (reached.phase, written))
 
     async def test_settings(self) -> None:
         """Connections flush each commit, write ahead, and check references."""
