@@ -138,6 +138,19 @@ class FullDiskTests(ThreadedTestCase):
         self.patch(self.metadata.blobs, "record_in", real)
         self.check_goes_on(upload_id, len(CONTENT))
 
+    def test_silent_database(self) -> None:
+        """The same when the database does not even say whether it knows the blob already."""
+        upload_id = self.start()
+        real = self.metadata.blobs.find
+
+        async def silent(*_args: object) -> None:
+            raise StoreUnavailable("the database is being started")
+
+        self.patch(self.metadata.blobs, "find", silent)
+        self.refused(StoreUnavailable, self.finish(ONE, upload_id, CONTENT, DIGEST))
+        self.patch(self.metadata.blobs, "find", real)
+        self.check_goes_on(upload_id, len(CONTENT))
+
 
 class ReserveTests(V2TestCase):
     """Blobs leave room for metadata."""

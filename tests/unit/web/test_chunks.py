@@ -63,6 +63,20 @@ class ChunkedDecoderTests(SynchronousTestCase):
         self.assertEqual(b"x" * 10_000, b"".join(taken))
         self.assertLess(sum(isinstance(each, memoryview) for each in taken), 200)
 
+    def test_lines_are_not_kept(self) -> None:
+        """What is mostly lines between chunks is not kept in memory by the few bytes of the body that came with it."""
+        taken: list[bytes | memoryview] = []
+        ChunkedDecoder(taken.append, taken.append).dataReceived((b"1;" + b"a" * 1000 + b"\r\nx\r\n") * 100)
+        self.assertEqual(b"x" * 100, b"".join(taken))
+        self.assertEqual([], [each for each in taken if isinstance(each, memoryview)])
+
+    def test_what_came_before_an_error(self) -> None:
+        """Pieces before something malformed are handed on."""
+        taken: list[bytes | memoryview] = []
+        decoder = ChunkedDecoder(taken.append, taken.append)
+        self.assertRaises(ChunksMalformed, decoder.dataReceived, b"3\r\nabc\r\nx\r\n")
+        self.assertEqual([b"abc"], taken)
+
     def test_cut_everywhere(self) -> None:
         """Wherever a stream is cut into two pieces, the same comes of it."""
         stream = b"5;a=b\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n\r\n"
