@@ -6,6 +6,7 @@ back to the reactor, which waits for room without a thread. The response's head 
 socket is ours once that has left, and is used under a descriptor of our own, so that none of Twisted's is watched twice.
 """
 
+import errno
 import os
 import select
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,8 @@ _TURN_BYTES = 32 * 1024 * 1024
 #: How long a thread waits for a client whose socket is full, while nobody else waits for the thread.
 _WAIT_MILLISECONDS = 10
 _MOST_WAITS = 20
+#: What a socket says whose client can not be reached any more, and a file does not.
+_NETWORK = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN})
 
 
 class BlobCutShort(Exception):
@@ -138,10 +141,10 @@ class _Stream:
                     self.full = True
                     return
                 continue
-            except (BrokenPipeError, ConnectionError):
-                self.broken = True
-                return
             except OSError as problem:
+                if isinstance(problem, ConnectionError) or problem.errno in _NETWORK:
+                    self.broken = True
+                    return
                 reason = os.strerror(problem.errno or 0)
                 raise StoreUnavailable(f"the blob store does not work now: {reason}") from problem
             if not sent:
