@@ -115,15 +115,16 @@ class Daemon:
 
     def command(self, *arguments: str, text: str = "") -> int:
         """Run ``dockreg`` with the configuration of this daemon; return its exit status."""
-        return self._run(arguments, text).returncode
+        return self.run(*arguments, text=text).returncode
 
     def told(self, *arguments: str, text: str = "") -> Any:
         """The same of a command that has to succeed; return the JSON that it prints."""
-        done = self._run((*arguments, "--json"), text)
+        done = self.run(*arguments, "--json", text=text)
         assert not done.returncode, done.stderr.decode(errors="replace")
         return json.loads(done.stdout)
 
-    def _run(self, arguments: tuple[str, ...], text: str) -> "subprocess.CompletedProcess[bytes]":
+    def run(self, *arguments: str, text: str = "") -> "subprocess.CompletedProcess[bytes]":
+        """The same of one that may fail; return how it ended, and what it printed."""
         program = [sys.executable, "-c", "from dockreg.cli.command import main; main()"]
         options = [f"--config={self._config}", f"--data-dir={self.data}"]
         return subprocess.run(

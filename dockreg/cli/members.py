@@ -178,7 +178,7 @@ class _Tar(Members):
             with tarfile.open(fileobj=file, mode="r:") as members:
                 for member in members:
                     self._note(member, named)
-        except (tarfile.TarError, OSError) as error:
+        except (tarfile.TarError, OSError, ValueError, ArithmeticError, LookupError) as error:
             raise self.invalid(f"is no archive of docker save ({error})") from None
         end = os.fstat(file.fileno()).st_size
         if any(isinstance(each, Stored) and each.offset + each.size > end for each in named.values()):

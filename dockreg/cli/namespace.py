@@ -243,7 +243,12 @@ def _change(counted: Recounted) -> str:
 
 def _quota(text: str | None) -> int | None:
     """What a quota is stored as; None for the default."""
-    return None if text in (None, "default") else 0 if text == "none" else parse_size(text or "")
+    if text in (None, "default"):
+        return None
+    size = 0 if text == "none" else parse_size(text or "")
+    if not size and text != "none":
+        raise click.UsageError('a quota is at least a byte; "none" is any amount')
+    return size
 
 
 @frozen

@@ -93,7 +93,8 @@ class _Examination:
         positions = {each.tag: number for number, each in enumerate(latest, 1)}
         for each in sorted(self.contents.tags, key=lambda each: each.tag):
             if each.tag.value in self._of:
-                goes, why = self._attached_tag(each)
+                kept = self._pattern(each)
+                goes, why = (False, f"matches {kept!r} of keep") if kept is not None else self._attached_tag(each)
             elif not self.rule.limits_tags:
                 goes, why = False, "the rule lets no tags go"
             elif patterns[each.tag] is not None:

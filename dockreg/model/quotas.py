@@ -55,7 +55,10 @@ def parse_size(text: str) -> int:
         raise RightsInvalid(f"{text[:40]!r} is no size: write a number of bytes, or one with K, M, G, T or P behind it")
     unit = (match[2] or "").upper()
     power = "KMGTP".index(unit) + 1 if unit else 0
-    return int(float(match[1]) * 1024**power) if "." in match[1] else int(match[1]) * 1024**power
+    size = int(float(match[1]) * 1024**power) if "." in match[1] else int(match[1]) * 1024**power
+    if size >= 2**63:
+        raise RightsInvalid(f"{text[:40]!r} is more than can be counted")
+    return size
 
 
 def shown_size(size: int) -> str:

@@ -36,11 +36,11 @@ class BackupCase(MovingCase):
 
         return await back_up(config or self.config(), reactor, self.backups, Silence(), **options)
 
-    async def restore(self, config: Config, snapshot: str | None = None) -> Restored:
+    async def restore(self, config: Config, snapshot: str | None = None, **options: Any) -> Restored:
         """``dockreg restore``."""
         from twisted.internet import reactor
 
-        return await restore_from(config, reactor, self.backups, snapshot, Silence())
+        return await restore_from(config, reactor, self.backups, snapshot, Silence(), **options)
 
     async def check(self, snapshot: str | None = None) -> Restored:
         """``dockreg restore --verify``."""

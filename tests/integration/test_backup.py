@@ -1,17 +1,20 @@
 """``dockreg backup`` and ``restore``: all that there is, as it was, beside a daemon that serves."""
 
+import errno
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 
 from sqlalchemy import Connection, delete
 
 from dockreg.callables import InThread
 from dockreg.cli.moving.backup import Backup
 from dockreg.cli.moving.backupfolder import BackupFolder
+from dockreg.cli.moving.restore import work_folder
 from dockreg.cli.moving.stores import Stores, with_stores
 from dockreg.cli.running import threads_of
 from dockreg.model.digest import Digest
@@ -87,6 +90,15 @@ class BackupTests(BackupCase):
         done = await self.back_up(keep=1)
         self.assertEqual((1, False), (done.removed, stray.exists()))
 
+    async def test_pruned_clock(self) -> None:
+        """The one that was just made stays, though a clock that was ahead has given an older one a later name."""
+        self.push(make_sample(self.name), "1")
+        snapshots = self.backups / "snapshots"
+        early = await self.back_up()
+        (snapshots / early.snapshot).rename(snapshots / "29990101T000000Z")
+        done = await self.back_up(keep=1)
+        self.assertEqual([done.snapshot], [each.name for each in snapshots.iterdir()])
+
     async def test_linked(self) -> None:
         """With links no byte is copied."""
         sample = make_sample(self.name)
@@ -119,50 +131,61 @@ class BackupTests(BackupCase):
         self.assertFalse(self.kept_blob(digest).exists())
         await self.check()
 
-    async def test_lost(self) -> None:
-        """What the registry has lost does not keep the rest from being saved, and is told; restored, it is as it was."""
-        good, gone, bad = (make_sample(f"{self.name} {each}") for each in ("good", "gone", "bad"))
-        for number, sample in enumerate((good, gone, bad)):
-            self.push(sample, str(number))
-        missing, damaged = (self.stored_blob(self.daemon, digest_of(each.blobs[0])) for each in (gone, bad))
-        aside = self.folder / "aside"
-        shutil.move(missing, aside)
-        content = damaged.read_bytes()
-        damaged.write_bytes(bytes(len(content)))
-        try:
-            done = await self.back_up()
-        finally:
-            shutil.move(aside, missing)
-            damaged.write_bytes(content)
-        expected = {digest_of(gone.blobs[0]): "is not there", digest_of(bad.blobs[0]): "is damaged"}
-        self.assertEqual(expected, done.lost)
-        target = self.another()
-        restored = await self.restore(self.config(target))
-        self.assertEqual(sorted(expected), restored.lost)
-        target.start()
-        self.same_blobs(target, self.name, good)
-        self.assertEqual(404, target.request("GET", f"/v2/{self.name}/blobs/{digest_of(gone.blobs[0])}")[0])
-
-    async def test_verified(self) -> None:
-        """A backup that was damaged is found out, and repaired where the registry has the blob."""
-        sample = make_sample(self.name)
-        self.push(sample, "1")
+    async def test_reserved(self) -> None:
+        """What upload sessions have reserved of a quota is not reserved where those sessions are not."""
+        self.push(make_sample(self.name), "1")
+        connection = sqlite3.connect(self.daemon.data / "metadata.sqlite3")
+        self.addCleanup(connection.close)
+        with connection:
+            connection.execute("INSERT INTO namespace_usage VALUES ('busy', 10, 20, 30)")
         done = await self.back_up()
-        digest = digest_of(sample.blobs[0])
-        kept = self.kept_blob(digest)
-        kept.write_bytes(bytes(kept.stat().st_size))
-        self.assertIn(digest, await self.fails(self.check()))
+        with connection:
+            connection.execute("DELETE FROM namespace_usage WHERE namespace = 'busy'")
+        rows = rows_of(self.backups / "snapshots" / done.snapshot / "metadata.sqlite3")
+        self.assertIn(("busy", 10, 0, 30), rows["namespace_usage"])
+
+    async def test_audit_log(self) -> None:
+        """An audit log that can not be written keeps nothing else from being restored, and nobody else reads one."""
+        self.push(make_sample(self.name), "1")
+        # The command has written into it when it ends; the daemon takes its time.
+        self.daemon.told("backup", str(self.backups))
+        await self.back_up()
         target = self.another()
-        self.assertIn("damaged", await self.fails(self.restore(self.config(target))))
-        self.assertEqual(1, (await self.back_up(verify=True)).new_blobs)
-        await self.check()
-        # What was begun is gone on with.
-        self.assertLess(0, (await self.restore(self.config(target))).present)
-        self.assertIn("something in this registry", await self.fails(self.restore(self.config(target))))
-        metadata = self.backups / "snapshots" / done.snapshot / "metadata.sqlite3"
-        metadata.write_bytes(metadata.read_bytes() + b"x")
-        self.assertIn("damaged", await self.fails(self.check(done.snapshot)))
-        self.assertIn("holds no backup nope", await self.fails(self.check("nope")))
+        log = target.folder / "audit.log"
+        log.symlink_to(self.folder / "nowhere" / "audit.log")
+        ended = target.run("restore", str(self.backups), "--json")
+        self.assertEqual((1, True), (ended.returncode, b"all is restored but the audit log" in ended.stderr))
+        self.assertIn("audit.log can not be written", json.loads(ended.stdout)["audit_problem"])
+        before, after = (rows_of(each.data / "metadata.sqlite3") for each in (self.daemon, target))
+        self.assertEqual(before, after)
+        shutil.rmtree(target.data)
+        log.unlink()
+        seen: list[int] = []
+
+        def full(_source: object, file: BinaryIO) -> None:
+            seen.append(log.stat().st_mode & 0o777)
+            file.write(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(shutil, "copyfileobj", full)
+        done = await self.restore(self.config(target))
+        self.assertIn("No space left", done.audit_problem)
+        self.assertEqual(([0o600], False), (seen, log.exists()))
+
+    async def test_killed_restore(self) -> None:
+        """What a restore that was killed has left goes with the next one; one that is under way excludes another."""
+        self.push(make_sample(self.name), "1")
+        await self.back_up()
+        target = self.another()
+        left = target.data / ".restoring-old"
+        left.mkdir(parents=True)
+        for name in ("metadata.sqlite3", "lock"):
+            (left / name).write_bytes(b"")
+        with work_folder(target.data) as work:
+            self.assertIn("another restore", await self.fails(self.restore(self.config(target))))
+            self.assertTrue(work.exists())
+        await self.restore(self.config(target))
+        self.assertEqual([], [*target.data.glob(".restoring-*")])
 
     async def test_partial(self) -> None:
         """What was not finished is no backup, and the next one removes it."""
@@ -196,10 +219,13 @@ class BackupTests(BackupCase):
         self.assertEqual(1, target.command("restore", str(self.backups)))
         lines = (target.folder / "audit.log").read_text().splitlines()
         self.assertEqual("registry.restore", json.loads(lines[-1])["action"])
+        self.assertEqual(0o600, (target.folder / "audit.log").stat().st_mode & 0o777)
         log = (self.daemon.folder / "audit.log").read_text()
         self.assertIn("registry.backup", log)
         (snapshot,) = (self.backups / "snapshots").iterdir()
-        self.assertTrue(log.startswith((snapshot / "audit.log").read_text()))
+        kept = (snapshot / "audit.log").read_text()
+        self.assertTrue(log.startswith(kept))
+        self.assertEqual(kept.splitlines(), lines[:-1])
 
 
 class _Collecting(MetadataCopies):

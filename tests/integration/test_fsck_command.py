@@ -15,7 +15,7 @@ class FsckTests(LostCase):
 
     def fsck(self, *options: str) -> tuple[int, Any]:
         """Exit status, and what it says in JSON."""
-        done = self.daemon._run(("fsck", "--json", *options), "")
+        done = self.daemon.run("fsck", "--json", *options)
         return done.returncode, json.loads(done.stdout)
 
     def test_round(self) -> None:
@@ -56,6 +56,6 @@ class FsckTests(LostCase):
     def test_sentences(self) -> None:
         """For people it speaks in sentences."""
         self.push_blob(b"some blob")
-        done = self.daemon._run(("fsck",), "")
+        done = self.daemon.run("fsck")
         self.assertIn(b"blobs", done.stdout)
         self.assertIn(b"were looked at", done.stdout)

@@ -157,7 +157,7 @@ class Backup:
             )
             self.done.snapshot = name
             if keep is not None:
-                self.done.removed = await in_thread(self._folder.prune, keep)
+                self.done.removed = await in_thread(self._folder.prune, keep, name)
         finally:
             await in_thread(lock.__exit__, None, None, None)
         return self.done
@@ -194,6 +194,8 @@ class Backup:
             try:
                 await self._copy(blob, kept)
             except SourceDamaged:
+                # What the folder has of it is damaged, too, or it would not have been copied.
+                await in_thread(lambda kept=kept: self._folder.blob(kept.digest).unlink(missing_ok=True))
                 self.done.lost[str(blob.digest)] = "is damaged"
             except (BlobUnknown, FileNotFoundError):
                 # The others are copied all the same: they are wanted the next time, too.

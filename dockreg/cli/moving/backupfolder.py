@@ -155,9 +155,11 @@ class BackupFolder:
                 f"{target} can not be a link to {source}: {error.strerror}; without --link it is a copy"
             ) from None
 
-    def prune(self, keep: int) -> int:
+    def prune(self, keep: int, newest: str) -> int:
         """Remove all but the latest ``keep`` snapshots, and the blobs that none of those has; return how many blobs."""
-        for name in self.snapshots[:-keep]:
+        # By a clock that was ahead another one may have a later name.
+        order = [*(name for name in self.snapshots if name != newest), newest]
+        for name in order[:-keep]:
             # Not whole any more from here on, whatever happens.
             doomed = self.path / "snapshots" / (name + _PARTIAL)
             (self.path / "snapshots" / name).rename(doomed)

@@ -47,6 +47,7 @@ class ArchivedManifest:
     content: Stored | bytes = field(repr=False)
     blobs: Sequence[Digest]
     children: Sequence[Digest]
+    subject: Digest | None = None
 
 
 @frozen
@@ -211,7 +212,10 @@ class _Reader:
             if each.required or blob_name(each.descriptor.digest) in self._members
         ]
         stored = self._members.member(blob_name(digest))
-        self.contents.manifests[digest] = ArchivedManifest(digest, manifest.media_type, stored, blobs, children)
+        subject = None if manifest.subject is None else manifest.subject.digest
+        self.contents.manifests[digest] = ArchivedManifest(
+            digest, manifest.media_type, stored, blobs, children, subject
+        )
 
     def _blob(self, descriptor: Descriptor, manifest: Digest) -> Digest:
         stored = self._members.find(blob_name(descriptor.digest))

@@ -16,7 +16,7 @@ from dockreg.cli.moving.stores import Stores
 from dockreg.cli.progress import Meter, Reporter
 from dockreg.errors import DigestInvalid, NameUnknown, RegistryError, TagUnknown
 from dockreg.model.access import Principal
-from dockreg.model.digest import Digest
+from dockreg.model.digest import Digest, Hasher
 from dockreg.model.names import RepositoryName, Tag
 
 _PIECE = 1024 * 1024
@@ -62,6 +62,8 @@ def plan(contents: Contents, choice: Choice) -> Plan:
     :raises CommandFailed: that is not clear.
     """
     entries = [each for each in contents.entries if not choice.only or _is_chosen(each, choice.only)]
+    if choice.only:
+        entries += _referring(contents, entries)
     if not entries:
         raise CommandFailed("the archive has none of these images: " + (", ".join(_names(contents)) or "it names none"))
     named = {each.name.repository for each in entries} - {None}
@@ -87,7 +89,29 @@ def _is_chosen(entry: Entry, only: frozenset[str]) -> bool:
     name = entry.name
     if name.repository is None:
         return name.tag is not None and f":{name.tag}" in only
-    return str(name.repository) in only or f"{name.repository}:{name.tag}" in only
+    return str(name.repository) in only or (name.tag is not None and f"{name.repository}:{name.tag}" in only)
+
+
+def _referring(contents: Contents, chosen: Sequence[Entry]) -> Sequence[Entry]:
+    """What has no tag and refers to what was chosen: signatures, lists of materials."""
+    referring: dict[tuple[RepositoryName | None, Digest | None], list[Entry]] = {}
+    for each in contents.entries:
+        if each.name.tag is None:
+            key = (each.name.repository, contents.manifests[each.digest].subject)
+            referring.setdefault(key, []).append(each)
+    found: list[Entry] = []
+    waiting = [(each.name.repository, each.digest) for each in chosen]
+    seen = set(waiting)
+    while waiting:
+        repository, digest = waiting.pop()
+        more = [(repository, child) for child in contents.manifests[digest].children]
+        for each in referring.get((repository, digest), ()):
+            if (repository, each.digest) not in seen:
+                found.append(each)
+                more.append((repository, each.digest))
+        waiting += [key for key in more if key not in seen]
+        seen.update(more)
+    return found
 
 
 def _names(contents: Contents) -> Sequence[str]:
@@ -121,6 +145,10 @@ class Import:
         for name, manifests in planned.items():
             await prepare(self._stores, name, self._choice, self._contents)
             for digest in manifests:
+                await self._blobs(name, digest)
+        # From here on nothing can be wrong with the archive any more.
+        for name, manifests in planned.items():
+            for digest in manifests:
                 await self._manifest(name, digest)
         for name, manifests in planned.items():
             tagged = self.done.repositories.setdefault(name.value, [])
@@ -129,6 +157,16 @@ class Import:
                     await self._tag(name, digest, tags)
                     tagged += [tag.value for tag in tags]
         return self.done
+
+    async def _blobs(self, name: RepositoryName, top: Digest) -> None:
+        pending, seen = [top], set[Digest]()
+        while pending:
+            digest = pending.pop()
+            if digest not in seen:
+                seen.add(digest)
+                for blob in self._contents.manifests[digest].blobs:
+                    await self._blob(name, blob)
+                pending += self._contents.manifests[digest].children
 
     async def _manifest(self, name: RepositoryName, top: Digest) -> None:
         pending = [(top, False)]
@@ -140,8 +178,6 @@ class Import:
                 await self._put(name, manifest, ())
             elif digest not in seen:
                 seen.add(digest)
-                for blob in manifest.blobs:
-                    await self._blob(name, blob)
                 pending.append((digest, True))
                 pending += [(child, False) for child in manifest.children]
 
@@ -168,10 +204,23 @@ class Import:
         for tag in tags:
             self._reporter.say(f"{name}:{tag}: {digest}")
 
+    def _check(self, digest: Digest) -> None:
+        stored, hasher, position = self._contents.blobs[digest], Hasher(digest.algorithm), 0
+        while data := self._members.read(stored, position, _PIECE):
+            hasher.update(data)
+            position += len(data)
+        if hasher.digest != digest:
+            raise self._members.invalid(f"has other content in {stored.name} than it should, {digest}")
+
     async def _blob(self, name: RepositoryName, digest: Digest) -> None:
         principal, registry = Principal(self._choice.owner), self._stores.registry
         # What is there is leased again, so that nothing collects it before its manifest comes.
-        found = await self._stores.uploads.mount(principal, name, digest, None)
+        # What only other repositories have is read: to know a digest is no right to what it is of.
+        known = await registry.metadata.blobs.find_in(name, digest)
+        source = None if known is None else name
+        if known is None and await registry.metadata.blobs.find(digest) is not None:
+            await registry.in_thread(self._check, digest)
+        found = await self._stores.uploads.mount(principal, name, digest, source)
         if found is not None and found.lost is None:
             self.done.present += 1
             return

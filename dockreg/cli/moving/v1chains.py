@@ -7,6 +7,7 @@ from attrs import define, frozen
 
 from dockreg.cli.moving.stores import Stores
 from dockreg.errors import BodyTooLarge, ImageConflict, ImageJSONInvalid, LayerTooLarge, NameUnknown, TagUnknown
+from dockreg.errors_quotas import QuotaExceeded
 from dockreg.layerupload import StagedLayerUpload
 from dockreg.model.access import Principal
 from dockreg.model.names import RepositoryName, Tag
@@ -68,7 +69,7 @@ class ChainImport:
             return found, False
         try:
             return await self._push(name, source, parent), True
-        except (BodyTooLarge, LayerTooLarge, ImageConflict, ImageJSONInvalid) as error:
+        except (BodyTooLarge, LayerTooLarge, ImageConflict, ImageJSONInvalid, QuotaExceeded) as error:
             raise Broken(str(error)) from None
 
     async def present(self, name: RepositoryName, source: SourceImage, parent: V1Image | None) -> V1Image | None:

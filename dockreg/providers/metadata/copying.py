@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from attrs import define, field, frozen
-from sqlalchemy import Connection, Engine, Table, delete, exc, func, insert, make_url, select, text
+from sqlalchemy import Connection, Engine, Table, delete, exc, func, insert, make_url, select, text, update
 
 from dockreg.callables import InThread
 from dockreg.model.blobs import StoredBlob
@@ -21,6 +21,7 @@ from dockreg.providers.metadata.rows import STORED_COLUMNS, facts_of, stored_of
 from dockreg.providers.metadata.schema import prepare
 from dockreg.providers.metadata.tables import accounts, blobs, metadata, repositories, signing_keys, v1_images
 from dockreg.providers.metadata.tables_access import account_groups, grants, namespaces
+from dockreg.providers.metadata.tables_quotas import namespace_usage
 from dockreg.providers.metadata.transactions import make_engine, translated
 
 T = TypeVar("T")
@@ -171,6 +172,8 @@ def _copy(source: Connection, target: Connection, *, derived_only: bool = False)
             query = query.where(blobs.c.generation.is_(None))
         for rows in source.execute(query.execution_options(yield_per=_ROWS)).partitions():
             target.execute(insert(table), [dict(row._mapping) for row in rows])  # noqa: SLF001  # its documented name
+    # It was reserved by uploads, which are not copied.
+    target.execute(update(namespace_usage), {"reserved": 0})
 
 
 def _order(table: Table) -> Iterator[Any]:
