@@ -117,6 +117,11 @@ class Daemon:
         """Run ``dockreg`` with the configuration of this daemon; return its exit status."""
         return self.run(*arguments, text=text).returncode
 
+    def said(self, *arguments: str) -> tuple[int, str]:
+        """The same; return what it writes to its standard error as well."""
+        done = self.run(*arguments)
+        return done.returncode, done.stderr.decode(errors="replace")
+
     def told(self, *arguments: str, text: str = "") -> Any:
         """The same of a command that has to succeed; return the JSON that it prints."""
         done = self.run(*arguments, "--json", text=text)

@@ -9,7 +9,8 @@ from attrs import asdict
 
 from dockreg.cli.audited import Deed, write_down
 from dockreg.cli.failures import CommandFailed
-from dockreg.cli.moving.exporting import Export, Exported, LayoutExport, Wanted, export
+from dockreg.cli.moving.exporting import Export, Exported, Wanted, export
+from dockreg.cli.moving.layoutexport import LayoutExport
 from dockreg.cli.moving.layouts import FolderLayout, TarLayout
 from dockreg.cli.moving.saved import SavedExport
 from dockreg.cli.moving.stores import Stores, with_stores
@@ -68,6 +69,8 @@ def export_command(
             raise
         await write_down(config, reactor, deed, None)
         _show(done, output, as_json)
+        if done.lost:
+            raise CommandFailed(f"the registry has lost blobs of {len(done.lost)} images: {', '.join(done.lost)}")
 
     run(work)
 

@@ -13,13 +13,14 @@ from attrs import define, field
 
 from dockreg.bridge.schema2_to_v1 import DerivedImage, derived_chain
 from dockreg.cli.failures import CommandFailed
-from dockreg.cli.moving.exporting import Exported, copy
+from dockreg.cli.moving.exporting import Exported, copy, require_bytes
 from dockreg.cli.moving.names import short_name
 from dockreg.cli.moving.stores import Stores
 from dockreg.cli.progress import Meter, Reporter
 from dockreg.cli.savedarchive import VERSION, LayerWriter, compact
 from dockreg.cli.tarwriting import TarFile
-from dockreg.errors import BlobUnknown, ManifestUnknown, RequestInvalid
+from dockreg.errors import BlobUnknown, ManifestUnknown, NameUnknown, RequestInvalid
+from dockreg.errors_blobs import BlobLost
 from dockreg.model.compression import CompressionInvalid
 from dockreg.model.descriptors import Descriptor
 from dockreg.model.manifest import Manifest, Role
@@ -62,12 +63,17 @@ class SavedExport:
         named = f"{name}@{manifest.digest}" if tag is None else f"{name}:{tag}"
         try:
             config, chain = await self._image(name, manifest)
-        except (RequestInvalid, BlobUnknown, ManifestUnknown) as error:
-            self.done.left_out.append(f"{named} is nothing that docker loads: {error}")
+            self._reporter.say(named)
+            for image, layer in chain:
+                await self._layer(name, image, layer)
+        except (RequestInvalid, BlobUnknown, ManifestUnknown, NameUnknown) as error:
+            # Of what was deleted in this moment the blobs go, too.
+            await self._stores.registry.metadata.manifests.get(name, manifest.digest)
+            if isinstance(error, BlobLost):
+                self.done.lose(name, manifest.digest if tag is None else tag, error)
+            else:
+                self.done.left_out.append(f"{named} is nothing that docker loads: {error}")
             return
-        self._reporter.say(named)
-        for image, layer in chain:
-            await self._layer(name, image, layer)
         self._name(name, tag, config, [image for image, _ in chain])
         if tag is not None:
             self.done.repositories[name.value].append(tag.value)
@@ -85,23 +91,22 @@ class SavedExport:
         config = await registry.read_blob(name, digest, _MAX_CONFIG)
         chain = await registry.in_thread(derived_chain, manifest, config)
         for _, layer in chain:
-            if layer is not None and await registry.metadata.blobs.find_in(name, layer.digest) is None:
-                raise BlobUnknown(str(layer.digest))
+            if layer is not None:
+                await require_bytes(self._stores, await registry.find_blob(name, layer.digest))
         return config, chain
 
     async def _layer(self, name: RepositoryName, image: DerivedImage, layer: Descriptor | None) -> None:
         if image.image_id in self._written:
             return
         registry = self._stores.registry
+        reader = None
+        if layer is not None:
+            reader = await registry.open_blob(await registry.find_blob(name, layer.digest))
         writer = await registry.in_thread(self._begin, image)
         try:
-            if layer is None:
+            if layer is None or reader is None:
                 await registry.in_thread(writer.write, [EMPTY_LAYER])
             else:
-                blob = await registry.metadata.blobs.find_in(name, layer.digest)
-                if blob is None:
-                    raise BlobUnknown(str(layer.digest))
-                reader = await registry.open_blob(blob)
                 self.done.bytes += await copy(
                     self._stores, reader, layer.digest, lambda data: writer.write([data]), self._meter
                 )
