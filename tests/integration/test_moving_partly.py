@@ -1,4 +1,4 @@
-"""Exports of a registry that has lost something, or that is changed meanwhile."""
+"""Exports of a registry that has lost something or is changed meanwhile, and imports of a part of an archive."""
 
 import json
 import tarfile
@@ -188,3 +188,82 @@ class ChangedExportTests(MovingCase):
         told = await self.exported(self.folder / "x")
         self.assertIn(f"{self.name} was deleted meanwhile", told["left_out"])
         self.assertEqual(["1"], told["repositories"][other])
+
+
+class PartlyImportTests(MovingCase):
+    """Parts of archives, and archives that are bad in the last of their parts."""
+
+    async def test_only(self) -> None:
+        """What refers to what was chosen, to a child of it or to what refers to it comes along, and nothing else does."""
+        index, one, two = self.push_index()
+        sbom = self.push_referrer(one.manifest, OCI_MANIFEST, "sbom")
+        signature = self.push_referrer(sbom, OCI_MANIFEST, "signature")
+        attached = self.push_referrer(index, "application/vnd.oci.image.index.v1+json", "attached")
+        other, untagged = (
+            make_sample(f"{self.name} other", OCI_MANIFEST),
+            make_sample(f"{self.name} none", OCI_MANIFEST),
+        )
+        self.push(other, "other")
+        self.push(untagged, untagged.digest)
+        foreign = self.push_referrer(other.manifest, OCI_MANIFEST, "foreign")
+        archive = self.folder / "layout"
+        await self.exported(archive, self.name)
+        into = f"{self.name}/back"
+        told = await self.imported(archive, into=into, only=[f"{self.name}:multi"])
+        self.assertEqual({into: ["multi"]}, told["repositories"])
+        for content in (index, one.manifest, two.manifest, sbom, signature, attached):
+            self.assertEqual(content, self.pulled(self.daemon, into, digest_of(content)))
+        for content in (other.manifest, untagged.manifest, foreign):
+            self.assertEqual(404, self.ask("GET", f"/v2/{into}/manifests/{digest_of(content)}").status)
+
+    async def test_only_none(self) -> None:
+        """What has no tag has no name to choose it by."""
+        sample = make_sample(self.name, OCI_MANIFEST)
+        self.push(sample, sample.digest)
+        archive = self.folder / "layout"
+        await self.exported(archive, self.name)
+        problem = await self.fails(self.imported(archive, into=f"{self.name}/back", only=[f"{self.name}:None"]))
+        self.assertIn("none of these images", problem)
+
+    async def test_known_digest(self) -> None:
+        """To know the digest of somebody's blob is no way to it: the archive has to hold its bytes."""
+        sample = make_sample(self.name, OCI_MANIFEST)
+        self.push(sample, "1")
+        archive = self.folder / "layout"
+        await self.exported(archive, self.name)
+        stolen = archive / "blobs/sha256" / digest_of(sample.blobs[1])[7:]
+        content = stolen.read_bytes()
+        stolen.write_bytes(bytes(len(content)))
+        into = f"{self.name}/mine"
+        self.assertIn("has other content in", await self.fails(self.imported(archive, into=into)))
+        self.assertEqual(404, self.ask("GET", f"/v2/{into}/blobs/{digest_of(content)}").status)
+        stolen.write_bytes(content)
+        told = await self.imported(archive, into=into)
+        self.assertEqual((0, 3), (told["blobs"], told["present"]))
+        self.same_blobs(self.daemon, into, sample)
+        # What the repository has is its own, and not read again.
+        stolen.write_bytes(bytes(len(content)))
+        self.assertEqual(3, (await self.imported(archive, into=into))["present"])
+
+    async def test_damaged_at_the_end(self) -> None:
+        """Of an archive whose last layer is damaged no manifest is stored, of whatever repository and image."""
+        first, last = make_sample(self.name, OCI_MANIFEST), make_sample(f"{self.name} last", OCI_MANIFEST)
+        self.push(first, "1")
+        sbom = digest_of(self.push_referrer(first.manifest, OCI_MANIFEST))
+        other = f"{self.name}-other"
+        self.push(last, "1", other)
+        archive = self.folder / "layout"
+        await self.exported(archive, self.name, other)
+        damaged = archive / "blobs/sha256" / digest_of(last.blobs[1])[7:]
+        damaged.write_bytes(bytes(damaged.stat().st_size))
+        target = self.another()
+        self.assertIn("has other content in", await self.fails(self.imported(archive, daemon=target)))
+        target.start()
+        for reference in ("1", first.digest, sbom):
+            self.assertEqual(404, target.request("GET", f"/v2/{self.name}/manifests/{reference}")[0])
+        found = target.request("GET", f"/v2/{self.name}/referrers/{first.digest}")
+        self.assertEqual([], json.loads(found[1]).get("manifests", []))
+        self.assertEqual([], json.loads(target.request("GET", "/v2/_catalog")[1])["repositories"])
+        # What docs/moving.rst says: repositories without anything in them are what is left.
+        listed = json.loads(target.request("GET", "/v1/search?q=test")[1])["results"]
+        self.assertEqual([self.name, other], sorted(each["name"] for each in listed))

@@ -238,6 +238,24 @@ class TreeImportTests(TreeCase):
             self.assertIn("another image", told["problems"][f"{self.name}:2"])
         self.assertEqual({"1": image.id}, self.v1_tags())
 
+    def test_quota(self) -> None:
+        """A namespace that is full takes no image, new or known, and that is told; the others take what it could not."""
+        images = layered_image(self.name)
+        self.add(images)
+        start = self.name.replace("/", "-")
+        names = [f"{start}-{each}" for each in ("a-full", "b-roomy", "c-full")]
+        for name in names:
+            self.tree.tag(self.tree.repository(name, "app"), "1", images[-1].id)
+            if name.endswith("full"):
+                self.daemon.told("namespace", "create", name, "--owner", "anna", "--quota", "10")
+        status, said = self.daemon.said("import", "v1-tree", str(self.tree.path))
+        self.assertEqual(1, status)
+        for name in (names[0], names[2]):
+            self.assertIn(f"broken: {name}/app:1: the quota of namespace {name} is 10 bytes", said)
+            self.assertNotIn("1", self.v1_tags(f"{name}/app"))
+        self.assertIn("2 things could not be taken", said)
+        self.assertEqual({"1": images[-1].id}, self.v1_tags(f"{names[1]}/app"))
+
     async def test_without_registry(self) -> None:
         """A dry run makes no registry; what no tag reaches is counted."""
         image, lost, begun = make_image(self.name), make_image("lost"), make_image("begun")

@@ -69,7 +69,10 @@ class ChainImport:
             return found, False
         try:
             return await self._push(name, source, parent), True
-        except (BodyTooLarge, LayerTooLarge, ImageConflict, ImageJSONInvalid, QuotaExceeded) as error:
+        except QuotaExceeded as error:
+            # Another repository may have room.
+            raise Conflict(str(error)) from None
+        except (BodyTooLarge, LayerTooLarge, ImageConflict, ImageJSONInvalid) as error:
             raise Broken(str(error)) from None
 
     async def present(self, name: RepositoryName, source: SourceImage, parent: V1Image | None) -> V1Image | None:
@@ -123,13 +126,13 @@ class ChainImport:
         Point a tag to an image; return what it was before, empty for nothing.
 
         :param move: whether a tag that is something else is moved.
-        :raises Broken: the repository holds something else under the id of the image or of an ancestor.
+        :raises Broken: the repository holds something else under the id of the image or of an ancestor, or has no room.
         """
         before = await self.tagged(name, tag)
         if not before or (move and before != str(image.image_id)):
             try:
                 await self._stores.images.tag_image(Principal(self._owner), name, tag, image, client)
-            except ImageConflict as error:
+            except (ImageConflict, QuotaExceeded) as error:
                 raise Conflict(str(error)) from None
         return before
 

@@ -2,8 +2,10 @@
 
 import bz2
 import gzip
+import io
 import json
 import lzma
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -207,6 +209,16 @@ class DamagedArchiveTests(SynchronousTestCase):
         image = make_image("linked")
         linked = {f"{image.id}/json": image.json}
         self.assert_refused(linked, "misses", {f"{image.id}/layer.tar": "../a", "a": "b", "b": "a"})
+
+    def test_wrong_headers(self) -> None:
+        """Headers of sparse files that the tar library stumbles over are told as a sentence."""
+        for headers in ({"GNU.sparse.map": "a,b"}, {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}):
+            path = Path(self.mktemp())
+            with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+                member = tarfile.TarInfo("index.json")
+                member.size, member.pax_headers = 2, {**headers, "GNU.sparse.name": "index.json"}
+                archive.addfile(member, io.BytesIO(b"{}"))
+            self.assertIn("is no archive of docker save", str(self.assertRaises(ArchiveInvalid, open_archive, path)))
 
     def test_wrong_json(self) -> None:
         """A json that is none, or another image's, is refused."""
