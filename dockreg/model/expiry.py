@@ -130,6 +130,8 @@ class _Examination:
             return False, f"belongs to {image}, and stays until that has gone"
         if limit is None:
             return False, "belongs to an image that is not here, and the rule does not say when that goes"
+        if all(each.tag.value in self._of for each in self.contents.tags):
+            return False, "the repository has such tags only: their images are kept elsewhere"
         age = self.time.age(max(state.updated_at, state.pulled_at or state.updated_at))
         if age < limit:
             return False, f"belongs to an image that is not here: {self._spare(age, limit)}"

@@ -72,3 +72,5 @@ allow = ["pull", "push", "overwrite"]
         (listed,) = [each for each in self.daemon.told("namespace", "list") if each["name"] == self.namespace]
         self.assertEqual((used + 9000, 0, 0), (listed["used"], listed["quota"], listed["own_quota"]))
         self.assertEqual(1, self.daemon.command("namespace", "change", self.namespace, "--quota", "much"))
+        # Nothing at all is no quota that can be said by a number: it would read as none.
+        self.assertEqual(2, self.daemon.command("namespace", "change", self.namespace, "--quota", "0"))

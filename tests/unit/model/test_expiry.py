@@ -172,6 +172,21 @@ class TagTests(_DecisionCase):
         gone = self.check({name: False, A: True}, self.decide(rule(1, untagged=7), [tags[1]], manifests[:2]))
         self.assertEqual(f"belongs to {A}, and stays until that has gone", gone[name])
 
+    def test_attached_and_kept(self) -> None:
+        """A pattern of tags that never go counts for these, too."""
+        name = f"sha256-{'0' * 64}.sig"
+        tags, manifests = [tag("x", 5), tag(name, 20, digest=B)], [manifest(A), manifest(B)]
+        self.check({"x": False, name: True}, self.decide(rule(1, untagged=7), tags, manifests))
+        kept = self.check({"x": False, name: False}, self.decide(rule(1, untagged=7, keep=["*.sig"]), tags, manifests))
+        self.assertEqual("matches '*.sig' of keep", kept[name])
+
+    def test_repository_of_signatures(self) -> None:
+        """Where there is nothing but signatures, their images are elsewhere, and nobody knows whether they stay."""
+        names = [f"sha256-{digit * 64}.sig" for digit in "01"]
+        tags = [tag(each, 20, digest=B) for each in names]
+        why = self.check(dict.fromkeys(names, False), self.decide(rule(1, untagged=7), tags, [manifest(B)]))
+        self.assertIn("elsewhere", why[names[0]])
+
 
 class ManifestTests(_DecisionCase):
     """What becomes of manifests without tags."""

@@ -120,7 +120,7 @@ class SizeTests(SynchronousTestCase):
             ("7B", 7),
         ):
             self.assertEqual(size, parse_size(written))
-        for written in ("", "x", "-1", "1 1", "1ZB", "1.1.1"):
+        for written in ("", "x", "-1", "1 1", "1ZB", "1.1.1", "999999999999999P"):
             self.assertRaises(RightsInvalid, parse_size, written)
 
     def test_shown(self) -> None:
