@@ -75,7 +75,7 @@ class KernelCase(StreamingCase):
             self.busy -= 1
 
     def descriptors(self) -> int:
-        """How often this process has the file open, and how many sockets."""
+        """How often this process has the file open, and how many sockets; those of earlier tests may still be closed."""
         found = 0
         for each in os.listdir("/proc/self/fd"):  # noqa: PTH208
             with contextlib.suppress(OSError):
@@ -96,7 +96,7 @@ class SendTests(KernelCase):
         await self.until(lambda: self.site.open_connections == 0)
         self.assertEqual([SIZE, SIZE], [record.bytes_sent for record in self.records])
         self.assertGreater(self.pushed, 1)
-        self.assertEqual(before, self.descriptors())
+        self.assertLessEqual(self.descriptors(), before)
 
     async def test_range(self) -> None:
         """A part is sent from its place; a small part, several parts and HEAD do without the kernel."""
@@ -156,7 +156,7 @@ class SendTests(KernelCase):
             client.close()
         await self.until(lambda: len(self.records) == 3 and self.busy == 0)
         self.assertEqual([(200, False)] * 3, [(record.status, record.complete) for record in self.records])
-        await self.until(lambda: self.descriptors() == before)
+        await self.until(lambda: self.descriptors() <= before)
 
     async def test_file_that_ends_early(self) -> None:
         """A file shorter than its blob never ends cleanly: the client sees that the response is cut."""
