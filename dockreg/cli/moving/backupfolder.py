@@ -7,6 +7,7 @@ says of what size and digest the other files are. A snapshot is written under a 
 when all of it, and every blob that it names, is durable: what has its name is whole.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -74,13 +75,20 @@ class BackupFolder:
         return self.path / "blobs" / digest.algorithm / digest.encoded[:2] / digest.encoded
 
     def holds(self, kept: Kept, *, read: bool) -> bool:
-        """Whether a blob is there, by its size or (``read``) by its bytes."""
+        """
+        Whether a blob is there, by its size or (``read``) by its bytes; what the disk can not read is not.
+
+        :raises CommandFailed: it may not be read.
+        """
+        path = self.blob(kept.digest)
         try:
-            if self.blob(kept.digest).stat().st_size != kept.size:
+            if path.stat().st_size != kept.size:
                 return False
-        except FileNotFoundError:
-            return False
-        return not read or digest_of(self.blob(kept.digest), kept.digest.algorithm) == kept.digest
+            return not read or digest_of(path, kept.digest.algorithm) == kept.digest
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EIO):
+                return False
+            raise CommandFailed(f"{path} can not be read: {error.strerror or error}") from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
