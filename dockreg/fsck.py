@@ -6,13 +6,12 @@ is kept. Nothing is changed without ``repair``.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from enum import Enum
 
 from attrs import define, field, frozen
 
 from dockreg.callables import InThread
-from dockreg.errors import ManifestInvalid, RegistryError
+from dockreg.errors import ManifestInvalid, RegistryError, StoreUnavailable
 from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.model.blobs import StoredBlob
@@ -118,6 +117,11 @@ class Examination:
             if not await self.metadata.blobs.is_recorded(blob):
                 return None
             return await self._lost(blob, problem.condition)
+        except StoreUnavailable as problem:
+            # When it is not the whole store, it is this object.
+            await self.store.check()
+            sentence = f"blob {blob.digest} can not be looked at: {problem}"
+            return Finding("blob", str(blob.digest), sentence, Outcome.FOUND)
         if blob.lost is None or (self.quick and blob.lost is Condition.DAMAGED):
             return None if blob.lost is None else await self._lost(blob, blob.lost)
         if self.repair:
@@ -184,13 +188,17 @@ class Examination:
         while page := await self.metadata.collection.removed_objects(after, _PAGE):
             removing |= set(page)
             after = page[-1]
-        found = []
-        for blob in await self.metadata.collection.orphans(unnamed):
-            with suppress(BlobLost):
-                (await self.store.open(blob)).close()
-                if blob not in removing:
-                    found.append(blob)
-        return found
+        left = [blob for blob in await self.metadata.collection.orphans(unnamed) if blob not in removing]
+        return [blob for blob in left if await self._is_there(blob)]
+
+    async def _is_there(self, blob: StoredBlob) -> bool:
+        try:
+            (await self.store.open(blob)).close()
+        except BlobLost:
+            return False
+        except StoreUnavailable:
+            await self.store.check()
+        return True
 
     # References
 

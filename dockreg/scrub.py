@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from dockreg.errors import StoreUnavailable
 from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.model.blobs import StoredBlob
@@ -107,6 +108,10 @@ class Scrub:
         except BlobLost as problem:
             if await self._soundness.report(blob, problem.condition):
                 self.lost += 1
+        except StoreUnavailable as problem:
+            # When it is not the whole store, one file must not keep the others from being looked at.
+            await self._blobs.check()
+            _tell_unread(blob, problem)
         else:
             if blob.lost is not None:
                 await self._soundness.report(blob, None)
@@ -127,3 +132,7 @@ class Scrub:
             nap = min(left, _NAP_SECONDS)
             await deferLater(self._clock, nap)
             left -= nap
+
+
+def _tell_unread(blob: StoredBlob, problem: StoreUnavailable) -> None:
+    log.error("the scrub can not look at blob {digest}: {problem}", digest=blob.digest, problem=str(problem))

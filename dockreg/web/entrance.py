@@ -47,7 +47,8 @@ class Answer:
 
     def render(self, request: AnyRequest) -> bytes:
         """Answer."""
-        request.setResponseCode(self.status)
+        # Twisted knows no words for some statuses that are younger than HTTP/1.1.
+        request.setResponseCode(self.status, self.status.phrase.encode("ascii"))
         if self.status is not HTTPStatus.NO_CONTENT:
             set_nocache(request)
         for name, value in self.headers:

@@ -157,7 +157,7 @@ def _magic(request: Request, status: HTTPStatus, sentence: str) -> bytes:
 
 
 def _begin(request: Request, status: HTTPStatus, body: bytes) -> bytes:
-    request.setResponseCode(status)
+    request.setResponseCode(status, status.phrase.encode("ascii"))
     for name in (b"last-modified", b"vary", b"etag", b"docker-content-digest"):  # Of what would have been answered.
         request.responseHeaders.removeHeader(name)
     set_nocache(request)

@@ -99,6 +99,15 @@ class BlobTests(FsckCase):
         self.assertEqual([("blob", LOST)], self.outcomes(repair=True, quick=True))
         self.check_lost(Condition.MISSING)
 
+    def test_unreadable(self) -> None:
+        """One that can not be opened is told, and the examination goes on to the others; it is not held to be lost."""
+        self.block()
+        for options in ({}, {"quick": True}, {"repair": True}):
+            (finding,) = self.examine(**options)
+            self.assertEqual(("blob", str(DIGEST), FOUND), (finding.kind, finding.subject, finding.outcome))
+            self.assertIn("can not be looked at: the blob store does not work now", finding.sentence)
+        self.assertIsNone(self.stored().lost)
+
     def test_well_again(self) -> None:
         """One that was held to be damaged, and is whole, is well again."""
         self.result(self.registry.soundness.report(self.stored(), Condition.DAMAGED))

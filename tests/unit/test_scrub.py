@@ -3,7 +3,9 @@
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
+from dockreg.errors import StoreUnavailable
 from dockreg.model.conditions import Condition
 from dockreg.scrub import HOLD_SECONDS, Scrub, ScrubLimits
 from tests.unit.test_soundness import CONTENT, DIGEST, LostCase
@@ -69,6 +71,27 @@ class ScrubTests(LostCase):
         self.ended(self.begin(scrub))
         self.assertIsNone(self.stored().lost)
         self.assertEqual(1, scrub.lost)
+
+    def test_unreadable(self) -> None:
+        """A file that can not be opened is told of, and does not keep the others from being looked at."""
+        self.block()
+        scrub = self.scrub()
+        with capturedLogs() as events:
+            self.ended(self.begin(scrub))
+        self.assertEqual((2, 3 * MIB), (scrub.blobs, scrub.bytes))
+        self.assertEqual(self.clock.seconds(), scrub.finished_at)
+        (line,) = [formatEvent(event) for event in events if event["log_level"] is LogLevel.error]
+        self.assertIn(f"the scrub can not look at blob {DIGEST}: the blob store does not work now", line)
+        self.assertIsNone(self.stored().lost)
+
+    def test_store_down(self) -> None:
+        """While the whole store does not work the round ends, and goes on from there."""
+        self.folder.rename(self.folder.with_name("elsewhere"))
+        self.folder.write_text("no folder")
+        scrub = self.scrub()
+        problem = self.failureResultOf(self.begin(scrub), StoreUnavailable)
+        self.assertIn("blob store", str(problem.value))
+        self.assertEqual((0, 0.0), (scrub.blobs, scrub.finished_at))
 
     def test_one_process(self) -> None:
         """While one process does it no other one does; when that ends, or is silent for long, another one does."""

@@ -44,6 +44,12 @@ class LostCase(ThreadedTestCase):
         content[place] ^= 1
         self.path(digest).write_bytes(content)
 
+    def block(self, digest: Digest = DIGEST) -> None:
+        """Put something in the place of the file that nobody can open, whoever he is: a link to itself."""
+        path = self.path(digest)
+        path.unlink()
+        path.symlink_to(path.name)
+
     async def bytes_of(self, reader: IBlobReader, limit: int = 1 << 18) -> bytes:
         parts = []
         try:

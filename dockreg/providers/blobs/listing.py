@@ -46,7 +46,17 @@ def _objects(folders: Folders, folder: str) -> Iterator[StoredBlob]:
         encoded, _, generation = entry.name.partition(".")
         if generation and len(encoded) == _ALGORITHMS[algorithm]:
             with suppress(FileNotFoundError):  # It was collected in this very moment.
-                yield StoredBlob(Digest(algorithm, encoded), generation, entry.stat().st_size)
+                yield StoredBlob(Digest(algorithm, encoded), generation, _size_of(entry))
+
+
+def _size_of(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # It is there. One file that the disk can not look at must not hide the others.
+        return 0
 
 
 def _unconfirmed(folders: Folders) -> set[tuple[Digest, str]]:

@@ -111,16 +111,21 @@ class Examination:
                 raise self._damaged() from problem
             self._hasher.update(data)
             self._position += len(data)
-            if not data and self._hasher.digest != self._blob.digest:
-                raise self._damaged()
+            if not data:
+                self._drop_cached()
+                if self._hasher.digest != self._blob.digest:
+                    raise self._damaged()
             return len(data)
 
     def close(self) -> None:
-        """Close the file; waits for a step that is under way."""
+        """
+        Close the file; waits for a step that is under way.
+
+        What was read of a file that was not read to its end stays in the page cache: to drop it would hold up whoever closes.
+        """
         with self._lock:
             if not self._closed:
                 self._closed = True
-                self._drop_cached()
                 os.close(self._descriptor)
 
     def _damaged(self) -> BlobLost:

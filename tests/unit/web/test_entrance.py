@@ -27,7 +27,8 @@ class Answer:
     def __init__(self, raw: bytes) -> None:
         top, _, self.body = raw.partition(b"\r\n\r\n")
         first, *lines = top.decode("latin-1").split("\r\n")
-        self.status = int(first.split(" ")[1])
+        _, status, self.reason = first.split(" ", 2)
+        self.status = int(status)
         self.lines = [line.split(": ", 1) for line in lines]
 
     def __getitem__(self, name: str) -> str | None:
@@ -126,6 +127,7 @@ class RateTests(EntranceCase):
             self.assertEqual(
                 (429, "1", "application/json"), (answer.status, answer["retry-after"], answer["content-type"])
             )
+            self.assertEqual("Too Many Requests", answer.reason)
             self.assertEqual(version, answer["docker-distribution-api-version"])
             document = json.loads(answer.body)
             if version:

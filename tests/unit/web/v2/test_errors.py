@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from twisted.logger import capturedLogs
@@ -113,6 +113,11 @@ class ResponseTests(SynchronousTestCase):
             problem = kind(*({int: 7, str: "x"}.get(each.type, ("x",)) for each in fields))
             found, entries, _ = self.respond(problem)
             self.assertEqual((status, code), (found, entries[0]["code"]))
+
+    def test_reason(self) -> None:
+        """The status line says in words what the status means, also where Twisted has none for it."""
+        _, _, exchange = self.respond(errors.Busy("x", 1))
+        self.assertEqual(b"Too Many Requests", cast("Any", exchange.request).code_message)
 
     def test_headers(self) -> None:
         """Nothing is told of what would have been answered, and the answer is not to be kept."""
