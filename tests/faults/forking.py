@@ -19,7 +19,7 @@ from twisted.internet import pollreactor
 from tests.processes import Daemon, Process
 
 _NEEDED = (
-    "alembic.command", "alembic.config", "alembic.context", "dockreg.providers.blobs.filesystem", "dockreg.providers.metadata.sql", "dockreg.service",
+    "dockreg.providers.blobs.filesystem", "dockreg.providers.metadata.sql", "dockreg.service",
     "dockreg.tap", "sqlalchemy.dialects.sqlite", "twisted.plugins.dockreg_plugin", "twisted.scripts.twistd",
 )  # fmt: skip
 

@@ -44,3 +44,14 @@ collection_state = Table(
     Column("phase", TEXT, nullable=False),
     Column("after", TEXT, nullable=False),
 )
+
+#: The row of :data:`collection_state` in a new database: nobody collects, and reconciliation begins.
+FIRST_STATE = {
+    "key": 1,
+    "holder": "",
+    "held_until": 0.0,
+    "resume_at": 0.0,
+    "rules": "",
+    "phase": "repositories",
+    "after": "",
+}

@@ -15,3 +15,6 @@ scrubs = Table(
     Column("holder", TEXT, nullable=False),
     Column("held_until", Double, nullable=False),
 )
+
+#: The row of :data:`scrubs` in a new database.
+FIRST_SCRUB = {"key": 1, "position": "", "finished_at": 0.0, "holder": "", "held_until": 0.0}
