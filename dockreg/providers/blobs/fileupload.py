@@ -17,6 +17,7 @@ from dockreg.providers.blobs.digesting import KeptHashers, digest_file, seal, se
 from dockreg.providers.blobs.disk import beginning_of, disk_errors, flush_folder, gathered, remove, write_all
 from dockreg.providers.blobs.handover import hand_over
 from dockreg.providers.blobs.staging import Folders
+from dockreg.providers.blobs.writeback import Begin, Writeback, begin_writing
 
 
 @frozen(eq=False)
@@ -27,6 +28,7 @@ class Workshop:
     kept: KeptHashers
     new_id: Callable[[], str]
     in_thread: InThread
+    begin_writing: Begin | None = begin_writing
 
 
 @frozen
@@ -89,6 +91,7 @@ class FileUpload:
         self._hasher = beginning.hasher
         self._known = beginning.known
         self._observers = (*observers,) if self._hasher is None else (self._hasher, *observers)
+        self._writeback = Writeback(beginning.size, shop.begin_writing)
         self._lock = Lock()
         self._path = shop.folders.staged(upload_id)
         self._descriptor: int | None = descriptor
@@ -139,6 +142,7 @@ class FileUpload:
                     self._observe(beginning_of(chunks, os.lseek(descriptor, 0, os.SEEK_CUR) - self.size))
                     raise
             self._observe(chunks)
+            self._writeback.grew(descriptor, self.size)
 
     def _observe(self, chunks: Sequence[Piece]) -> None:
         try:
