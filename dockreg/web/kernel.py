@@ -1,5 +1,5 @@
 """
-Blobs that the kernel sends: from a file to a socket, past the program (sendfile(2)).
+Blobs that the kernel sends: from a file to a socket, past the program (sendfile(2)). Over TLS a thread encrypts between.
 
 A thread works for each client that is reading, so that several are served at once. One whose socket stays full goes
 back to the reactor, which waits for room without a thread. The response's head is written by Twisted as ever; the
@@ -23,12 +23,15 @@ from zope.interface import implementer
 from dockreg.callables import InThread
 from dockreg.errors import StoreUnavailable
 from dockreg.interfaces_readers import IBlobFile
+from dockreg.interfaces_transports import ISealedTransport, Seal
 from dockreg.web.sockets import unsent_bytes
 
 #: Less is sent with its head by the ordinary path: one packet is better than two.
 LEAST_BYTES = 128 * 1024
 #: What a thread sends before others have their turn.
 _TURN_BYTES = 32 * 1024 * 1024
+#: What is read and encrypted at once. It stays in the cache of a processor, and more is not faster.
+_SEALED_BYTES = 128 * 1024
 #: How long a thread waits for a client whose socket is full, while nobody else waits for the thread.
 _WAIT_MILLISECONDS = 10
 _MOST_WAITS = 20
@@ -43,7 +46,7 @@ class BlobCutShort(Exception):
 @define(eq=False)
 class KernelSender:
     """
-    Sends parts of files over plain connections.
+    Sends parts of files, over plain connections and over those of TLS that lend their encryption.
 
     :param reactor: waits for sockets that are full.
     :param in_thread: runs what blocks; one thread for each client that reads at the time.
@@ -55,10 +58,12 @@ class KernelSender:
     _crowded: Callable[[], bool]
 
     def takes(self, request: server.Request, reader: object, length: int) -> bool:
-        """Whether the kernel can send this: a file, enough of it, over a connection that nothing wraps."""
+        """Whether this can be sent: a file, enough of it, over a connection that nothing unknown wraps."""
         if length < LEAST_BYTES or not IBlobFile.providedBy(reader):
             return False
         transport = request.transport
+        if ISealedTransport.providedBy(transport):
+            return True
         return ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(transport) and _is_lowest(transport)
 
     async def send(self, request: server.Request, reader: Any, length: int, gone: Callable[[], bool]) -> None:
@@ -70,25 +75,40 @@ class KernelSender:
         :raises BlobCutShort: the file ended too early.
         """
         transport = cast("Any", request.transport)
-        stream = _Stream(transport.fileno(), reader, length)
+        sealed = ISealedTransport.providedBy(transport)
+        stream = (
+            _SealedStream(transport.fileno(), reader, length) if sealed else _Stream(transport.fileno(), reader, length)
+        )
         wait = _Room(self._reactor, stream.socket)
         request.write(b"")
         try:
+            if sealed:
+                transport.flush()
             while unsent_bytes(transport):
                 await wait.for_room()
                 if gone():
                     raise CancelledError
-            while stream.left:
-                before = stream.left
-                await self._in_thread(stream.push, self._crowded)
-                if stream.broken or gone():
-                    raise CancelledError
-                request.sentLength += before - stream.left
-                if stream.full:
-                    await wait.for_room()
+            if isinstance(stream, _SealedStream):
+                stream.seal = transport.lend()
+            await self._send_all(request, stream, wait, gone)
+            # Not after a failure, when some of what was encrypted is not sent: the caller cuts the connection then.
+            if sealed:
+                transport.take_back()
         finally:
             wait.stop()
             stream.close()
+
+    async def _send_all(
+        self, request: server.Request, stream: "_Stream", wait: "_Room", gone: Callable[[], bool]
+    ) -> None:
+        while stream.left:
+            before = stream.left
+            await self._in_thread(stream.push, self._crowded)
+            if stream.broken or gone():
+                raise CancelledError
+            request.sentLength += before - stream.left
+            if stream.full:
+                await wait.for_room()
 
 
 def _is_lowest(transport: object) -> bool:
@@ -134,7 +154,7 @@ class _Stream:
         waits = 0
         while turn and not self._closed:
             try:
-                sent = os.sendfile(self.socket, self._file, self._position, turn)
+                sent = self._send(turn)
             except BlockingIOError:
                 waits += 1
                 if crowded() or waits > _MOST_WAITS or not self._wait():
@@ -153,6 +173,10 @@ class _Stream:
             self.left -= sent
             turn -= sent
 
+    def _send(self, most: int) -> int:
+        """Send up to ``most`` bytes of the file; returns how many, 0 at its end. :raises BlockingIOError: no room."""
+        return os.sendfile(self.socket, self._file, self._position, most)
+
     def _wait(self) -> bool:
         poll = select.poll()
         poll.register(self.socket, select.POLLOUT)
@@ -169,6 +193,26 @@ class _Stream:
     def _release(self) -> None:
         os.close(self._file)
         os.close(self.socket)
+
+
+class _SealedStream(_Stream):
+    """A file on its way into a socket through TLS."""
+
+    #: What encrypts; to be set before anything is sent.
+    seal: Seal
+    # What is encrypted and not sent yet, and how many bytes of the file it holds.
+    _sealed = memoryview(b"")
+    _holds = 0
+
+    def _send(self, most: int) -> int:
+        if not self._sealed:
+            data = os.pread(self._file, min(most, _SEALED_BYTES), self._position)
+            if not data:
+                return 0
+            self._sealed, self._holds = memoryview(self.seal(data)), len(data)
+        while self._sealed:
+            self._sealed = self._sealed[os.write(self.socket, self._sealed) :]
+        return self._holds
 
 
 @implementer(IWriteDescriptor)

@@ -143,7 +143,7 @@ class SendTests(KernelCase):
         answer = await self.talk(lambda client: client.ask("GET /file"))
         self.assertTrue(answer.body == content(0, SIZE))
         for client in stalled:
-            body = await deferToThread(_body, client)
+            body = await deferToThread(read_body, client)
             self.assertTrue(body == content(0, SIZE))
 
     async def test_vanished_client(self) -> None:
@@ -187,12 +187,12 @@ class StalledTests(KernelCase):
         client = await self.connect()
         await deferToThread(client.send, head("GET /file"))
         for _ in range(8):
-            await deferToThread(client.socket.recv, 3_000_000)
+            await deferToThread(client._exactly, 2_000_000)
             await deferLater(reactor, 0.15)
         self.assertEqual([], [record for record in self.records if not record.complete])
 
 
-def _body(client: Client) -> bytes:
+def read_body(client: Client) -> bytes:
     """The body of a response whose first line was read."""
     length = 0
     while line := client.line():

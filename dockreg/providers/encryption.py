@@ -1,0 +1,189 @@
+"""
+TLS connections that encrypt and decrypt many records at a time, and let a thread do it.
+
+Twisted moves one record of 16 KiB at a time, which costs more than the encryption itself. Here all that one read has
+brought goes on in one piece, large writes are encrypted in large pieces, and the response of a large blob is encrypted
+by the thread that reads its file. Keys, handshakes, alerts and the end of connections stay Twisted's business.
+"""
+
+from contextlib import suppress
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.protocols.tls import BufferingTLSTransport
+from zope.interface import implementer
+
+from dockreg.interfaces_transports import ISealedTransport, Seal
+
+#: Bytes of a record at most (RFC 8446 5.1).
+RECORD_BYTES = 16 * 1024
+#: What is encrypted at once by the thread of the reactor.
+PIECE_BYTES = 256 * 1024
+#: More than what encryption adds to a record (RFC 8446 5.2), and than what else may wait to be sent: alerts, tickets.
+_ADDED_BYTES = 512
+_OTHER_BYTES = 16 * 1024
+#: ``SSL_MODE_ENABLE_PARTIAL_WRITE`` of SSL_CTX_set_mode(3), for which pyOpenSSL has no name. It sets it.
+_PARTIAL_WRITES = 0x1
+
+
+def prepare(context: SSL.Context) -> None:
+    """Let connections of ``context`` encrypt all that they are given, rather than the first record of it."""
+    context.clear_mode(_PARTIAL_WRITES)
+
+
+class Encryption(SSL.Connection):
+    """
+    The state of a connection's TLS, in memory.
+
+    While it is lent only :meth:`seal` touches it, for it must not be used by two threads at once. For everybody else it
+    looks as if the client had sent nothing yet.
+    """
+
+    lent = False
+    _held: list[bytes]
+    # What was said when there was nothing more to read; Twisted asks again at once.
+    _ended: SSL.Error | None = None
+
+    def __init__(self, context: SSL.Context) -> None:
+        super().__init__(context, None)
+        self._held = []
+
+    def recv(self, bufsiz: int, flags: int | None = None) -> bytes:
+        """All that has come and can be decrypted, however much ``bufsiz`` says."""
+        if self.lent:
+            raise SSL.WantReadError
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            raise ended
+        pieces = [super().recv(RECORD_BYTES, flags)]
+        try:
+            while True:
+                pieces.append(super().recv(RECORD_BYTES, flags))
+        except SSL.Error as error:
+            self._ended = error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def bio_write(self, buf: Any) -> int:
+        """Take what has come from the client."""
+        if self.lent:
+            self._held.append(bytes(buf))
+            return len(buf)
+        if isinstance(self._ended, SSL.WantReadError):
+            self._ended = None
+        return super().bio_write(buf)
+
+    def bio_read(self, bufsiz: int) -> bytes:
+        """What is to be sent to the client."""
+        if self.lent:
+            raise SSL.WantReadError
+        return super().bio_read(bufsiz)
+
+    def send(self, buf: Any, flags: int = 0) -> int:
+        """Encrypt."""
+        if self.lent:
+            raise SSL.WantReadError
+        return super().send(buf, flags)
+
+    def shutdown(self) -> bool:
+        """Tell the client that nothing more comes."""
+        if self.lent:
+            raise SSL.WantReadError
+        return super().shutdown()
+
+    def bio_shutdown(self) -> None:
+        """Nothing more comes from the client."""
+        if not self.lent:
+            super().bio_shutdown()
+
+    def seal(self, data: bytes | memoryview) -> bytes:
+        """Encrypt ``data``; returns all that is to be sent. The interpreter is free meanwhile."""
+        super().send(data)
+        return self._outgoing(len(data))
+
+    def _outgoing(self, plain_bytes: int) -> bytes:
+        size = plain_bytes + (plain_bytes // RECORD_BYTES + 1) * _ADDED_BYTES + _OTHER_BYTES
+        pieces = [super().bio_read(size)]
+        while len(pieces[-1]) == size:
+            try:
+                pieces.append(super().bio_read(size))
+            except SSL.WantReadError:
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def returned(self) -> bytes:
+        """It is lent no more. Returns what has come meanwhile, to be given to :meth:`bio_write`."""
+        self.lent = False
+        held, self._held = self._held, []
+        return b"".join(held)
+
+
+@implementer(ISealedTransport)
+class EncryptedConnection(BufferingTLSTransport):
+    """
+    A connection with TLS around it.
+
+    ``_write`` and ``_aggregator`` are the only private names of Twisted here; a test fails when they mean something else.
+    """
+
+    # Twisted declares an optional transport, of no kind in particular.
+    transport: Any
+    # Whether reading waits for the end of a loan, and whether whoever is behind wants to read.
+    _holding = False
+    _wanted = True
+
+    def flush(self) -> None:
+        """See :meth:`ISealedTransport.flush`."""
+        self._aggregator.flush()
+
+    def lend(self) -> Seal:
+        """See :meth:`ISealedTransport.lend`."""
+        encryption: Encryption = self.getHandle()
+        encryption.lent = True
+        return encryption.seal
+
+    def take_back(self) -> None:
+        """See :meth:`ISealedTransport.take_back`."""
+        encryption: Encryption | None = self.getHandle()
+        if encryption is None or not encryption.lent:
+            # The connection is gone.
+            return
+        came = encryption.returned()
+        if self._holding:
+            self._holding = False
+            if self._wanted:
+                self.transport.resumeProducing()
+        if came:
+            super().dataReceived(came)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Something has come from the client. While encryption is lent that is kept, and nothing more is read."""
+        encryption: Encryption = self.getHandle()
+        if encryption.lent and not self._holding:
+            self._holding = True
+            self.transport.pauseProducing()
+        super().dataReceived(data)
+
+    def pauseProducing(self) -> None:
+        """Read no more."""
+        self._wanted = False
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+        self._wanted = True
+        if not self._holding:
+            self.transport.resumeProducing()
+
+    def _write(self, data: bytes) -> None:
+        """Encrypt and send: many records at once, where the parent takes them one by one."""
+        encryption: Encryption | None = self.getHandle()
+        done = 0
+        if len(data) > RECORD_BYTES and encryption is not None and not encryption.lent:
+            view = memoryview(data)
+            # When it fails the handshake goes on, or the connection has ended: the parent finds out which.
+            with suppress(SSL.Error):
+                while done < len(data):
+                    self.transport.write(encryption.seal(view[done : done + PIECE_BYTES]))
+                    done += PIECE_BYTES
+        if done < len(data):
+            super()._write(data[done:] if done else data)
