@@ -33,6 +33,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dockreg.model.networks import Networks
+from dockreg.providers.prompt import send_at_once
 from dockreg.providers.proxied import ProxiedFactory
 
 log = Logger()
@@ -183,6 +184,7 @@ async def open_port(
         # It stops reading at once. That it was closed is told by the reactor, which may not run yet: not waited for.
         _ = maybeDeferred(port.stopListening).addErrback(_not_closed)
         raise
+    send_at_once(port)
     gate.open = True
     return port
 

@@ -1,6 +1,7 @@
 """The Klein application made from the table of routes, and the resource that serves it."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -233,20 +234,49 @@ class RegistryResource:
         if isinstance(request, StreamedRequest):
             found = self._routing.dispatcher.find(request.method, request.path)
             if found is not None:
-                answer = Deferred.fromCoroutine(self._routing.answer(request, *found))
-                if not request.has_ended:
-                    _ = request.notifyFinish().addErrback(lambda _gone: answer.cancel())
-                return NOT_DONE_YET
+                begin = partial(self._begin, *found)
+                request.remember(self, begin)
+                return begin(request)
         if request.prepath and request.prepath[-1] in CLAIMED:
             request.postpath = [request.prepath.pop(), *(request.postpath or [])]
         result = self._resource.render(request)
         return result if result is not None else NOT_DONE_YET
+
+    def _begin(self, endpoint: _Endpoint, parts: Mapping[str, str], request: StreamedRequest) -> Any:
+        work = self._routing.answer(request, endpoint, parts)
+        try:
+            waits_for = work.send(None)
+        except StopIteration:
+            return NOT_DONE_YET
+        answer = Deferred.fromCoroutine(_continued(work, waits_for))
+        if not request.has_ended:
+            _ = request.notifyFinish().addErrback(lambda _gone: answer.cancel())
+        return NOT_DONE_YET
 
     def _refuse(self, request: Request, problem: Exception) -> Any:
         _set_version(request, self._version.encode("ascii"))
         request.write(_finish(request, self._responses.respond(request, Failure(problem))))
         request.finish()
         return NOT_DONE_YET
+
+
+def _continued(work: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """
+    The rest of a coroutine that has come to where it waits.
+
+    Most answers need not wait. They cost no Deferred, which is made with this for those that do.
+    """
+    while True:
+        try:
+            result = yield waits_for
+        except BaseException as problem:  # noqa: BLE001 - it is the coroutine's
+            step = partial(work.throw, problem)
+        else:
+            step = partial(work.send, result)
+        try:
+            waits_for = step()
+        except StopIteration:
+            return
 
 
 def _user_agent(request: Request) -> str:

@@ -14,13 +14,13 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http_headers import Headers
 
 from dockreg.model.networks import NO_ADDRESS, host_of
 from dockreg.web.admission import body_size, refusal
 from dockreg.web.bodies import CutReason, StreamedBody
 from dockreg.web.chunks import ChunksMalformed
 from dockreg.web.framing import FramedChannel
+from dockreg.web.heads import may_be_kept
 from dockreg.web.requests import Request
 from dockreg.web.sockets import unacknowledged_bytes, unsent_bytes
 from dockreg.web.watch import HALF_READ, Expiry, Phase, Watch
@@ -53,6 +53,7 @@ class Channel(FramedChannel):
     #: The address under which its requests are counted, unless a proxy brings them.
     rated_as = NO_ADDRESS
     _parsing = False
+    _whole: bytes | None = None  # What came in one read and may be a whole head.
     # Whether reads are larger, for the sake of a body.
     _reads_much = False
 
@@ -164,16 +165,23 @@ class Channel(FramedChannel):
         if phase in (Phase.LINGERING, Phase.CLOSING):
             self._watch.arrived(len(data), self._now())
             return
-        if self._parsing:
-            # Pipelined requests, handed back by a response that was finished while parsing.
+        if self._parsing:  # Pipelined requests, handed back by a response that was finished while parsing.
             super().dataReceived(data)
             return
         if phase is Phase.NEW and data[:1] == TLS_HANDSHAKE and not ISSLTransport.providedBy(self.transport):
-            # Engines of 2013 wait for an answer to their TLS hello for minutes before they try plain HTTP. Clients of today
-            # want to see that it is HTTP that is spoken here before they try that (Go, tls.RecordHeaderError).
+            # Engines of 2013 wait for an answer to their hello for minutes before they try plain HTTP. Clients of today
+            # want to see that HTTP is spoken here before they try that (Go, tls.RecordHeaderError).
             self.refuse(400)
             return
+        self._whole = None
         if phase in (Phase.NEW, Phase.IDLE):
+            known = self.site.heads.find(data)
+            if known is not None:
+                self._expects, self._drained = False, 0
+                self._enter(Phase.HANDLING)
+                self.take_known(known)
+                return
+            self._whole = data if may_be_kept(data) else None
             self._enter(Phase.HEADERS)
         self._parsing = True
         try:
@@ -191,6 +199,7 @@ class Channel(FramedChannel):
         self._drained = 0
         super().allHeadersReceived()
         if self.length == 0:
+            self.requests[-1].head = self.keepable(self._whole)
             # Twisted goes on to allContentReceived, which starts the handler.
             self._enter(Phase.HANDLING)
             return
@@ -302,16 +311,7 @@ class Channel(FramedChannel):
 
     # Bytes out
 
-    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
-        """Send a response's headers: the last moment to say that the connection will be closed."""
-        named = cast("list[bytes]", headers.getRawHeaders(b"Connection", []))
-        if any(value.lower() == b"close" for value in named) or self._close_needed(int(code)):
-            self.persistent = False
-        if not self.persistent:
-            headers.setRawHeaders(b"Connection", [b"close"])
-        super().writeHeaders(version, code, reason, headers)
-
-    def _close_needed(self, code: int) -> bool:
+    def close_needed(self, code: int) -> bool:
         """Whether what is left of the body rules out another request on this connection."""
         body = self._body
         if body is None:

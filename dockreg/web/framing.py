@@ -6,6 +6,7 @@ is the end of one request to it is the beginning of another one to us (RFC 9112 
 in two ways is refused here.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from twisted.internet.interfaces import ITransport
@@ -13,6 +14,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
 from dockreg.web.chunks import ChunkedDecoder
+from dockreg.web.heads import KnownHead
 
 if TYPE_CHECKING:
     from dockreg.web.requests import Request
@@ -22,6 +24,8 @@ _BLANKS = (b" ", b"\t")
 _FRAMING = (b"Content-Length", b"Transfer-Encoding")
 #: The digits of the largest length that anybody means.
 _MAX_LENGTH_DIGITS = 19
+#: Requests with these begin in a way of their own.
+_NOT_KEPT = (b"Expect", b"Upgrade")
 #: What names of headers are made of (RFC 9110 5.6.2).
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -31,9 +35,15 @@ class FramedChannel(HTTPChannel):
 
     site: "Site"
     requests: "list[Request]"
+    # What was written and is not sent yet, while that is so.
+    _held: list[bytes] | None = None
 
     def refuse(self, status: int) -> None:
         """Answer what is arriving with an error, and end the connection."""
+        raise NotImplementedError
+
+    def close_needed(self, code: int) -> bool:
+        """Whether no other request may follow on this connection, whatever the client has asked for."""
         raise NotImplementedError
 
     def _respondToBadRequestAndDisconnect(self) -> None:
@@ -83,13 +93,63 @@ class FramedChannel(HTTPChannel):
         return not any(option.strip().lower() == b"close" for value in values for option in value.split(b","))
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
-        """Send the head of a response, with what the site has to say in every one."""
+        """
+        Send the head of a response, with what the site has to say in every one.
+
+        It is the last moment to say that the connection will be closed.
+        """
+        named = cast("list[bytes]", headers.getRawHeaders(b"Connection", []))
+        if any(value.lower() == b"close" for value in named) or self.close_needed(int(code)):
+            self.persistent = False
+        if not self.persistent:
+            headers.setRawHeaders(b"Connection", [b"close"])
         lines = [version, b" ", code, b" ", reason, b"\r\n"]
         for name, values in headers.getAllRawHeaders():
             for value in values:
                 lines += (name, b": ", value, b"\r\n")
         lines += (self.site.entrance.header_lines(self.requests[0], headers), b"\r\n")
-        cast("ITransport", self.transport).writeSequence(lines)
+        self.write(b"".join(lines))
+
+    def write(self, data: bytes) -> None:
+        """Send a part of a response; or keep it until :meth:`let_go`."""
+        if self._held is None:
+            cast("ITransport", self.transport).write(data)
+        else:
+            self._held.append(data)
+
+    def writeSequence(self, iovec: Sequence[bytes]) -> None:
+        """The same for several parts."""
+        if self._held is None:
+            cast("ITransport", self.transport).writeSequence(iovec)
+        else:
+            self._held += iovec
+
+    def hold(self) -> None:
+        """Keep what is written now: the head of a response leaves with the beginning of its body, in one packet."""
+        self._held = []
+
+    def let_go(self) -> None:
+        """Send what was kept."""
+        held, self._held = self._held, None
+        if held:
+            self.writeSequence(held)
+
+    def take_known(self, known: KnownHead) -> None:
+        """Begin a request whose head was seen before: what the parser does with one that begins and ends in one read."""
+        request = cast("Request", self.requestFactory(self))
+        self.requests.append(request)
+        self.persistent = True
+        self._handlingRequest = True
+        # What comes now is kept until the response is finished.
+        self.setRawMode()
+        request.begin_known(known)
+
+    def keepable(self, whole: bytes | None) -> bytes | None:
+        """The head that the parser has just come to the end of, if all that it said was seen by the parser alone."""
+        if whole is None or self.length != 0 or self._transferDecoder is not None or not self.persistent:
+            return None
+        headers = self.requests[-1].requestHeaders
+        return None if any(map(headers.hasHeader, _NOT_KEPT)) else whole
 
     def trailers_are_sound(self) -> bool:
         """Whether the lines behind the last chunk are headers, each in one line. Nobody looks at what they say."""

@@ -5,17 +5,20 @@ The private names of :class:`twisted.web.http.Request` that dockreg relies on ar
 in :mod:`dockreg.web.channel`; ``tests/unit/web/test_channel.py`` fails when Twisted changes them.
 """
 
+from collections.abc import Callable
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 from twisted.web import server
+from twisted.web.resource import IResource
 
 from dockreg.web.admission import flat_error
 from dockreg.web.bodies import EMPTY_BODY, BodyCut, IRequestBody, StreamedBody
+from dockreg.web.heads import KnownHead, ResponseHeaders
 from dockreg.web.proxies import Origin
 from dockreg.web.records import RequestRecord
 
@@ -51,9 +54,13 @@ class Request(server.Request):
     _received = False
     _recorded = False
     _began = 0.0
+    #: The bytes of its head, if a request with the same may be begun without parsing it; and what was made of them then.
+    head: bytes | None = None
+    _known: KnownHead | None = None
 
     def __init__(self, channel: "Channel", *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
+        self.responseHeaders = ResponseHeaders()
         self._owner: Site = channel.site
         self._peer = channel.peer
         self._trusts_peer = channel.trusts_peer
@@ -123,10 +130,55 @@ class Request(server.Request):
         """
         if self._received:
             return
+        self._begin()
+        super().requestReceived(command, path, version)
+
+    def _begin(self) -> None:
         self._received = True
         self._began = self._owner.clock.seconds()
         self._owner.request_began()
-        super().requestReceived(command, path, version)
+
+    def begin_known(self, known: KnownHead) -> None:
+        """Begin handling a request whose head was seen before, in the way that was found for it then."""
+        self._known = known
+        self.method, self.uri, self.path, self.clientproto = known.method, known.uri, known.path, b"HTTP/1.1"
+        self.requestHeaders, self.received_cookies = known.headers, cast("dict[bytes, bytes]", known.cookies)
+        self.args = cast("dict[bytes, list[bytes]]", known.args)
+        self.content = BytesIO()
+        self._begin()
+        self.process()
+
+    def remember(self, resource: IResource, render: Callable[["Request"], Any]) -> None:
+        """
+        The answer is begun by ``render``, and depends on nothing before that but the bytes of the head.
+
+        :param resource: whoever says so; it counts only for the root of the site, before which nobody decides.
+        """
+        if self.head is None or self._owner.resource is not resource:
+            return
+        texts = (*self._texts(), self._agent())
+        args, cookies = cast("dict[bytes, list[bytes]]", self.args), self.received_cookies
+        known = KnownHead(self.method, self.uri, self.path, args, self.requestHeaders, cookies, render, texts)
+        self._owner.heads.keep(self.head, known)
+
+    def process(self) -> None:
+        """Find who answers, and let him begin."""
+        known = self._known
+        if known is None:
+            super().process()
+            return
+        self.site = self._owner
+        self.prepath, self.postpath = [], []
+        for name, value in self._owner.standing_headers():
+            self.responseHeaders.setRawHeaders(name, [value])
+        try:
+            answer = self._owner.entrance.answer(self)
+            if answer is not None:
+                self.render(answer)
+            else:
+                known.render(self)
+        except BaseException:  # noqa: BLE001 - as the parent does it
+            self.processingFailed(Failure())
 
     def connectionLost(self, reason: Failure) -> None:
         """The client went away, or was cut off, before the response was finished."""
@@ -137,8 +189,17 @@ class Request(server.Request):
 
     def write(self, data: bytes) -> None:
         """Send some of the response, unless it was cut off."""
-        if not self.aborted:
+        if self.aborted:
+            return
+        if self.startedWriting or self._disconnected or self.finished:
             super().write(data)
+            return
+        channel = self.channel
+        channel.hold()
+        try:
+            super().write(data)
+        finally:
+            channel.let_go()
 
     def finish(self) -> None:
         """End the response, unless it was cut off: a proper end would make it look whole."""
@@ -175,22 +236,30 @@ class Request(server.Request):
         if not self._received or self._recorded:
             return
         self._recorded = True
-        agent = self.requestHeaders.getRawHeaders(b"User-Agent") or [b""]
+        method, path, agent = (*self._texts(), self._agent()) if self._known is None else self._known.texts
         self._owner.request_ended(
             RequestRecord(
                 address=self.origin.address if self._trusts_peer else self._peer,
-                method=self.method.decode("ascii", "backslashreplace"),
-                # An absolute URI may name a user and a password.
-                path=self.path.decode("ascii", "backslashreplace") if self.path.startswith(b"/") else "*",
+                method=method,
+                path=path,
                 status=self.code if complete or self.startedWriting else NO_RESPONSE,
                 bytes_sent=self.sentLength,
                 bytes_received=0 if self._streamed is None else self._streamed.received,
                 seconds=self._owner.clock.seconds() - self._began,
-                user_agent=agent[0].decode("utf-8", "backslashreplace"),
+                user_agent=agent,
                 principal=self.principal,
                 complete=complete,
             )
         )
+
+    def _texts(self) -> tuple[str, str]:
+        method = self.method.decode("ascii", "backslashreplace")
+        # An absolute URI may name a user and a password.
+        return method, self.path.decode("ascii", "backslashreplace") if self.path.startswith(b"/") else "*"
+
+    def _agent(self) -> str:
+        agent = self.requestHeaders.getRawHeaders(b"User-Agent") or [b""]
+        return agent[0].decode("utf-8", "backslashreplace")
 
 
 # More specific than what dockreg.web.bodies registers for every request of twisted.web.

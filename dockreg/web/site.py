@@ -1,18 +1,20 @@
 """The site: what all connections share, and how it stops."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.web import server
+from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
 
 from dockreg.model.networks import NO_ADDRESS, is_loopback, neighbourhood
 from dockreg.web.admission import HalfRead
 from dockreg.web.channel import Channel
 from dockreg.web.entrance import Entrance
+from dockreg.web.heads import KnownHeads
 from dockreg.web.kernel import KernelSender
 from dockreg.web.limits import Limits
 from dockreg.web.proxies import Proxies
@@ -59,6 +61,7 @@ class Site(server.Site):
         self.entrance = Entrance() if entrance is None else entrance
         self.half_read = HalfRead(self.limits)
         self.read_sizes = ReadSizes(self.limits.window_bytes)
+        self.heads = KnownHeads()
         #: Whether the site has begun to stop.
         self.draining = False
         #: Requests whose handler has begun and whose response has not ended.
@@ -70,6 +73,8 @@ class Site(server.Site):
         self._channels: set[Channel] = set()
         self._sweep_call: IDelayedCall | None = None
         self._drained: list[Deferred[None]] = []
+        self._standing: Sequence[tuple[bytes, bytes]] = ()
+        self._standing_second = -1
 
     @property
     def open_connections(self) -> int:
@@ -137,6 +142,14 @@ class Site(server.Site):
         log.warn("cutting {connections} connections, for the time to stop is over", connections=len(self._channels))
         for channel in list(self._channels):
             channel.abort()
+
+    def standing_headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """What Twisted puts at the beginning of every response; the same serves all of one second."""
+        second = int(self.clock.seconds())
+        if second != self._standing_second:
+            self._standing_second = second
+            self._standing = ((b"Server", server.version), (b"Date", datetimeToString(second)))
+        return self._standing
 
     # What connections and requests tell
 

@@ -17,6 +17,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Request
 
+from dockreg.providers.prompt import send_at_once
 from dockreg.web.bodies import BodyCut, IRequestBody
 from dockreg.web.limits import Limits
 from dockreg.web.records import RequestRecord
@@ -282,6 +283,7 @@ class StreamingCase(TestCase):
     def listen_with(self, factory: Factory[Any]) -> int:
         """Serve any factory; the port."""
         port: IListeningPort = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        send_at_once(port)
         self.addCleanup(self.stop, port)
         address: Any = port.getHost()
         return int(address.port)

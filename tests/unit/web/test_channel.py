@@ -336,7 +336,8 @@ class TwistedTests(SynchronousTestCase):
         expected = {
             "_finishRequestBody", "_maybeChooseTransferDecoder", "_respondToBadRequestAndDisconnect", "_send100Continue",
             "allHeadersReceived", "checkPersistence", "connectionLost", "connectionMade", "dataReceived", "lineReceived",
-            "loseConnection", "pauseProducing", "rawDataReceived", "requestDone", "resumeProducing", "writeHeaders",
+            "loseConnection", "pauseProducing", "rawDataReceived", "requestDone", "resumeProducing", "write",
+            "writeHeaders", "writeSequence",
         }  # fmt: skip
         self.assertEqual(expected, overridden)
         for name in ("gotLength", "handleContentChunk", "requestReceived", "connectionLost"):

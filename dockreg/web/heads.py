@@ -1,0 +1,102 @@
+"""
+Heads of requests that were seen before.
+
+Clients that keep a connection, pools of them, and fleets of machines send the same bytes again and again. What the parser,
+the checks of its framing and the search for the route make of the whole head of a request without a body depends on its
+bytes alone, so it is kept and taken again. Nothing else is: who asks is looked at anew, and what he may.
+
+Heads hold credentials. They are in no log, and what is kept is bounded.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from attrs import frozen
+from twisted.web.http_headers import Headers
+
+#: The longest head that is kept, and all of them, in bytes.
+LONGEST_BYTES = 4096
+_MOST_BYTES = 4 * 1024 * 1024
+#: What one weighs beside its bytes, which its parts repeat.
+_ENTRY_BYTES = 2048
+_END = b"\r\n\r\n"
+_METHODS = (b"GET ", b"HEAD ")
+
+
+@frozen(eq=False, repr=False)
+class KnownHead:
+    """What was made of one head. Nobody changes what is in it."""
+
+    method: bytes
+    uri: bytes
+    path: bytes
+    args: Mapping[bytes, list[bytes]]
+    headers: Headers
+    cookies: Mapping[bytes, bytes]
+    #: Begins the answer to a request with this head, as a resource does.
+    render: Callable[[Any], Any]
+    #: Method, path and user agent as the log has them.
+    texts: tuple[str, str, str]
+
+
+def may_be_kept(data: bytes) -> bool:
+    """Whether what one read brought looks like one whole head; whether it is, the parser says."""
+    return (
+        len(data) <= LONGEST_BYTES
+        and data.startswith(_METHODS)
+        and data.endswith(_END)
+        and data.find(_END) == len(data) - len(_END)
+    )
+
+
+class KnownHeads:
+    """
+    Those of one site; the ones that were not seen for the longest time go.
+
+    :param most_bytes: what all of them may weigh.
+    """
+
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._known: OrderedDict[bytes, KnownHead] = OrderedDict()
+        self._most_bytes = most_bytes
+        self._weight = 0
+
+    def find(self, data: bytes) -> KnownHead | None:
+        """What was made of exactly these bytes."""
+        known = self._known.get(data)
+        if known is not None:
+            self._known.move_to_end(data)
+        return known
+
+    def keep(self, data: bytes, head: KnownHead) -> None:
+        """Remember what was made of these bytes."""
+        if data in self._known:
+            return
+        self._known[data] = head
+        self._weight += len(data) + _ENTRY_BYTES
+        while self._weight > self._most_bytes:
+            dropped, _ = self._known.popitem(last=False)
+            self._weight -= len(dropped) + _ENTRY_BYTES
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+@lru_cache(maxsize=512)
+def _canonical(name: bytes) -> bytes:
+    ((canonical, _),) = Headers({name: [b""]}).getAllRawHeaders()
+    return canonical
+
+
+class ResponseHeaders(Headers):
+    """The headers of a response, with a shorter way for the values that need no care."""
+
+    def setRawHeaders(self, name: str | bytes, values: Sequence[str | bytes]) -> None:
+        """As the parent's."""
+        value = values[0] if len(values) == 1 else ""
+        if isinstance(value, bytes) and isinstance(name, bytes) and b"\n" not in value and b"\r" not in value:
+            self._rawHeaders[_canonical(name)] = [value]
+        else:
+            super().setRawHeaders(name, values)
