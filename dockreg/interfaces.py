@@ -56,9 +56,11 @@ class IUpload(Interface):
         :raises StorageFull: there was no room (or StoreUnavailable): what was suspended before is there, and no more.
         """
 
-    async def commit(expected: Digest | None = None) -> StoredBlob:
+    async def commit(expected: Digest | None = None, last: Sequence[Piece] = ()) -> StoredBlob:
         """
         Make the bytes, and their name, durable as a new generation, and end the upload.
+
+        :param last: what is written before; together with the commit that costs less.
 
         Bytes are read again only when nobody has digested them by the algorithm of ``expected`` as they passed.
 

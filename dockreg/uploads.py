@@ -86,14 +86,7 @@ class BlobUpload:
 
         :raises BodyTooLarge: the blob has more than it may have. :raises QuotaExceeded: its namespace would.
         """
-        limit, coming = self._limits.max_blob, sum(map(len, chunks))
-        if limit and self.size + coming > limit:
-            raise BodyTooLarge(limit)
-        if self._registry.room is not None:
-            await self._registry.room.take(coming)
-        reservation = self._reservation
-        if reservation is not None and self.size + coming > reservation.reserved:
-            await reservation.grow(self.size + coming)
+        await self._take(chunks)
         try:
             await self._upload.write(chunks)
         except (CancelledError, StorageFull, StoreUnavailable):
@@ -102,6 +95,17 @@ class BlobUpload:
         except Exception:
             self._failed = True
             raise
+
+    async def _take(self, chunks: Sequence[Piece]) -> None:
+        """Have room for the next bytes."""
+        limit, coming = self._limits.max_blob, sum(map(len, chunks))
+        if limit and self.size + coming > limit:
+            raise BodyTooLarge(limit)
+        if self._registry.room is not None:
+            await self._registry.room.take(coming)
+        reservation = self._reservation
+        if reservation is not None and self.size + coming > reservation.reserved:
+            await reservation.grow(self.size + coming)
 
     async def expect(self, length: int) -> None:
         """
@@ -123,14 +127,21 @@ class BlobUpload:
         self._ended = True
         await shielded(self._suspend())
 
-    async def commit(self, digest: Digest) -> StoredBlob:
+    async def commit(self, digest: Digest, last: Sequence[Piece] = ()) -> StoredBlob:
         """
         All bytes are here: they become a blob of the repository, and the session ends.
 
+        :param last: the last of them, which were not written; see :meth:`write`.
         :raises DigestInvalid: they have another digest; they are dropped, and the session ends.
         """
+        if last and self._inspector is not None:
+            # It has to have seen them all.
+            await self.write(last)
+            last = ()
+        elif last:
+            await self._take(last)
         self._ended = True
-        return await shielded(self._commit(digest))
+        return await shielded(self._commit(digest, last))
 
     async def release(self) -> None:
         """Keep what has arrived for the session; drop it where there is no session. Harmless after the end."""
@@ -163,11 +174,11 @@ class BlobUpload:
             await registry.blobs.drop_upload(self.upload_id)
             raise
 
-    async def _commit(self, digest: Digest) -> StoredBlob:
+    async def _commit(self, digest: Digest, last: Sequence[Piece]) -> StoredBlob:
         registry = self._registry
         try:
             facts = None if self._inspector is None else await registry.in_thread(self._inspector.finish)
-            committed = await self._upload.commit(digest)
+            committed = await self._upload.commit(digest, last)
         except (StorageFull, StoreUnavailable):
             self._inspector = None  # it has finished
             await self._suspend()

@@ -237,6 +237,28 @@ class UploadContract(Contract):
         await upload.commit()
         self.assertEqual(b"def", b"".join(recorder.seen))
 
+    async def test_last(self) -> None:
+        """What comes with the commit is behind what was written before, and seen by observers."""
+        blobs = self.make_blob_store()
+        for before in ([], [b"abc"]):
+            upload_id, received = await suspended(blobs, before)
+            recorder = Recorder()
+            upload = await blobs.resume_upload(upload_id, received, [recorder])
+            await upload.write([b"d"])
+            whole = b"".join([*before, b"def"])
+            blob = await upload.commit(Digest.sha256(whole), [b"e", b"f"])
+            await blobs.confirm(blob)
+            self.assertEqual((len(whole), whole), (blob.size, await content_of(blobs, blob)))
+            self.assertEqual(b"def", b"".join(recorder.seen))
+
+    async def test_last_of_another_digest(self) -> None:
+        """Nothing is left of an upload whose last bytes do not fit its digest."""
+        blobs = self.make_blob_store()
+        upload_id, received = await suspended(blobs, [b"abc"])
+        upload = await blobs.resume_upload(upload_id, received)
+        await self.raises(DigestInvalid, upload.commit(Digest.sha256(b"abc"), [b"d"]))
+        self.assertEqual(0, await blobs.upload_size(upload_id))
+
     async def test_size(self) -> None:
         """The size of an upload is known without resuming it, also while somebody writes to it."""
         blobs = self.make_blob_store()

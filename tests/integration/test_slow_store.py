@@ -84,7 +84,9 @@ class _SlowUpload:
     async def suspend(self) -> Received:
         return Received(self.size, None)
 
-    async def commit(self, expected: Digest | None = None) -> StoredBlob:
+    async def commit(self, expected: Digest | None = None, last: Sequence[Piece] = ()) -> StoredBlob:
+        if last:
+            await self.write(last)
         blob = StoredBlob(Digest("sha256", self._hash.hexdigest()), "slow", self.size)
         self._store.committed.append(blob)
         return blob

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from threading import Lock
 
 from attrs import frozen
@@ -108,9 +109,9 @@ class FileUpload:
         """See :class:`~dockreg.interfaces.IUpload`."""
         return await self._shop.in_thread(self._suspend)
 
-    async def commit(self, expected: Digest | None = None) -> StoredBlob:
+    async def commit(self, expected: Digest | None = None, last: Sequence[Piece] = ()) -> StoredBlob:
         """See :class:`~dockreg.interfaces.IUpload`."""
-        return await hand_over(self._shop.in_thread, lambda: self._commit(expected), self._shop.folders.retract)
+        return await hand_over(self._shop.in_thread, partial(self._commit, expected, last), self._shop.folders.retract)
 
     async def abort(self) -> None:
         """See :class:`~dockreg.interfaces.IUpload`."""
@@ -131,18 +132,21 @@ class FileUpload:
     def _write(self, chunks: Sequence[Piece]) -> None:
         with self._lock:
             descriptor = self._open_descriptor()
-            if self._hasher is None:
-                self._catch_up(descriptor)
-            chunks = gathered(chunks)
-            with disk_errors():
-                try:
-                    write_all(descriptor, chunks)
-                except BaseException:
-                    # What was taken counts: the upload goes on behind it when there is room.
-                    self._observe(beginning_of(chunks, os.lseek(descriptor, 0, os.SEEK_CUR) - self.size))
-                    raise
-            self._observe(chunks)
+            self._write_now(descriptor, chunks)
             self._writeback.grew(descriptor, self.size)
+
+    def _write_now(self, descriptor: int, chunks: Sequence[Piece]) -> None:
+        if self._hasher is None:
+            self._catch_up(descriptor)
+        chunks = gathered(chunks)
+        with disk_errors():
+            try:
+                write_all(descriptor, chunks)
+            except BaseException:
+                # What was taken counts: the upload goes on behind it when there is room.
+                self._observe(beginning_of(chunks, os.lseek(descriptor, 0, os.SEEK_CUR) - self.size))
+                raise
+        self._observe(chunks)
 
     def _observe(self, chunks: Sequence[Piece]) -> None:
         try:
@@ -189,15 +193,16 @@ class FileUpload:
         self._release()
         return Received(self.size, None)
 
-    def _commit(self, expected: Digest | None) -> StoredBlob:
+    def _commit(self, expected: Digest | None, last: Sequence[Piece]) -> StoredBlob:
         with self._lock:
             descriptor = self._open_descriptor()
             try:
+                if last:
+                    self._write_now(descriptor, last)
                 digest = self._checked_digest(expected, descriptor)
                 blob = StoredBlob(digest, self._shop.new_id(), self.size)
                 with disk_errors():
-                    self._flush(descriptor)
-                    self._shop.folders.publish(self._path, blob)
+                    self._shop.folders.publish(self._path, blob, partial(self._flush, descriptor))
             except (StorageFull, StoreUnavailable):
                 raise
             except BaseException:

@@ -225,8 +225,8 @@ class _MemoryUpload:
         size = self._staged.size
         return Received(size, self._staged.hasher_of(self._algorithm).digest) if size else NOTHING_RECEIVED
 
-    async def commit(self, expected: Digest | None = None) -> StoredBlob:
-        self._require_open()
+    async def commit(self, expected: Digest | None = None, last: Sequence[Piece] = ()) -> StoredBlob:
+        await self.write(last)
         digest = self._staged.hasher_of(self._algorithm if expected is None else expected.algorithm).digest
         if expected is not None and digest != expected:
             await self.abort()

@@ -4,14 +4,14 @@ Files on their way to becoming blobs, and what a crash may leave of them.
 Everything that is unfinished has a name in the folder ``staging``. Who works on it holds the lock (``flock``) of that
 name, and the kernel drops the lock when the process is gone, however it went. A commit goes so:
 
-1. the staging file is flushed: its bytes are durable;
-2. a *note* is made, an empty locked file whose name says digest and generation, and the folder is flushed: from here on
-   it is known that an object may come;
+1. a *note* is made, an empty locked file whose name says digest and generation;
+2. the staging file is flushed, so that its bytes are durable, and then the folder: from here on it is known that an object
+   may come. A file system with a journal writes the names of both with the flush of the first;
 3. the staging file is renamed to the name of the object, and that folder is flushed: the object is durable;
 4. elsewhere, the metadata records the object, in a transaction;
 5. :meth:`confirm` removes the note.
 
-Killed before 2, a staging file without a lock is left: no metadata can name it as an object. Killed between 2 and 5, a
+Killed before 1, a staging file without a lock is left: no metadata can name it as an object. Killed between 1 and 5, a
 note without a lock is left, and perhaps a staging file. Whether step 4 happened is known to the metadata alone, so
 recovery asks it: an object that is not recorded is removed, its folder is flushed, and only then the note goes, so
 that a crash of the recovery is recovered too. The process that could still record it is gone, so the answer "not
@@ -30,6 +30,7 @@ counts only if the file still has this name afterwards: between the opening and 
 """
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -113,12 +114,17 @@ class Folders:
         flush_folder(folder)
         self._whole.add(folder)
 
-    def publish(self, staged: Path, blob: StoredBlob) -> None:
-        """Steps 2 and 3; after an error the staging file is one again, and nothing else is left."""
+    def publish(self, staged: Path, blob: StoredBlob, flush: Callable[[], None]) -> None:
+        """
+        Steps 1 to 3; after an error the staging file is one again, and nothing else is left.
+
+        :param flush: makes the bytes of the staging file durable.
+        """
         path = self.staging / f"{staged.name}.{blob.digest.encoded}.{blob.generation}"
         self._notes[blob] = Note(path, create_locked(path))
         target = self.object_path(blob)
         try:
+            flush()
             flush_folder(self.staging)
             self._ensure_objects(self.root / blob.digest.algorithm)
             staged.rename(target)

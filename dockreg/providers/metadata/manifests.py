@@ -202,7 +202,7 @@ class SQLManifestStore:
 
     async def origins(self, config: Digest) -> Sequence[tuple[RepositoryName, V1Image]]:
         """See :class:`~dockreg.interfaces.IManifestStore`; no more than the latest fifty."""
-        return await self._database.read(_origins, config)
+        return await self._database.find(_origins, config)
 
 
 def stored_manifest(row: AnyRow) -> StoredManifest:
@@ -263,10 +263,9 @@ def _point(
     overwrite: bool,
 ) -> None:
     key, schema1 = targets["manifest_key"], targets["schema1_key"]
-    this = (tags.c.repository_key == repository) & (tags.c.name == tag.value)
     if current is not None and (current.manifest_key, current.schema1_key) == (key, schema1):
         # What is pushed again is wanted still.
-        connection.execute(update(tags).where(this), {"updated_at": now})
+        connection.execute(_MOVE_TAG, {"repository": repository, "tag": tag.value, "updated_at": now})
         return
     if current is not None and not overwrite:
         if current.manifest_key == key and schema1 is None:

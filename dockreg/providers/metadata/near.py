@@ -49,29 +49,31 @@ class NearReads:
         """
         What ``query`` finds for ``args``, which can be keys.
 
-        :raises NotNow: the database is locked, or does not answer.
+        :raises NotNow: see :meth:`look`.
         """
         key = (query, *args)
-        try:
-            (version,) = self._cursor.execute("PRAGMA data_version").fetchone()
-        except sqlite3.Error as error:
-            raise NotNow from error
-        if version != self._version:
-            self._forget_all()
-            self._version = version
+        self._forget_what_changed()
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
             return known[0]  # type: ignore[no-any-return]  # what this very query has found
+        found = self.look(query, args)
+        self._keep(key, found)
+        return found
+
+    def look(self, query: Callable[..., T], args: tuple[Any, ...]) -> T:
+        """
+        What ``query`` finds; it is not remembered.
+
+        :raises NotNow: the database is locked, or does not answer.
+        """
         try:
             self._connection.run("BEGIN")
-            found = query(self._connection, *args)
+            return query(self._connection, *args)
         except exc.DBAPIError as error:
             raise NotNow from error
         finally:
             self._connection.rollback()
-        self._keep(key, found)
-        return found
 
     def close(self) -> None:
         """Close the connection."""
@@ -89,6 +91,15 @@ class NearReads:
         while self._weight > _MOST_REMEMBERED:
             _, (_, dropped) = self._known.popitem(last=False)
             self._weight -= dropped
+
+    def _forget_what_changed(self) -> None:
+        try:
+            (version,) = self._cursor.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error as error:
+            raise NotNow from error
+        if version != self._version:
+            self._forget_all()
+            self._version = version
 
     def _forget_all(self) -> None:
         self._known.clear()

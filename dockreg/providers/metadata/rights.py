@@ -115,7 +115,10 @@ class SQLRightsStore:
 
     async def find_each(self, subjects: Collection[Subject], names: Collection[RepositoryName]) -> Standing:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""
-        return await self._database.read(standing.find_each, subjects, names)
+        if len(names) > 1:
+            return await self._database.read(standing.find_each, subjects, names)
+        # Not remembered: whether there was a name is not to be told by the time that this takes.
+        return await self._database.look(standing.find, frozenset(subjects), next(iter(names), standing.NO_NAME))
 
     async def find_all(self, subjects: Collection[Subject]) -> Standing:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""

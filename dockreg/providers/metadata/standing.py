@@ -32,7 +32,8 @@ _BATCH = 120
 #: How many subjects somebody is whose source of credentials tells no groups: account, authenticated, anonymous.
 _FEW = 3
 
-_NO_NAME = RepositoryName("")
+#: One that nothing has.
+NO_NAME = RepositoryName("")
 
 _Test = Callable[[ColumnElement[str]], ColumnElement[bool]]
 
@@ -138,7 +139,7 @@ def find(connection: Connection, subjects: Collection[Subject], name: Repository
 
 def find_each(connection: Connection, subjects: Collection[Subject], names: Collection[RepositoryName]) -> Standing:
     """See :meth:`.IRightsStore.find_each`; when there are no names, one is asked for that nothing has."""
-    wanted, asking = list(names) or [_NO_NAME], _asking(subjects)
+    wanted, asking = list(names) or [NO_NAME], _asking(subjects)
     rows: list[AnyRow] = []
     for first in range(0, len(wanted), _BATCH):
         rows += connection.execute(_FIND_MANY, {**asking, **_asked(wanted[first : first + _BATCH])})

@@ -14,6 +14,7 @@ from dockreg.errors import RegistryError, StorageFull, StoreUnavailable
 from dockreg.providers.metadata.bare import BareConnection, Statements
 from dockreg.providers.metadata.batches import Batches, Change, Outcomes, Wanted
 from dockreg.providers.metadata.databasefile import DatabaseFile, connector, file_of
+from dockreg.providers.metadata.kept import KeptConnection
 from dockreg.providers.metadata.near import NearReads, NotNow
 
 P = ParamSpec("P")
@@ -61,6 +62,8 @@ class Database:
         self._near: NearReads | None = None
         # For all statements of SQLite.
         self._statements: Statements | None = None
+        # For what Batches commit, which is one transaction at a time.
+        self._writer: KeptConnection | None = None
         # SQLite lets a second writer poll for its turn; those of one process wait here instead, and share commits.
         self._batches: Batches | None = Batches(in_thread, self._commit) if self.is_sqlite else None
 
@@ -78,13 +81,17 @@ class Database:
                 self._file = None if path is None else DatabaseFile(path)
                 self._statements = Statements(engine.dialect)
                 self._near = await self._job(self._make_near)
+                self._writer = KeptConnection(engine, self._statements)
 
     async def close(self) -> None:
         """Close the connections that are not in use; the others follow when their transactions are over."""
         engine, self._engine = self._engine, None
         near, self._near = self._near, None
+        writer, self._writer = self._writer, None
         if near is not None:
             near.close()
+        if writer is not None:
+            await self._in_thread(writer.close)
         if engine is not None:
             await self._in_thread(engine.dispose)
 
@@ -104,6 +111,14 @@ class Database:
                 return near.read(query, args)
             except NotNow:
                 pass
+        return await self.read(query, *args, **kwargs)
+
+    async def look(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like :meth:`find`, for what is to take as long the second time: it is not remembered, and may be changed."""
+        near = self._near
+        if near is not None:
+            with suppress(NotNow):
+                return near.look(query, args)
         return await self.read(query, *args, **kwargs)
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -173,17 +188,21 @@ class Database:
     def _transaction(self, engine: Engine, writing: bool, *, durable: bool) -> "_Transaction":
         if self._statements is None:
             return _Transaction(engine, writing)
-        synchronous = ("FULL" if durable else _SOON) if writing else None
-        return _BareTransaction(engine, self._statements, synchronous)
+        if not writing:
+            return _BareTransaction(engine, self._statements)
+        writer = self._writer
+        if writer is None:
+            raise StoreUnavailable("the metadata store is not open")
+        return _BareWrite(engine, writer, "FULL" if durable else _SOON)
 
     def _commit(self, batch: Sequence[Wanted]) -> Outcomes:
         """Make all changes in one transaction; each by itself when the database fails at one of them."""
         engine = self._engine
         if engine is None:
             raise StoreUnavailable("the metadata store is not open")
-        if self._file is not None:
-            self._file.require()
         if len(batch) > 1:
+            if self._file is not None:
+                self._file.require()
             durable = any(each.durable for each in batch)
             together = _Together(self._transaction(engine, True, durable=durable))
             with suppress(_NotTogether):
@@ -263,33 +282,41 @@ class _Transaction:
 
 
 class _BareTransaction(_Transaction):
-    """
-    One attempt in SQLite, by its driver.
+    """One attempt in SQLite to read, by its driver."""
 
-    :param synchronous: of a transaction that writes, see :meth:`Database.note`; None when it reads.
-    """
-
-    def __init__(self, engine: Engine, statements: Statements, synchronous: str | None) -> None:
-        super().__init__(engine, synchronous is not None)
+    def __init__(self, engine: Engine, statements: Statements) -> None:
+        super().__init__(engine, False)
         self._statements = statements
-        self._synchronous = synchronous
 
     def run(self, job: Callable[[Connection], T]) -> T:
         with self._engine.connect() as pooled:
             connection = BareConnection(pooled, self._statements)
-            if self._synchronous is not None:
-                connection.run(f"PRAGMA synchronous={self._synchronous}")
-            # A transaction that reads first and writes later fails when another one wrote in between.
-            connection.run("BEGIN IMMEDIATE" if self._writing else "BEGIN")
+            connection.run("BEGIN")
             try:
-                result = job(cast("Connection", connection))
-                if self._writing:
-                    self.committing = True
-                    connection.commit()
-                return result
+                return job(cast("Connection", connection))
             finally:
-                # Nothing after a commit. The pool takes no connection back that is in a transaction.
+                # The pool takes no connection back that is in a transaction.
                 connection.rollback()
+
+
+class _BareWrite(_Transaction):
+    """
+    One attempt in SQLite to write, by its driver.
+
+    :param synchronous: see :meth:`Database.note`.
+    """
+
+    def __init__(self, engine: Engine, writer: KeptConnection, synchronous: str) -> None:
+        super().__init__(engine, True)
+        self._writer = writer
+        self._synchronous = synchronous
+
+    def run(self, job: Callable[[Connection], T]) -> T:
+        with self._writer.transaction(self._synchronous) as connection:
+            result = job(cast("Connection", connection))
+            self.committing = True
+            connection.commit()
+            return result
 
 
 def make_engine(url: str, *, is_sqlite: bool) -> Engine:

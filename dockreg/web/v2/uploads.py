@@ -1,12 +1,14 @@
 """Blobs on their way in: upload sessions, whole blobs in one request, and mounts."""
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import quote
 
 from attrs import define
 
+from dockreg.callables import Piece
 from dockreg.errors import (
     DigestInvalid,
     NameInvalid,
@@ -69,8 +71,8 @@ class UploadsDoor:
             return False
         upload = await self.uploads.begin(exchange.principal, repository, digest)
         try:
-            await self._receive(exchange, upload)
-            await upload.commit(digest)
+            last = await self._receive(exchange, upload)
+            await upload.commit(digest, last)
         finally:
             await upload.release()
         self._created(exchange, digest)
@@ -80,7 +82,8 @@ class UploadsDoor:
         """``PATCH`` (end-5): the next bytes of a session, which may be all of them, of a length not known before."""
         upload = await self._resume(exchange, repository, upload_id, None)
         try:
-            await self._receive(exchange, upload)
+            if last := await self._receive(exchange, upload):
+                await upload.write(last)
             await upload.pause()
         except (StorageFull, StoreUnavailable):
             await self._answer_kept(exchange, upload_id, upload)
@@ -95,8 +98,8 @@ class UploadsDoor:
         digest = _digest(exchange)
         upload = await self._resume(exchange, repository, upload_id, digest)
         try:
-            await self._receive(exchange, upload)
-            await upload.commit(digest)
+            last = await self._receive(exchange, upload)
+            await upload.commit(digest, last)
         except (StorageFull, StoreUnavailable):
             await self._answer_kept(exchange, upload_id, upload)
             raise
@@ -127,12 +130,18 @@ class UploadsDoor:
             self._answer(exchange, upload_id, error.size, 416)
             raise
 
-    async def _receive(self, exchange: Exchange, upload: BlobUpload) -> None:
+    async def _receive(self, exchange: Exchange, upload: BlobUpload) -> Sequence[Piece]:
+        """Write the bytes of the request, but for the last ones where it is known that they are: those are returned."""
         body = IRequestBody(exchange.request)
         if body.length:
             await upload.expect(body.length)
+        left = body.length or 0
         while chunks := await body.read():
+            left -= sum(map(len, chunks))
+            if left == 0:
+                return chunks
             await upload.write(chunks)
+        return ()
 
     async def _answer_kept(self, exchange: Exchange, upload_id: str, upload: BlobUpload) -> None:
         """Tell what a client needs to go on with later."""

@@ -46,8 +46,8 @@ def stored(generation: str) -> str:
 FOLDERS = [f"make sha256/{number:02x}" for number in range(256)]
 #: All that a commit asks of the disk, in a store that has no object yet.
 FIRST_COMMIT = [
-    "flush staging/upload",
     f"create {note('upload', 'one')}",
+    "flush staging/upload",
     "flush staging",
     "make sha256",
     "flush .",
@@ -84,7 +84,7 @@ class CommitTests(SynchronousTestCase):
         return upload
 
     def test_order(self) -> None:
-        """File, note, folder of notes, name of the object, its folder: then, and no sooner, the commit returns."""
+        """Note, file, folder of notes, name of the object, its folder: then, and no sooner, the commit returns."""
         upload = self.start()
         self.disk.take()
         committing: Deferred[StoredBlob] = Deferred.fromCoroutine(upload.commit())
@@ -100,8 +100,8 @@ class CommitTests(SynchronousTestCase):
         self.disk.take()
         self.finished(upload.commit())
         expected = [
-            "flush staging/later",
             f"create {note('later', 'two')}",
+            "flush staging/later",
             "flush staging",
             f"rename staging/later {stored('two')}",
             f"flush {FOLDER}",
@@ -132,7 +132,7 @@ class CommitTests(SynchronousTestCase):
             received = self.finished(upload.suspend())
             left = [path.read_bytes() for path in self.folder.rglob("*") if path.is_file()]
             # When its bytes were not flushed nobody knows what of them is on the disk.
-            flushed = broken != FIRST_COMMIT[0]
+            flushed = broken != FIRST_COMMIT[1]
             self.assertEqual((len(CONTENT), [CONTENT]) if flushed else (0, []), (received.size, left), broken)
 
 

@@ -167,3 +167,66 @@ class DurabilityTests(BatchCase):
         self.threads.run_all()
         self.failureResultOf(failing, StoreUnavailable)
         self.now(self.store.open())
+
+
+class KeptTests(BatchCase):
+    """The connection that writes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.told: list[str] = []
+        run = BareConnection.run
+
+        def note(connection: BareConnection, told: str) -> None:
+            self.told.append(told)
+            run(connection, told)
+
+        self.patch(BareConnection, "run", note)
+
+    def settings(self) -> list[str]:
+        """How commits were to be flushed, each time that it was told."""
+        return [told for told in self.told if told.startswith("PRAGMA")]
+
+    def connections(self) -> list[object]:
+        """What the driver was asked to commit."""
+        return [connection._driver for connection in self.commits]
+
+    def test_kept(self) -> None:
+        """All writes take the same connection, which is told only what is new to it."""
+        for name in "abc":
+            self.now(self.store.repositories.create(RepositoryName(name), None, 1.0))
+        self.assertEqual(1, len({*map(id, self.connections())}))
+        self.assertEqual(["PRAGMA synchronous=FULL"], self.settings())
+
+    def test_durability_changes(self) -> None:
+        """A write that has to be durable is so after one that did not have to be, and the other way round."""
+        for durable in (True, False, False, True):
+            writing = self.begin(lambda connection: connection.execute(text("SELECT 1")), durable=durable)
+            self.threads.run_all()
+            self.successResultOf(writing)
+        expected = [f"PRAGMA synchronous={each}" for each in ("FULL", "NORMAL", "FULL")]
+        self.assertEqual(expected, self.settings())
+
+    def test_database_fails(self) -> None:
+        """After the database has failed nothing is left of the transaction, and the connection is told everything anew."""
+
+        def broken(connection: Connection) -> None:
+            connection.execute(text("UPDATE repositories SET name = 'half'"))
+            raise OperationalError("", None, Exception("disk I/O error"))
+
+        self.now(self.store.repositories.create(RepositoryName("a"), None, 1.0))
+        failing = self.begin(broken)
+        self.threads.run_all()
+        self.failureResultOf(failing, StoreUnavailable)
+        self.now(self.store.repositories.create(RepositoryName("b"), None, 1.0))
+        self.assertEqual(["a", "b"], self.names())
+        self.assertEqual(["PRAGMA synchronous=FULL"] * 2, self.settings())
+
+    def test_closed(self) -> None:
+        """A transaction that comes when the store is being closed is not made."""
+        writer = self.store._database._writer
+        assert writer is not None
+        writer.close()
+        refused = self.begin(lambda connection: connection.execute(text("SELECT 1")))
+        self.threads.run_all()
+        self.failureResultOf(refused, StoreUnavailable)

@@ -41,6 +41,15 @@ class CoherenceTests(NearCase):
             self.assertEqual((), await self.found(store))
         self.assertEqual(1, self.queries)
 
+    async def test_look(self) -> None:
+        """What must not tell by its time whether it was asked before is asked each time."""
+        store = await self.opened()
+        for _ in range(3):
+            self.assertEqual((), await store._database.look(self.count, "busybox"))
+        self.assertEqual(3, self.queries)
+        await store.repositories.create(samples.BUSYBOX, None, 1.0)
+        self.assertEqual((("busybox", ""),), await store._database.look(self.count, "busybox"))
+
     async def test_own_write(self) -> None:
         """What this store writes is seen by its next read."""
         store = await self.opened()
@@ -127,6 +136,18 @@ class LimitTests(NearCase):
 
         self.assertEqual("x", await store._database.find(locked, "x"))
         self.assertEqual(["x", "x"], reads)
+
+    async def test_look_while_locked(self) -> None:
+        """What is not remembered is read in a thread as well then."""
+        store = await self.opened()
+        await store._database.look(self.count, "busybox")
+
+        def refuse(*_args: object) -> None:
+            raise near.NotNow
+
+        self.patch(near.NearReads, "look", refuse)
+        self.assertEqual((), await store._database.look(self.count, "busybox"))
+        self.assertEqual(2, self.queries)
 
     async def test_closed(self) -> None:
         """After the store was closed and opened again it reads as before."""

@@ -148,7 +148,7 @@ class TroubleTests(SQLiteCase):
         def limit(connection: Connection) -> None:
             connection.execute(text("PRAGMA max_page_count = 1"))  # SQLite makes it the number that there is
 
-        await store._database.read(limit)
+        await store._database.write(limit)
         numbers = iter(range(10_000))
         made = 0
 
@@ -192,7 +192,7 @@ class TroubleTests(SQLiteCase):
         def refuse(connection: Connection) -> None:
             connection.execute(text("PRAGMA query_only = ON"))
 
-        await store._database.read(refuse)  # the one connection of the pool, as on a file system mounted read-only
+        await store._database.write(refuse)  # the connection that writes, as on a file system mounted read-only
         await self.raises(StoreUnavailable, store.repositories.create(OTHER, None, 2.0))
         self.assertEqual(BUSYBOX, (await store.repositories.get(BUSYBOX)).name)
 
