@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import attrs
 from twisted.application.service import IService, MultiService
@@ -16,8 +16,10 @@ from twisted.python.failure import Failure
 from dockreg.config import Config, ConfigError, load_config
 from dockreg.lifecycle import RegistryService, StartFailed
 from dockreg.providers.threads import IThreadReactor
-from dockreg.service import make_daemon_service
-from dockreg.workers import Supervisor
+from dockreg.starting import forget_sources, loading, settle
+
+if TYPE_CHECKING:
+    from dockreg.workers import Supervisor
 
 log = Logger()
 
@@ -62,7 +64,7 @@ class Daemon(MultiService):
     SIGHUP has it read its certificates again.
     """
 
-    def __init__(self, registry: RegistryService | Supervisor, reactor: IThreadReactor) -> None:
+    def __init__(self, registry: "RegistryService | Supervisor", reactor: IThreadReactor) -> None:
         super().__init__()
         self._registry = registry
         self._reactor = reactor
@@ -78,7 +80,7 @@ class Daemon(MultiService):
             sys.tracebacklimit = 0
             raise
         # With the providers of dockreg the outcome is known by now. Others may need a running reactor.
-        self._outcome = self._registry.when_started().addErrback(self._failed)
+        self._outcome = self._registry.when_started().addCallbacks(_settle, self._failed)
 
     def _reload(self, _number: int, _frame: FrameType | None) -> None:
         # A handler runs between any two steps of the program: the reactor has to be asked.
@@ -89,6 +91,10 @@ class Daemon(MultiService):
         atexit.register(_end_in_failure)
         log.critical("the daemon ends: {problem}", problem=failure.getErrorMessage())
         self._reactor.callWhenRunning(self._reactor.stop)
+
+
+def _settle(_started: object) -> None:
+    settle()
 
 
 def _end_in_failure() -> None:
@@ -103,7 +109,12 @@ def makeService(options: Options) -> IService:
 
     try:
         full = cast("IThreadReactor", reactor)
-        registry = make_daemon_service(options.config, full, os.environ)
+        with loading():
+            # Who only wants help, or made a mistake in an option, need not wait for it.
+            from dockreg.service import make_daemon_service
+
+            forget_sources()
+            registry = make_daemon_service(options.config, full, os.environ)
     except ConfigError as error:
         # twistd would show a traceback for any other exception.
         raise SystemExit(f"{sys.argv[0]}: {attrs.evolve(error, file=options['config'] or '')}") from error

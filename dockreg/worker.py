@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dockreg.config import ConfigError
-from dockreg.service import make_worker_service
+from dockreg.starting import forget_sources, loading, settle
 from dockreg.workers import EVENTS, FAILED, NEWS, ORDER, READY, Order
 
 
@@ -71,7 +71,11 @@ def main() -> None:
 
     running: Any = reactor
     try:
-        service = make_worker_service(order, running)
+        with loading():
+            from dockreg.service import make_worker_service
+
+            forget_sources()
+            service = make_worker_service(order, running)
     except ConfigError as error:
         _tell(FAILED + str(error).encode())
         sys.exit(1)
@@ -80,6 +84,10 @@ def main() -> None:
         _tell(FAILED + failure.getErrorMessage().encode("utf-8", "replace"))
         running.callWhenRunning(running.stop)
 
+    def ready(_started: object) -> None:
+        settle()
+        _tell(READY)
+
     def reload(_number: int, _frame: object) -> None:
         running.callFromThread(service.reload)
 
@@ -87,7 +95,7 @@ def main() -> None:
         running.addReader(_Parent(running))
         signal.signal(signal.SIGHUP, reload)
         service.startService()
-        _ = service.when_started().addCallbacks(lambda _: _tell(READY), failed)
+        _ = service.when_started().addCallbacks(ready, failed)
 
     running.callWhenRunning(begin)
     running.addSystemEventTrigger("before", "shutdown", service.stopService)

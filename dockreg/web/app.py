@@ -1,21 +1,17 @@
-"""The Klein application made from the table of routes, and the resource that serves it."""
+"""The resource that serves what the table of routes has."""
 
-from collections.abc import Callable, Collection, Coroutine, Generator, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from attrs import define
-from klein import Klein, KleinRenderable
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request
-from werkzeug.exceptions import NotFound
-from werkzeug.routing import BaseConverter
 from zope.interface import implementer
 
 from dockreg.errors import NameInvalid, NameUnknown, RegistryError, RequestInvalid, Unauthorized
@@ -24,31 +20,19 @@ from dockreg.web.access import Gate, challenged
 from dockreg.web.audit import Witness
 from dockreg.web.dispatch import Dispatcher
 from dockreg.web.doors import Doors
-from dockreg.web.errors import ErrorResponses
+from dockreg.web.errors import ErrorResponses, NoRoute
 from dockreg.web.exchange import API, Exchange
 from dockreg.web.requests import Request as StreamedRequest
 from dockreg.web.routes import Handler, Route, routes
 from dockreg.web.v2.base import hides_v2_from, is_v2, set_api_version
 
+if TYPE_CHECKING:
+    from klein import Klein
+
 log = Logger()
 
 #: The first segments of the paths that a registry claims in somebody else's site.
 CLAIMED = (b"v1", b"v2", b"_ping", b"_status")
-
-
-class RepositoryConverter(BaseConverter):
-    """A repository name in a path: one or more segments. What it may look like is decided when it is parsed."""
-
-    part_isolating = False
-    # ``tags`` is never the last component of a v1 name; without this a tag ``images`` would be taken for a list.
-    regex = r"[^/]+(?:/[^/]+)*?(?<!/tags)"
-
-
-class NameConverter(BaseConverter):
-    """A repository name in a path of v2."""
-
-    part_isolating = False
-    regex = r"[^/]+(?:/[^/]+)*?"
 
 
 @define(eq=False)
@@ -100,11 +84,25 @@ class _Endpoint:
 
 @define(eq=False)
 class Routing:
-    """Klein's application, and the shorter way to some of its endpoints."""
+    """Klein's application, and the shorter way to most of its endpoints."""
 
-    klein: Klein
+    rules: Sequence[tuple[str, str, _Endpoint]]
     dispatcher: Dispatcher[_Endpoint]
     failed: Callable[[Request, Failure], bytes]
+
+    @cached_property
+    def klein(self) -> "Klein":
+        """The application, made for the first path that the shorter way leaves to it."""
+        from dockreg.web.router import make_klein  # noqa: PLC0415  # see there
+
+        rules = [(endpoint.route.endpoint, method, rule, endpoint.run) for method, rule, endpoint in self.rules]
+        return make_klein(rules, self.failed)
+
+    @cached_property
+    def resource(self) -> IResource:
+        """The resource that Klein makes of it."""
+        resource: IResource = self.klein.resource()
+        return resource
 
     async def answer(self, request: StreamedRequest, endpoint: _Endpoint, parts: Mapping[str, str]) -> None:
         """What Klein would do with an endpoint and what it returns or raises."""
@@ -136,31 +134,16 @@ def make_routing(doors: Doors, gate: Gate, responses: ErrorResponses, version: s
 
     :param name_characters: how long the name of a repository may be that something is pushed to.
     """
-    app = Klein()
-    app.url_map.converters["repository"] = RepositoryConverter
-    app.url_map.converters["name"] = NameConverter
-    app.url_map.merge_slashes = False
     rules: list[tuple[str, str, _Endpoint]] = []
     for route in routes(doors):
         endpoint = _Endpoint(route, gate, version.encode("ascii"), name_characters)
-        for rule in _slash_forms(route):
-            # Two functions of one endpoint would silently become one.
-            name = f"{route.endpoint} {rule}"
-            app.route(rule, methods=[route.method], endpoint=name, strict_slashes=False)(endpoint.run)
-            rules.append((route.method, rule, endpoint))
+        rules.extend((route.method, rule, endpoint) for rule in _slash_forms(route))
 
     def failed(request: Request, failure: Failure) -> bytes:
         _set_version(request, version.encode("ascii"))
         return _finish(request, responses.respond(request, failure))
 
-    @app.handle_errors(Exception)
-    def failed_in_klein(request: IRequest, failure: Failure) -> KleinRenderable:
-        assert isinstance(request, Request)
-        if request.startedWriting:
-            failure.raiseException()
-        return failed(request, failure)
-
-    return Routing(app, Dispatcher(rules), failed)
+    return Routing(rules, Dispatcher(rules), failed)
 
 
 def _slash_forms(route: Route) -> tuple[str, ...]:
@@ -200,7 +183,6 @@ class RegistryResource:
         self, routing: Routing, responses: ErrorResponses, version: str, apis: Collection[API] = frozenset(API)
     ) -> None:
         self._routing = routing
-        self._resource: IResource = routing.klein.resource()
         self._version = version
         self._responses = responses
         self._apis = apis
@@ -228,7 +210,7 @@ class RegistryResource:
         if problem is not None:
             return self._refuse(request, RequestInvalid(problem))
         if not v2 and API.V1 not in self._apis and _is_v1(request):
-            return self._refuse(request, NotFound())
+            return self._refuse(request, NoRoute(404))
         if not request.requestHeaders.hasHeader(b"host"):
             request.requestHeaders.setRawHeaders(b"host", [_own_address(request)])
         if isinstance(request, StreamedRequest):
@@ -239,7 +221,7 @@ class RegistryResource:
                 return begin(request)
         if request.prepath and request.prepath[-1] in CLAIMED:
             request.postpath = [request.prepath.pop(), *(request.postpath or [])]
-        result = self._resource.render(request)
+        result = self._routing.resource.render(request)
         return result if result is not None else NOT_DONE_YET
 
     def _begin(self, endpoint: _Endpoint, parts: Mapping[str, str], request: StreamedRequest) -> Any:

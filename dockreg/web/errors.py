@@ -4,11 +4,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
-from attrs import define
+from attrs import define, frozen
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
-from werkzeug.exceptions import HTTPException
 
 from dockreg import errors, errors_access, errors_blobs, errors_quotas, errors_rights
 from dockreg.callables import IdentifierFactory
@@ -19,6 +18,19 @@ from dockreg.web.v2.base import is_v2
 from dockreg.web.v2.errors import UNKNOWN, UNSUPPORTED, V2_ANSWERS, error_list, errors_of
 
 log = Logger()
+
+
+@frozen
+class NoRoute(Exception):
+    """
+    There is nothing to call at a URL.
+
+    :param methods: those that the URL takes, where it takes another one than that of the request.
+    """
+
+    status: int
+    methods: Sequence[str] = ()
+
 
 #: What v1 clients are told. Engines look at the text of ``ImageExists``, and at little else than 200, 401 and 404.
 V1_STATUS: Mapping[type[errors.RegistryError], HTTPStatus] = {
@@ -95,8 +107,8 @@ class ErrorResponses:
         problem = failure.value
         if isinstance(problem, errors.RegistryError):
             return self._registry_error(request, problem)
-        if isinstance(problem, HTTPException):
-            return _http_error(request, problem)
+        if isinstance(problem, NoRoute):
+            return _no_route(request, problem)
         if isinstance(problem, BodyCut) and problem.status is not None:
             return _plain(request, HTTPStatus(problem.status), str(problem))
         incident = self.new_id()
@@ -132,11 +144,10 @@ def _v2_answer(problem: errors.RegistryError) -> tuple[HTTPStatus, str]:
     return next((V2_ANSWERS[kind] for kind in kinds if kind in V2_ANSWERS), (_v1_status(problem), UNKNOWN))
 
 
-def _http_error(request: Request, problem: HTTPException) -> bytes:
-    status = HTTPStatus(problem.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+def _no_route(request: Request, problem: NoRoute) -> bytes:
+    status = HTTPStatus(problem.status)
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        methods = getattr(problem, "valid_methods", None) or ()
-        request.setHeader(b"allow", ", ".join(sorted(methods)).encode("ascii"))
+        request.setHeader(b"allow", ", ".join(sorted(problem.methods)).encode("ascii"))
         return _plain(request, status, "this URL does not take that method")
     return _plain(request, status, "there is nothing at this URL" if status == HTTPStatus.NOT_FOUND else status.phrase)
 

@@ -20,6 +20,31 @@ CLIENT = (
     "twisted.web.http.PotentialDataLoss",
 )
 
+#: What a daemon needs for some settings, or some requests, alone.
+UNUSED = {
+    "alembic",
+    "click",
+    "hypothesis",
+    "klein",
+    "ldap",
+    "psycopg",
+    "rich",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.orm",
+    "treq",
+    "twisted.web.client",
+    "werkzeug",
+    "zstandard",
+    "dockreg.cli",
+    "dockreg.providers.auth.certificates",
+    "dockreg.providers.auth.htpasswd",
+    "dockreg.providers.auth.ldapwire",
+    "dockreg.providers.auth.outbound",
+    "dockreg.providers.auth.tokenserver",
+    "dockreg.providers.auth.trustedkeys",
+    "dockreg.testing",
+}
+
 
 def imports_of(path: Path) -> Iterator[str]:
     """Every imported name, dotted."""
@@ -59,3 +84,26 @@ class ImportTests(SynchronousTestCase):
         program = "import sys, dockreg.cli.user; print(*{name.partition('.')[0] for name in sys.modules})"
         done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
         self.assertEqual(set(), {"klein", "werkzeug"} & set(done.stdout.split()))
+
+    def test_daemon_starts_light(self) -> None:
+        """What serves with the settings that nobody changed has nothing in memory that only other settings need."""
+        program = (
+            "import sys\n"
+            "from twisted.internet import reactor\n"
+            "from dockreg.config import load_config\n"
+            "from dockreg.service import make_daemon_service\n"
+            "service = make_daemon_service(load_config(None, sys.argv[1], [], {}), reactor, {})\n"
+            "def started(_):\n"
+            "    print(*sys.modules)\n"
+            "    service.stopService().addBoth(lambda _: reactor.stop())\n"
+            "def begin():\n"
+            "    service.startService()\n"
+            "    service.when_started().addBoth(started)\n"
+            "reactor.callWhenRunning(begin)\n"
+            "reactor.run()\n"
+        )
+        folder = self.mktemp()
+        done = subprocess.run([sys.executable, "-c", program, folder], check=True, capture_output=True, text=True)
+        imported = set(done.stdout.split())
+        self.assertIn("dockreg.providers.metadata.sql", imported)
+        self.assertEqual(set(), imported & UNUSED)

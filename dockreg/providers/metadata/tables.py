@@ -4,7 +4,7 @@ The tables, for SQLite and PostgreSQL.
 Times are seconds since 1970. Names of accounts are empty where nobody was logged in (anonymous), so that they can be
 part of unique keys. Text is compared byte by byte in both databases. Keys that are numbers are never used again
 (AUTOINCREMENT), so that an old key finds nothing rather than something else. What refers to a blob is a foreign key
-with RESTRICT: a blob in use can not be removed, whoever tries.
+with RESTRICT: a blob in use can not be removed, whoever tries. ``sqlite_where`` holds for both databases.
 """
 
 from sqlalchemy import (
@@ -84,7 +84,6 @@ Index(
     "ix_blobs_lost",
     blobs.c.digest,
     sqlite_where=blobs.c.condition.is_not(None),
-    postgresql_where=blobs.c.condition.is_not(None),
 )
 
 repositories = Table(
@@ -136,7 +135,6 @@ Index(
     v1_images.c.image_id,
     unique=True,
     sqlite_where=text("unannounced"),
-    postgresql_where=text("unannounced"),
 )
 
 # What makes an image reachable. With an image, all its ancestors are linked.
@@ -257,7 +255,6 @@ Index(
     "ix_manifest_blobs_missing",
     manifest_blobs.c.digest,
     sqlite_where=manifest_blobs.c.held_digest.is_(None),
-    postgresql_where=manifest_blobs.c.held_digest.is_(None),
 )
 
 # The children of an image index; a child need not be there.
@@ -348,7 +345,6 @@ Index(
     accounts.c.email,
     unique=True,
     sqlite_where=accounts.c.email != "",
-    postgresql_where=accounts.c.email != "",
 )
 
 signing_keys = Table(

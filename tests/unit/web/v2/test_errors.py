@@ -8,10 +8,9 @@ import attrs
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from dockreg import errors
-from dockreg.web.errors import ErrorResponses
+from dockreg.web.errors import ErrorResponses, NoRoute
 from dockreg.web.exchange import Exchange
 from dockreg.web.v2.errors import UNKNOWN, UNSUPPORTED, V2_ANSWERS, error_list, errors_of
 from tests.unit.web.v2.exchanges import exchange_of, response_header
@@ -147,9 +146,9 @@ class ResponseTests(SynchronousTestCase):
 
     def test_no_url(self) -> None:
         """A URL or a method that does not exist is unsupported; the methods that do are named."""
-        status, entries, _ = self.respond(NotFound())
+        status, entries, _ = self.respond(NoRoute(404))
         self.assertEqual((404, UNSUPPORTED), (status, entries[0]["code"]))
-        status, entries, exchange = self.respond(MethodNotAllowed(["PUT", "GET"]))
+        status, entries, exchange = self.respond(NoRoute(405, ["PUT", "GET"]))
         self.assertEqual((405, UNSUPPORTED), (status, entries[0]["code"]))
         self.assertEqual("GET, PUT", response_header(exchange, "allow"))
 
