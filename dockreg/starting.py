@@ -1,12 +1,30 @@
 """What a process that only serves does about garbage and memory while it starts. In other programs that is their affair."""
 
+import ctypes
 import gc
 import linecache
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 #: Of young objects, before the collector looks at them. Python's own number is 700.
 _YOUNG_OBJECTS = 50_000
+#: Of mallopt(3), in glibc.
+_M_ARENA_MAX = -8
+
+
+def share_arena(environ: Mapping[str, str] = os.environ) -> bool:
+    """
+    Let all threads take memory from one place, unless the operator has said how many there may be; whether that was done.
+
+    glibc gives each of some threads a place of its own, in which what they leave is of no use to others. The threads of
+    Python take turns anyway. Elsewhere than with glibc nothing happens.
+    """
+    if "MALLOC_ARENA_MAX" in environ:
+        return False
+    with suppress(AttributeError, OSError):
+        return bool(ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1))
+    return False
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from dockreg.config import Config, ConfigError, load_config
 from dockreg.lifecycle import RegistryService, StartFailed
 from dockreg.providers.threads import IThreadReactor
-from dockreg.starting import forget_sources, loading, settle
+from dockreg.starting import forget_sources, loading, settle, share_arena
 
 if TYPE_CHECKING:
     from dockreg.workers import Supervisor
@@ -109,6 +109,7 @@ def makeService(options: Options) -> IService:
 
     try:
         full = cast("IThreadReactor", reactor)
+        share_arena()
         with loading():
             # Who only wants help, or made a mistake in an option, need not wait for it.
             from dockreg.service import make_daemon_service

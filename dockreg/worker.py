@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dockreg.config import ConfigError
-from dockreg.starting import forget_sources, loading, settle
+from dockreg.starting import forget_sources, loading, settle, share_arena
 from dockreg.workers import EVENTS, FAILED, NEWS, ORDER, READY, Order
 
 
@@ -66,6 +66,7 @@ def main() -> None:
     globalLogBeginner.beginLoggingTo(
         [FileLogObserver(os.fdopen(EVENTS, "w", buffering=1), _as_line)], redirectStandardIO=False, discardBuffer=True
     )
+    share_arena()
     order = _read_order()
     from twisted.internet import reactor
 

@@ -9,6 +9,7 @@ import click
 from dockreg.cli.failures import CommandFailed
 from dockreg.config import ConfigError
 from dockreg.errors import RegistryError
+from dockreg.starting import loading
 from dockreg.version import VERSION
 
 _COMMANDS: Mapping[str, str] = {
@@ -39,7 +40,8 @@ class _Commands(click.Group):
         return sorted(_COMMANDS)
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
-        found = resolve_name(_COMMANDS[name]) if name in _COMMANDS else None
+        with loading():
+            found = resolve_name(_COMMANDS[name]) if name in _COMMANDS else None
         assert found is None or isinstance(found, click.Command)
         return found
 

@@ -1,10 +1,12 @@
 """Passwords come from a prompt or from standard input, never from the command line, which other users can read."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from dockreg.cli.v1session import Credentials
+if TYPE_CHECKING:
+    from dockreg.cli.v1session import Credentials
 
 
 def read_password(from_stdin: bool, *, confirm: bool) -> str:
@@ -28,7 +30,7 @@ def read_secret(what: str, from_stdin: bool, *, confirm: bool = False) -> str:
     return str(click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True))
 
 
-def read_credentials(user: str | None, from_stdin: bool) -> Credentials | None:
+def read_credentials(user: str | None, from_stdin: bool) -> "Credentials | None":
     """
     The login of ``user``, None for nobody.
 
@@ -40,4 +42,7 @@ def read_credentials(user: str | None, from_stdin: bool) -> Credentials | None:
         return None
     if ":" in user:
         raise click.UsageError("a user name can not hold ':'")
+    # With it comes the client of HTTP, which most of those who ask for passwords have no use for.
+    from dockreg.cli.v1session import Credentials  # noqa: PLC0415
+
     return Credentials(user, read_password(from_stdin, confirm=False))

@@ -1,6 +1,7 @@
 """What the commands about people share: the open store behind them, and how they print."""
 
 import json
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,8 +9,6 @@ from typing import Any, TypeVar
 
 import click
 from attrs import frozen
-from rich.console import Console
-from rich.table import Table
 
 from dockreg.accesstokens import AccessTokens
 from dockreg.accounts import Accounts
@@ -147,11 +146,14 @@ def deletion(name: str, *, as_json: bool) -> Callable[[object], None]:
 
 def show_rows(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table for who sits at a terminal; for other programs a line for each row, with tabs, and nothing cut off."""
-    console = Console()
-    if not console.is_terminal:
+    if not sys.stdout.isatty():
         for row in rows:
             click.echo("\t".join(row))
         return
+    from rich.console import Console  # noqa: PLC0415  # only who sits there waits for it
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console()
     table = Table(*headers, box=None)
     for row in rows:
         table.add_row(*row)

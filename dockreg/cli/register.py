@@ -3,7 +3,7 @@
 import json
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -12,9 +12,10 @@ from dockreg.cli.failures import CommandFailed
 from dockreg.cli.passwords import read_password, read_secret
 from dockreg.cli.people import json_option, show_json
 from dockreg.cli.running import run
-from dockreg.cli.tls import make_tls
-from dockreg.cli.transport import Reply, Transport
 from dockreg.model.names import is_host_port
+
+if TYPE_CHECKING:
+    from dockreg.cli.transport import Reply
 
 
 @click.command()
@@ -51,6 +52,10 @@ def register(
     if invited:
         asked["invitation"] = read_secret("Invitation", password_stdin)
 
+    # Every command about accounts imports this module, and no other one needs the client of HTTP.
+    from dockreg.cli.tls import make_tls  # noqa: PLC0415
+    from dockreg.cli.transport import Transport  # noqa: PLC0415
+
     async def work(reactor: Any) -> None:
         transport = Transport(reactor, make_tls(cacert, insecure))
         try:
@@ -77,7 +82,7 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _require_made(reply: Reply, name: str, origin: str, *, invited: bool) -> None:
+def _require_made(reply: "Reply", name: str, origin: str, *, invited: bool) -> None:
     if reply.status == HTTPStatus.CREATED:
         return
     if reply.status == HTTPStatus.NOT_FOUND:
