@@ -87,7 +87,11 @@ class IBlobStore(IBlobOpener):
         """
 
     async def resume_upload(
-        upload_id: str, received: Received, observers: Sequence[ByteObserver] = (), algorithm: str = "sha256"
+        upload_id: str,
+        received: Received,
+        observers: Sequence[ByteObserver] = (),
+        algorithm: str = "sha256",
+        later: bool = False,
     ) -> IUpload:
         """
         Go on with a suspended upload; its ``size`` is the number of bytes that are there, which after a crash may be
@@ -98,6 +102,8 @@ class IBlobStore(IBlobOpener):
 
         :param received: what was suspended; with no bytes, an upload that is not there begins empty.
         :param observers: see the bytes that are written from now on.
+        :param later: an upload of which nothing was suspended may be begun by the first method that is called, which then
+            raises what is raised here; its ``size`` is 0 until then. Together that costs less.
         :raises UploadUnknown: there is no such upload, or it has fewer bytes than were suspended.
         :raises UploadBusy: another request, here or in another process, is writing to it.
         """

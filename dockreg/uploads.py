@@ -89,6 +89,9 @@ class BlobUpload:
         await self._take(chunks)
         try:
             await self._upload.write(chunks)
+        except UploadBusy:
+            self._ended = True  # the session is somebody else's now
+            raise
         except (CancelledError, StorageFull, StoreUnavailable):
             # The client is gone, and what is being written is written all the same; or what was taken is there.
             raise
@@ -155,6 +158,9 @@ class BlobUpload:
             return
         try:
             received = await self._upload.suspend()
+        except UploadBusy:
+            # Nothing was begun, and nothing is to be kept.
+            return
         except (StorageFull, StoreUnavailable):
             # What was suspended before is there, unless it can not be read any more.
             await self._upload.abort()
@@ -179,6 +185,8 @@ class BlobUpload:
         try:
             facts = None if self._inspector is None else await registry.in_thread(self._inspector.finish)
             committed = await self._upload.commit(digest, last)
+        except UploadBusy:
+            raise
         except (StorageFull, StoreUnavailable):
             self._inspector = None  # it has finished
             await self._suspend()
@@ -260,6 +268,7 @@ class Uploads:
         digest: Digest | None = None,
         *,
         inspect: bool = False,
+        soon: bool = False,
     ) -> BlobUpload:
         """
         Go on with a session.
@@ -267,6 +276,7 @@ class Uploads:
         :param offset: where the next bytes begin; None: behind what is there.
         :param digest: of the blob, if this request ends the session.
         :param inspect: look at the bytes as a layer, for clients whose manifests do not tell what is in it.
+        :param soon: few bytes are to come, so that UploadBusy may be told when they have.
         :raises UploadUnknown: the caller has no such session.
         :raises UploadBusy: another request is writing to it.
         :raises RangeInvalid: ``offset`` is not the number of bytes that are there; nothing is written.
@@ -276,7 +286,8 @@ class Uploads:
         algorithm = digest.algorithm if digest is not None and begins else session.algorithm
         inspector = self._inspector(session) if inspect else None
         observers = () if inspector is None else (inspector,)
-        upload = await self.registry.blobs.resume_upload(upload_id, session.received, observers, algorithm)
+        later = soon and offset is None and inspector is None
+        upload = await self.registry.blobs.resume_upload(upload_id, session.received, observers, algorithm, later)
         if upload.size != session.received.size:  # After a crash: the inspector has not seen it all.
             inspector = None
         quotas = self.registry.quotas

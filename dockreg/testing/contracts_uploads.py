@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dockreg.callables import Piece
 from dockreg.errors import DigestInvalid, StorageFull, UploadBusy, UploadUnknown
-from dockreg.interfaces import IBlobStore
+from dockreg.interfaces import IBlobStore, IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, Received
 from dockreg.model.digest import Digest
 from dockreg.testing.contracts import Contract, Recorder, content_of, nothing_recorded, nothing_resumable
@@ -236,6 +236,50 @@ class UploadContract(Contract):
         await upload.write([b"d", b"ef"])
         await upload.commit()
         self.assertEqual(b"def", b"".join(recorder.seen))
+
+    async def test_later(self) -> None:
+        """An upload that may be begun later is like any other."""
+        blobs = self.make_blob_store()
+        await (await blobs.resume_upload(NEW_ID, NOTHING_RECEIVED, later=True)).abort()
+        self.assertEqual(NOTHING_RECEIVED, await (await self.later(blobs, NEW_ID)).suspend())
+        upload = await self.later(blobs, NEW_ID)
+        await upload.write([b"a"])
+        received = await upload.suspend()
+        self.assertEqual(1, received.size)
+        upload = await blobs.resume_upload(NEW_ID, received, later=True)
+        self.assertEqual(1, upload.size)
+        blob = await upload.commit(Digest.sha256(b"ab"), [b"b"])
+        self.assertEqual(b"ab", await content_of(blobs, blob))
+        blob = await (await self.later(blobs, "other" * 5)).commit(Digest.sha256(b"c"), [b"c"])
+        self.assertEqual(b"c", await content_of(blobs, blob))
+
+    async def test_later_after_a_crash(self) -> None:
+        """What is there goes before what comes, although nobody was told of it."""
+        blobs = self.make_blob_store()
+        upload_id, _ = await suspended(blobs, [b"abc"])
+        blob = await (await self.later(blobs, upload_id)).commit(Digest.sha256(b"abcd"), [b"d"])
+        self.assertEqual(b"abcd", await content_of(blobs, blob))
+
+    async def test_later_by_two(self) -> None:
+        """Whoever comes second is told in the end, and who came first goes on."""
+        blobs = self.make_blob_store()
+        first = await blobs.start_upload()
+
+        async def commit() -> None:
+            await (await self.later(blobs, first.upload_id)).commit(Digest.sha256(b"a"), [b"a"])
+
+        async def abort() -> None:
+            await (await self.later(blobs, first.upload_id)).abort()
+            raise UploadBusy(first.upload_id)  # or it was told before
+
+        await self.raises(UploadBusy, commit())
+        await self.raises(UploadBusy, abort())
+        await first.write([b"b"])
+        self.assertEqual(b"b", await content_of(blobs, await first.commit()))
+
+    async def later(self, blobs: IBlobStore, upload_id: str) -> IUpload:
+        """An upload of which nothing was suspended."""
+        return await blobs.resume_upload(upload_id, NOTHING_RECEIVED, later=True)
 
     async def test_last(self) -> None:
         """What comes with the commit is behind what was written before, and seen by observers."""

@@ -15,7 +15,7 @@ from dockreg.jumps import Jumps
 from dockreg.model.access import Action, Ceiling, Principal
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
-from dockreg.uploads import UploadLimits
+from dockreg.uploads import BlobUpload, UploadLimits
 from tests.unit.v1case import ONE, TWO
 from tests.unit.v2case import JANE, JOE, NOBODY, ThreadedTestCase, V2TestCase
 
@@ -194,6 +194,62 @@ class DeadDatabaseTests(ThreadedTestCase):
         self.assertEqual(CONTENT, self.content(ONE, DIGEST))
 
 
+class SoonTests(ThreadedTestCase):
+    """A request that brings few bytes may begin to write when they are there."""
+
+    def resumed(self, upload_id: str) -> BlobUpload:
+        """Such a request's part of a session."""
+        part: BlobUpload = self.result(self.uploads.resume(JOE, ONE, upload_id, None, DIGEST, soon=True))
+        return part
+
+    def test_busy(self) -> None:
+        """It is told then that another one writes to the session, and changes nothing for that one."""
+        upload_id = self.start()
+        first = self.result(self.uploads.resume(JOE, ONE, upload_id))
+        self.result(first.write([CONTENT[:4]]))
+        part = self.resumed(upload_id)
+        self.refused(UploadBusy, part.commit(DIGEST, [CONTENT]))
+        self.result(part.release())
+        part = self.resumed(upload_id)
+        self.refused(UploadBusy, part.write([CONTENT]))
+        self.result(part.release())
+        self.result(self.resumed(upload_id).release())
+        self.result(first.commit(DIGEST, [CONTENT[4:]]))
+        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+        self.assertFalse(self.result(self.metadata.uploads.is_known(upload_id)))
+
+    def test_went_away(self) -> None:
+        """A client that goes away before it has sent anything leaves the session as it was."""
+        upload_id = self.start()
+        self.result(self.resumed(upload_id).release())
+        self.result(self.resumed(upload_id).commit(DIGEST, [CONTENT]))
+        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+        self.assertEqual([], self.files())
+
+    def test_wrong_digest(self) -> None:
+        """Bytes of another digest end the session, with all that was written."""
+        upload_id = self.start()
+        self.refused(DigestInvalid, self.resumed(upload_id).commit(DIGEST, [b"other"]))
+        self.assertFalse(self.result(self.metadata.uploads.is_known(upload_id)))
+        self.assertEqual([], self.files())
+
+    def test_layer_of_schema1(self) -> None:
+        """Who looks at the bytes as a layer sees the last ones, too."""
+        upload_id = self.start()
+        part = self.result(self.uploads.resume(JOE, ONE, upload_id, None, DIGEST, inspect=True, soon=True))
+        self.result(part.commit(DIGEST, [CONTENT]))
+        self.assertIsNotNone(self.result(self.metadata.blobs.facts(DIGEST)))
+
+    def test_limit(self) -> None:
+        """The last bytes count for the limit of a blob."""
+        self.uploads.limits = UploadLimits(max_blob=len(CONTENT) - 1)
+        upload_id = self.start()
+        part = self.resumed(upload_id)
+        self.refused(BodyTooLarge, part.commit(DIGEST, [CONTENT]))
+        self.result(part.release())
+        self.assertEqual(0, self.result(self.uploads.size(JOE, ONE, upload_id)))
+
+
 class CancelledTests(ThreadedTestCase):
     """A client that goes away at any moment leaves a session that can be gone on with, or a blob."""
 
@@ -238,6 +294,25 @@ class CancelledTests(ThreadedTestCase):
                 self.assertEqual(b"blob %d" % jobs, self.content(ONE, Digest.sha256(b"blob %d" % jobs)))
             jobs += 1
         self.assertGreater(jobs, 2)
+
+    def test_at_once(self) -> None:
+        """While one request brings all bytes of a session, it has become the blob afterwards, or can be gone on with."""
+
+        async def bring(upload_id: str) -> None:
+            part = await self.uploads.resume(JOE, ONE, upload_id, None, DIGEST, soon=True)
+            try:
+                await part.commit(DIGEST, [CONTENT])
+            finally:
+                await part.release()
+
+        jobs = 0
+        while self.cancelled_after(jobs, bring(upload_id := self.start())):
+            if self.result(self.metadata.uploads.is_known(upload_id)):
+                self.result(bring(upload_id))
+            self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+            self.assertEqual([], self.files())
+            jobs += 1
+        self.assertEqual(1, jobs, "all is one job")
 
     def test_cancel(self) -> None:
         """While a session is being cancelled, it is as it was afterwards, or gone."""

@@ -62,16 +62,16 @@ class FilesystemBlobStore:
 
     async def start_upload(self, observers: Sequence[ByteObserver] = (), algorithm: str = "sha256") -> IUpload:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
+        upload_id = self._new_id()
 
-        def start() -> FileUpload:
-            upload_id = self._new_id()
-            beginning = Beginning(0, 0, Hasher(algorithm), None)
+        def create() -> tuple[int, Beginning]:
             with disk_errors():
                 self._folders.ensure(self._folders.staging)
                 descriptor = create_locked(self._folders.staged(upload_id))
-            return FileUpload(self._shop, upload_id, descriptor, beginning, observers, algorithm)
+            return descriptor, Beginning(0, 0, Hasher(algorithm), None)
 
-        return await hand_over(self._in_thread, start, FileUpload.drop)
+        upload = FileUpload(self._shop, upload_id, create, observers, algorithm)
+        return await hand_over(self._in_thread, upload.open, FileUpload.drop)
 
     async def resume_upload(
         self,
@@ -79,20 +79,25 @@ class FilesystemBlobStore:
         received: Received,
         observers: Sequence[ByteObserver] = (),
         algorithm: str = "sha256",
+        later: bool = False,
     ) -> IUpload:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
 
-        def resume() -> FileUpload:
+        def resume() -> tuple[int, Beginning]:
             with disk_errors():
                 descriptor = self._lock_upload(upload_id, received)
                 try:
-                    beginning = Beginning.of(self._shop, upload_id, descriptor, received, algorithm)
+                    return descriptor, Beginning.of(self._shop, upload_id, descriptor, received, algorithm)
                 except BaseException:
                     os.close(descriptor)
                     raise
-            return FileUpload(self._shop, upload_id, descriptor, beginning, observers, algorithm)
 
-        return await hand_over(self._in_thread, resume, FileUpload.let_go)
+        if not is_upload_id(upload_id):
+            raise UploadUnknown(upload_id)
+        upload = FileUpload(self._shop, upload_id, resume, observers, algorithm)
+        if later and received.size == 0:
+            return upload
+        return await hand_over(self._in_thread, upload.open, FileUpload.let_go)
 
     async def upload_size(self, upload_id: str) -> int:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
@@ -168,8 +173,6 @@ class FilesystemBlobStore:
         await self._in_thread(self._check)
 
     def _lock_upload(self, upload_id: str, received: Received) -> int:
-        if not is_upload_id(upload_id):
-            raise UploadUnknown(upload_id)
         flags = os.O_RDWR
         if received.size == 0:
             self._folders.ensure(self._folders.staging)

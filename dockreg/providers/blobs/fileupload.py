@@ -63,6 +63,10 @@ class Beginning:
         return cls(size, durable, None, known if known is not None and known.algorithm == algorithm else None)
 
 
+#: Gives the descriptor of a staging file, locked and at its end, which belongs to the upload from then on.
+Opening = Callable[[], tuple[int, Beginning]]
+
+
 @implementer(IUpload)
 class FileUpload:
     """
@@ -75,31 +79,32 @@ class FileUpload:
     size: int
 
     def __init__(
-        self,
-        shop: Workshop,
-        upload_id: str,
-        descriptor: int,
-        beginning: Beginning,
-        observers: Sequence[ByteObserver],
-        algorithm: str,
+        self, shop: Workshop, upload_id: str, opening: Opening, observers: Sequence[ByteObserver], algorithm: str
     ) -> None:
-        """:param descriptor: of the staging file, locked and at its end; it belongs to the upload from now on."""
+        """:param opening: is called by the first job that needs the file."""
         self.upload_id = upload_id
-        self.size = beginning.size
-        self._durable = beginning.durable
+        self.size = 0
+        self._durable = 0
         self._shop = shop
         self._algorithm = algorithm
-        self._hasher = beginning.hasher
-        self._known = beginning.known
-        self._observers = (*observers,) if self._hasher is None else (self._hasher, *observers)
-        self._writeback = Writeback(beginning.size, shop.begin_writing)
+        self._hasher: Hasher | None = None
+        self._known: Digest | None = None
+        self._observers = (*observers,)
+        self._writeback = Writeback(0, shop.begin_writing)
         self._lock = Lock()
         self._path = shop.folders.staged(upload_id)
-        self._descriptor: int | None = descriptor
+        self._opening: Opening | None = opening
+        self._descriptor: int | None = None
         self._failure: BaseException | None = None
         self._dropping = False
         #: Whether a flush has failed.
         self._unsure = False
+
+    def open(self) -> "FileUpload":
+        """Open the file, in a thread; return this upload."""
+        with self._lock:
+            self._open_descriptor()
+        return self
 
     async def write(self, chunks: Sequence[Piece]) -> None:
         """See :class:`~dockreg.interfaces.IUpload`."""
@@ -265,6 +270,14 @@ class FileUpload:
     def _open_descriptor(self) -> int:
         if self._failure is not None:
             raise self._failure
+        if self._opening is not None and not self._dropping:
+            self._descriptor, beginning = self._opening()
+            self._opening = None
+            self.size, self._durable = beginning.size, beginning.durable
+            self._writeback = Writeback(beginning.size, self._shop.begin_writing)
+            self._hasher, self._known = beginning.hasher, beginning.known
+            if self._hasher is not None:
+                self._observers = (self._hasher, *self._observers)
         if self._descriptor is None:
             raise ValueError("the upload has ended")
         return self._descriptor

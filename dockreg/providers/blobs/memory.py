@@ -50,6 +50,7 @@ class MemoryBlobStore:
         received: Received,
         observers: Sequence[ByteObserver] = (),
         algorithm: str = "sha256",
+        later: bool = False,
     ) -> IUpload:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
         staged = self._staged.get(upload_id)

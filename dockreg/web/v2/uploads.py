@@ -28,6 +28,8 @@ from dockreg.web.v2.base import requested_name, set_digest
 from dockreg.web.v2.locations import Locations
 
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/[0-9*]{1,19})?", re.ASCII)
+#: What is refused only when it has arrived, should another request write to the same session.
+_FEW_BYTES = 1024 * 1024
 # What these push are layers whose manifests, of schema1, do not tell what is in them.
 _SCHEMA1_ENGINE = re.compile(r"docker/1\.[6-9](?![0-9])", re.ASCII)
 
@@ -121,10 +123,13 @@ class UploadsDoor:
     async def _resume(
         self, exchange: Exchange, repository: RepositoryName, upload_id: str, digest: Digest | None
     ) -> BlobUpload:
-        offset = _offset(exchange)
+        offset, length = _offset(exchange), IRequestBody(exchange.request).length
+        soon = digest is not None and length is not None and length <= _FEW_BYTES
         inspect = _SCHEMA1_ENGINE.match(exchange.header("user-agent") or "") is not None
         try:
-            return await self.uploads.resume(exchange.principal, repository, upload_id, offset, digest, inspect=inspect)
+            return await self.uploads.resume(
+                exchange.principal, repository, upload_id, offset, digest, inspect=inspect, soon=soon
+            )
         except RangeInvalid as error:
             # What a client needs to go on.
             self._answer(exchange, upload_id, error.size, 416)

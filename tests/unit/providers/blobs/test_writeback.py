@@ -59,7 +59,8 @@ class UploadTests(SynchronousTestCase):
         folders.ensure(folders.staging)
         shop = Workshop(folders, KeptHashers(), lambda: "generation", at_once, begin)
         beginning = Beginning(0, 0, Hasher(), None)
-        return FileUpload(shop, "upload", create_locked(folders.staged("upload")), beginning, (), "sha256")
+        opened = create_locked(folders.staged("upload")), beginning
+        return FileUpload(shop, "upload", lambda: opened, (), "sha256")
 
     def push(self, begin: Begin | None, content: bytes, piece: int) -> Digest:
         upload = self.upload(begin)
