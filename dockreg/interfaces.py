@@ -16,6 +16,7 @@ from dockreg.interfaces_access import IAccountStore, IKeyStore
 from dockreg.interfaces_blobs import IBlobOpener, IConditionStore, IReferenceStore
 from dockreg.interfaces_collection import ICollection, ILeaseStore
 from dockreg.interfaces_listing import IManifestList
+from dockreg.interfaces_moments import IMoments
 from dockreg.interfaces_people import IAccessTokenStore, IAttemptStore, IInvitationStore
 from dockreg.interfaces_quotas import IQuotaStore
 from dockreg.interfaces_retention import IRetentionStore
@@ -362,7 +363,7 @@ class IManifestStore(IManifestList):
         """The v1 images whose manifests have this config, and the repositories that hold them; the latest first."""
 
 
-class IMetadataStore(Interface):
+class IMetadataStore(IMoments):
     """Everything but the bytes of blobs. Every method of its parts is one transaction."""
 
     blobs: IBlobIndex = Attribute("The rows of blobs.")

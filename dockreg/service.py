@@ -283,7 +283,8 @@ def _notifiers(reactor: IReactorCore, environ: Mapping[str, str] | None) -> list
 
 def make_worker_service(order: Order, reactor: IReactorCore) -> RegistryService:
     """One of the processes that a :class:`.Supervisor` starts. :raises ConfigError: as above."""
-    opened = open_registry(order.config, reactor, figures=Metrics(folder=order.figures))
+    soon = partial(cast("IReactorTime", reactor).callLater, 0)
+    opened = open_registry(order.config, reactor, figures=Metrics(folder=order.figures, soon=soon))
     return _serving(opened, AdoptingReactor(reactor, order.descriptors), [], periodic=order.number == 0)
 
 

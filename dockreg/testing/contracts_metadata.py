@@ -135,6 +135,18 @@ class MetadataStoreContract(MetadataContract):
         await self.raises(StoreUnavailable, metadata.check())
         await self.raises(StoreUnavailable, metadata.accounts.list_all())
 
+    async def test_moment(self) -> None:
+        """Within a moment what the store has written is there; to end one that is over, or was not begun, is harmless."""
+        metadata = await self.opened()
+        metadata.end_moment()
+        metadata.begin_moment()
+        self.assertIsNone(await metadata.blobs.find(some_blob().digest))
+        await metadata.blobs.record(some_blob(), None, 0.0)
+        self.assertEqual(some_blob(), await metadata.blobs.find(some_blob().digest))
+        metadata.end_moment()
+        metadata.end_moment()
+        self.assertEqual(some_blob(), await metadata.blobs.find(some_blob().digest))
+
     async def test_check(self) -> None:
         """An open store passes its check."""
         metadata = await self.opened()

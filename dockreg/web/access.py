@@ -46,6 +46,12 @@ _HOW: Mapping[bytes, str] = {b"basic": "password", b"token": "v1 token", b"beare
 _UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 
 
+class Parts(dict[str, str]):
+    """The parts of a path that vary, of one method; what they mean is found out once."""
+
+    parsed: Mapping[str, Any] | None = None
+
+
 @frozen
 class Challenged(Unauthorized):
     """What was refused, with the rights that would have been needed."""
@@ -78,7 +84,7 @@ class Gate:
 
     async def admit(
         self, request: Request, route: Route, parts: Mapping[str, str], witness: Witness | None = None
-    ) -> tuple[Exchange, dict[str, Any]]:
+    ) -> tuple[Exchange, Mapping[str, Any]]:
         """
         The exchange and the parsed parts of the path.
 
@@ -100,7 +106,7 @@ class Gate:
             witness.admitted = True
         return Exchange(request, caller, self.room, witness), parsed
 
-    def keep_out(self, request: Request, parts: Mapping[str, str]) -> tuple[Exchange, dict[str, Any]]:
+    def keep_out(self, request: Request, parts: Mapping[str, str]) -> tuple[Exchange, Mapping[str, Any]]:
         """What :meth:`admit` would return, for somebody who may nothing."""
         return Exchange(request, Caller(ANONYMOUS), self.room), _parse(parts, request.method)
 
@@ -215,7 +221,7 @@ def challenged(problem: Unauthorized, request: Request, route: Route, parts: Map
     if needs is PUBLIC or needs.on not in (On.REPOSITORY, On.REGISTRY):
         return problem
     try:
-        repository = _parse(parts, b"").get("repository") if needs.on is On.REPOSITORY else None
+        repository = _parse_anew(parts, b"").get("repository") if needs.on is On.REPOSITORY else None
         wanted = [Access(repository, frozenset({Action.PULL, needs.action}))]
         source = (request.args or {}).get(b"from", [b""])[0] if b"mount" in (request.args or {}) else b""
         if source:
@@ -246,7 +252,15 @@ def _require_account(action: Action, principal: Principal, account: str | None) 
         raise Denied("an account can be changed by its owner only")
 
 
-def _parse(parts: Mapping[str, str], method: bytes) -> dict[str, Any]:
+def _parse(parts: Mapping[str, str], method: bytes) -> Mapping[str, Any]:
+    if not isinstance(parts, Parts):
+        return _parse_anew(parts, method)
+    if parts.parsed is None:
+        parts.parsed = _parse_anew(parts, method)
+    return parts.parsed
+
+
+def _parse_anew(parts: Mapping[str, str], method: bytes) -> Mapping[str, Any]:
     parsed: dict[str, Any] = dict(parts)
     if "name" in parts:
         parsed["repository"] = _oci_name(parsed.pop("name"), method)

@@ -15,8 +15,9 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from dockreg.errors import NameInvalid, NameUnknown, RegistryError, RequestInvalid, Unauthorized
+from dockreg.interfaces import IMetadataStore
 from dockreg.model.names import is_host_port
-from dockreg.web.access import Gate, challenged
+from dockreg.web.access import Gate, Parts, challenged
 from dockreg.web.audit import Witness
 from dockreg.web.dispatch import Dispatcher
 from dockreg.web.doors import Doors
@@ -45,6 +46,10 @@ class _Endpoint:
     name_characters: int
 
     async def run(self, request: Request, **parts: str) -> bytes | None:
+        """As Klein calls it, with the parts of the path that vary."""
+        return await self.answer(request, parts)
+
+    async def answer(self, request: Request, parts: Mapping[str, str]) -> bytes | None:
         _set_version(request, self.version)
         audit = self.gate.audit
         witness = None if audit is None else audit.begin(request, self.route, parts)
@@ -89,6 +94,7 @@ class Routing:
     rules: Sequence[tuple[str, str, _Endpoint]]
     dispatcher: Dispatcher[_Endpoint]
     failed: Callable[[Request, Failure], bytes]
+    metadata: IMetadataStore
 
     @cached_property
     def klein(self) -> "Klein":
@@ -107,7 +113,7 @@ class Routing:
     async def answer(self, request: StreamedRequest, endpoint: _Endpoint, parts: Mapping[str, str]) -> None:
         """What Klein would do with an endpoint and what it returns or raises."""
         try:
-            body = await endpoint.run(request, **parts)
+            body = await endpoint.answer(request, parts)
         except Exception as problem:  # noqa: BLE001 - whatever it is, it is answered or logged
             failure = Failure()
             if request.has_ended:
@@ -122,10 +128,7 @@ class Routing:
                 request.processingFailed(failure)
                 return
             body = self.failed(request, failure)
-        if body is not None:
-            request.write(body)
-        if not request.has_ended:
-            request.finish()
+        request.end_with(body)
 
 
 def make_routing(doors: Doors, gate: Gate, responses: ErrorResponses, version: str, name_characters: int) -> Routing:
@@ -143,7 +146,7 @@ def make_routing(doors: Doors, gate: Gate, responses: ErrorResponses, version: s
         _set_version(request, version.encode("ascii"))
         return _finish(request, responses.respond(request, failure))
 
-    return Routing(rules, Dispatcher(rules), failed)
+    return Routing(rules, Dispatcher(rules), failed, gate.registry.metadata)
 
 
 def _slash_forms(route: Route) -> tuple[str, ...]:
@@ -157,7 +160,7 @@ def _slash_forms(route: Route) -> tuple[str, ...]:
 
 
 def _set_version(request: Request, version: bytes) -> None:
-    if is_v2(request.path.decode("ascii", "replace")):
+    if request.path.startswith(b"/v2/") or request.path == b"/v2":
         set_api_version(request)
     else:
         request.setHeader(b"x-docker-registry-version", version)
@@ -216,7 +219,7 @@ class RegistryResource:
         if isinstance(request, StreamedRequest):
             found = self._routing.dispatcher.find(request.method, request.path)
             if found is not None:
-                begin = partial(self._begin, *found)
+                begin = partial(self._begin, found[0], Parts(found[1]))
                 request.remember(self, begin)
                 return begin(request)
         if request.prepath and request.prepath[-1] in CLAIMED:
@@ -226,10 +229,14 @@ class RegistryResource:
 
     def _begin(self, endpoint: _Endpoint, parts: Mapping[str, str], request: StreamedRequest) -> Any:
         work = self._routing.answer(request, endpoint, parts)
+        metadata = self._routing.metadata
+        metadata.begin_moment()
         try:
             waits_for = work.send(None)
         except StopIteration:
             return NOT_DONE_YET
+        finally:
+            metadata.end_moment()
         answer = Deferred.fromCoroutine(_continued(work, waits_for))
         if not request.has_ended:
             _ = request.notifyFinish().addErrback(lambda _gone: answer.cancel())

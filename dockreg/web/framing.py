@@ -9,7 +9,7 @@ in two ways is refused here.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from twisted.internet.interfaces import ITransport
+from twisted.internet.interfaces import IAddress, ITransport
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
@@ -37,6 +37,21 @@ class FramedChannel(HTTPChannel):
     requests: "list[Request]"
     # What was written and is not sent yet, while that is so.
     _held: list[bytes] | None = None
+    # Who talks to whom, once that was asked: of the kernel, for each request, it takes a while.
+    _peer: IAddress | None = None
+    _host: IAddress | None = None
+
+    def getPeer(self) -> IAddress:
+        """The client's end of the connection."""
+        if self._peer is None:
+            self._peer = cast("ITransport", self.transport).getPeer()
+        return self._peer
+
+    def getHost(self) -> IAddress:
+        """Our end of the connection."""
+        if self._host is None:
+            self._host = cast("ITransport", self.transport).getHost()
+        return self._host
 
     def refuse(self, status: int) -> None:
         """Answer what is arriving with an error, and end the connection."""
@@ -93,22 +108,24 @@ class FramedChannel(HTTPChannel):
         return not any(option.strip().lower() == b"close" for value in values for option in value.split(b","))
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        """Send the head of a response."""
+        self.write(self.head_of(version, code, reason, headers))
+
+    def head_of(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> bytes:
         """
-        Send the head of a response, with what the site has to say in every one.
+        The head of a response, with what the site has to say in every one.
 
         It is the last moment to say that the connection will be closed.
         """
-        named = cast("list[bytes]", headers.getRawHeaders(b"Connection", []))
-        if any(value.lower() == b"close" for value in named) or self.close_needed(int(code)):
+        named = cast("list[bytes] | None", headers.getRawHeaders(b"Connection"))
+        if self.close_needed(int(code)) or (named and any(value.lower() == b"close" for value in named)):
             self.persistent = False
         if not self.persistent:
             headers.setRawHeaders(b"Connection", [b"close"])
-        lines = [version, b" ", code, b" ", reason, b"\r\n"]
-        for name, values in headers.getAllRawHeaders():
-            for value in values:
-                lines += (name, b": ", value, b"\r\n")
+        lines = [b"%b %b %b\r\n" % (version, code, reason)]
+        lines += [b"%b: %b\r\n" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
         lines += (self.site.entrance.header_lines(self.requests[0], headers), b"\r\n")
-        self.write(b"".join(lines))
+        return b"".join(lines)
 
     def write(self, data: bytes) -> None:
         """Send a part of a response; or keep it until :meth:`let_go`."""

@@ -9,7 +9,7 @@ Heads hold credentials. They are in no log, and what is kept is bounded.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -93,10 +93,14 @@ def _canonical(name: bytes) -> bytes:
 class ResponseHeaders(Headers):
     """The headers of a response, with a shorter way for the values that need no care."""
 
-    def setRawHeaders(self, name: str | bytes, values: Sequence[str | bytes]) -> None:
-        """As the parent's."""
-        value = values[0] if len(values) == 1 else ""
+    def set(self, name: str | bytes, value: str | bytes) -> None:
+        """As :meth:`setRawHeaders` with one value."""
         if isinstance(value, bytes) and isinstance(name, bytes) and b"\n" not in value and b"\r" not in value:
             self._rawHeaders[_canonical(name)] = [value]
         else:
-            super().setRawHeaders(name, values)
+            self.setRawHeaders(name, [value])
+
+    def first(self, name: bytes) -> bytes | None:
+        """The first value of a header whose name is written as it is sent."""
+        values = self._rawHeaders.get(name)
+        return values[0] if values else None

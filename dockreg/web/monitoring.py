@@ -1,14 +1,16 @@
 """What those who watch over the service look at: alive, ready, figures."""
 
 import json
-from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
+from bisect import bisect_left
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 from attrs import define, field, frozen
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
@@ -39,6 +41,7 @@ _CHECK_KEPT_SECONDS = 2.0
 _CHECK_SECONDS = 10.0
 
 
+@lru_cache(maxsize=512)
 def door_of(path: str) -> str:
     """Which door a path belongs to: ``v1``, ``hub``, ``v2``, ``monitoring`` or ``other``."""
     if path in _WATCHING:
@@ -51,31 +54,90 @@ def door_of(path: str) -> str:
     return "v2" if first == "v2" else "other"
 
 
-@frozen
+class _Seconds(Histogram):
+    """Takes several observations at once, which the library does one by one."""
+
+    def add(self, counts: Sequence[int], total: float) -> None:
+        """
+        Add what was observed.
+
+        :param counts: how many for each bucket, the one without a bound included.
+        :param total: the sum of what was observed.
+        """
+        self._sum.inc(total)
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+
+
+@define(eq=False)
 class _Children:
-    """The figures of one door, method and status."""
+    """The figures of one door, method and status, and what is to be added to them."""
 
     requests: Counter
-    seconds: Histogram
+    seconds: _Seconds
     received: Counter
     sent: Counter
+    _waiting: int = 0
+    _counts: list[int] = field(factory=lambda: [0] * (len(_BUCKETS) + 1))
+    _total: float = 0.0
+    _bytes_received: int = 0
+    _bytes_sent: int = 0
+
+    def count(self, record: RequestRecord) -> None:
+        """Take note of one request."""
+        self._waiting += 1
+        self._total += record.seconds
+        self._counts[bisect_left(_BUCKETS, record.seconds)] += 1
+        self._bytes_received += record.bytes_received
+        self._bytes_sent += record.bytes_sent
+
+    def add(self) -> None:
+        """Add what was noted."""
+        if not self._waiting:
+            return
+        self.requests.inc(self._waiting)
+        self.seconds.add(self._counts, self._total)
+        self.received.inc(self._bytes_received)
+        self.sent.inc(self._bytes_sent)
+        self._waiting, self._counts, self._total = 0, [0] * len(self._counts), 0.0
+        self._bytes_received = self._bytes_sent = 0
+
+
+@define(eq=False)
+class _Noted(Collector):
+    """Has the others tell what was noted: it is the first that is asked for its figures, and has none."""
+
+    add: Callable[[], None]
+
+    def collect(self) -> Iterable[Metric]:
+        """See :class:`prometheus_client.registry.Collector`."""
+        self.add()
+        return ()
 
 
 class Metrics:
     """The figures of one service, in a registry of their own: an application that embeds it has its own."""
 
-    def __init__(self, *, process: bool = True, folder: str = "") -> None:
+    def __init__(
+        self, *, process: bool = True, folder: str = "", soon: Callable[[Callable[[], None]], object] | None = None
+    ) -> None:
         """
         :param process: whether to tell of the process as well.
         :param folder: where several processes put their figures (prometheus_client, "Multiprocess Mode"); what is shown
             is the sum then.
+        :param soon: calls a function when what is at hand is done. Others see what was counted then, where there is a
+            folder; by default at once.
         """
         self._folder = folder
+        self._soon = soon
+        self._waiting = False
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         self.registry = CollectorRegistry()
+        self.registry.register(_Noted(self._add))
         labels = ("door", "method", "status")
         self._requests = Counter("dockreg_requests", "Requests answered.", labels, registry=self.registry)
-        self._seconds = Histogram(
+        self._seconds = _Seconds(
             "dockreg_request_seconds",
             "Time from the end of a request's headers to the end of its response.",
             ("door", "method"),
@@ -89,7 +151,7 @@ class Metrics:
         self._cut = Counter(
             "dockreg_cut_responses", "Connections that ended before their response.", ("door",), registry=self.registry
         )
-        self._children: dict[tuple[str, str, str], _Children] = {}
+        self._children: dict[tuple[str, str, int], _Children] = {}
         if process and not folder:
             ProcessCollector(registry=self.registry)
             PlatformCollector(registry=self.registry)
@@ -99,22 +161,28 @@ class Metrics:
         door = door_of(record.path)
         method = record.method if record.method in _METHODS else "other"
         # To look a child up by its labels takes as long as the rest; there are few.
-        children = self._children.get((door, method, record.status_class))
+        children = self._children.get((door, method, record.status // 100))
         if children is None:
-            children = self._children[door, method, record.status_class] = _Children(
+            children = self._children[door, method, record.status // 100] = _Children(
                 self._requests.labels(door, method, record.status_class),
                 self._seconds.labels(door, method),
                 self._received.labels(door),
                 self._sent.labels(door),
             )
-        children.requests.inc()
-        children.seconds.observe(record.seconds)
-        if record.bytes_received:
-            children.received.inc(record.bytes_received)
-        if record.bytes_sent:
-            children.sent.inc(record.bytes_sent)
+        children.count(record)
+        if self._folder and not self._waiting:
+            self._waiting = True
+            if self._soon is None:
+                self._add()
+            else:
+                self._soon(self._add)
         if not record.complete:
             self._cut.labels(door).inc()
+
+    def _add(self) -> None:
+        self._waiting = False
+        for each in self._children.values():
+            each.add()
 
     def watch(self, name: str, documentation: str, read: Callable[[], float], *, least: bool = False) -> None:
         """
@@ -161,6 +229,7 @@ class Metrics:
         """All figures in the text format of Prometheus, version 0.0.4."""
         if not self._folder:
             return generate_latest(self.registry)
+        self._add()
         for gauge, read in self._watched:
             gauge.set(read())
         everybody = CollectorRegistry()

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 from twisted.web import server
+from twisted.web.http import NO_BODY_CODES
 from twisted.web.resource import IResource
 
 from dockreg.web.admission import flat_error
@@ -43,6 +44,7 @@ class Request(server.Request):
     # twisted.web would send text/html with whatever has no type of its own.
     defaultContentType = None
     channel: "Channel"
+    responseHeaders: ResponseHeaders
 
     #: Who asks, for the access log; set by whatever authenticates the request.
     principal: str | None = None
@@ -170,7 +172,7 @@ class Request(server.Request):
         self.site = self._owner
         self.prepath, self.postpath = [], []
         for name, value in self._owner.standing_headers():
-            self.responseHeaders.setRawHeaders(name, [value])
+            self.setHeader(name, value)
         try:
             answer = self._owner.entrance.answer(self)
             if answer is not None:
@@ -200,6 +202,40 @@ class Request(server.Request):
             super().write(data)
         finally:
             channel.let_go()
+
+    def setHeader(self, name: str | bytes, value: str | bytes) -> None:
+        """Set a header of the response."""
+        self.responseHeaders.set(name, value)
+
+    def end_with(self, body: bytes | None) -> None:
+        """
+        Write the body, if there is one, and end the response, unless it has ended.
+
+        What :meth:`write` and :meth:`finish` do in the end is done at once where nothing was written before, and where the
+        length is known and nothing was left to them to be put into the head.
+        """
+        if self.has_ended:
+            return
+        bodyless = self.method == b"HEAD" or self.code in NO_BODY_CODES
+        if (
+            self.startedWriting
+            or self.clientproto != b"HTTP/1.1"
+            or not (bodyless or self.responseHeaders.first(b"Content-Length"))
+            or self.cookies
+            or self.etag is not None
+            or self.lastModified is not None
+            or self._encoder is not None
+        ):
+            if body is not None:
+                self.write(body)
+            self.finish()
+            return
+        self.startedWriting = 1
+        data = b"" if bodyless or body is None else body
+        self.sentLength = len(data)
+        head = self.channel.head_of(self.clientproto, b"%d" % self.code, self.code_message, self.responseHeaders)
+        self.channel.write(head + data)
+        super().finish()
 
     def finish(self) -> None:
         """End the response, unless it was cut off: a proper end would make it look whole."""

@@ -11,6 +11,7 @@ from dockreg.model.rights import ANYBODY, AUTHENTICATED, MAY_PUSH, Rule, Standin
 
 _PULL = frozenset({Action.PULL})
 _ADMIN = frozenset({Action.ADMIN})
+_NOBODY = frozenset({ANYBODY})
 _NO_NAMESPACE = "library"
 
 
@@ -33,7 +34,7 @@ class Policy:
 def subjects_of(principal: Principal) -> frozenset[Subject]:
     """What somebody is, before it is known which stored groups he is in."""
     if principal.name is None:
-        return frozenset({ANYBODY})
+        return _NOBODY
     groups = map(Subject.group, principal.groups)
     named = () if principal.is_robot else (AUTHENTICATED,)
     return frozenset({ANYBODY, Subject.account(principal.name), *named, *groups})

@@ -54,7 +54,7 @@ not there where he could read it if it was, that is, where new repositories are 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from attrs import define
+from attrs import define, field
 from zope.interface import implementer
 
 from dockreg.interfaces_access import IAuthorizer
@@ -62,9 +62,11 @@ from dockreg.interfaces_rights import IRightsStore
 from dockreg.model.access import NOTHING, Access, Action, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.model.repositories import RepositoryRecord
-from dockreg.model.rights import MAY_PUSH
+from dockreg.model.rights import MAY_PUSH, Standing
 from dockreg.providers.auth.judging import Policy, explicit_anywhere, is_plain, judge, subjects_of
 
+#: Judgements that are kept.
+_MOST_KNOWN = 4096
 #: What concerns no certain repository.
 ON_REGISTRY: frozenset[Action] = frozenset({Action.PULL, Action.PUSH})
 
@@ -81,6 +83,9 @@ class Rules:
 
     _rights: IRightsStore
     _policy: Policy
+    _known: dict[tuple[str | None, str], tuple[Standing, Principal, frozenset[Action]]] = field(
+        factory=dict, init=False
+    )
 
     async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:
         """See :meth:`.IAuthorizer.granted`."""
@@ -90,8 +95,7 @@ class Rules:
             return reached
         if name is None:
             return reached & await self._on_registry(principal, reached)
-        standing = await self._rights.find(subjects_of(principal), name)
-        return reached & judge(self._policy, principal, standing, name)
+        return reached & self._judged(principal, await self._rights.find(subjects_of(principal), name), name)
 
     async def granted_each(
         self, principal: Principal, action: Action, names: Sequence[RepositoryName]
@@ -120,6 +124,22 @@ class Rules:
         standing = await self._rights.find_each(subjects_of(principal), unclear)
         refused = {name for name in unclear if action not in judge(self._policy, principal, standing, name)}
         return [record for record in reached if record.name not in refused]
+
+    def _judged(self, principal: Principal, standing: Standing, name: RepositoryName) -> frozenset[Action]:
+        """
+        What was found before of the very same, or is found now.
+
+        A store that remembers what it has answered gives the same object for as long as nobody has changed anything.
+        """
+        key = (principal.name, name.value)
+        known = self._known.get(key)
+        if known is not None and known[0] is standing and known[1] == principal:
+            return known[2]
+        allowed = judge(self._policy, principal, standing, name)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[key] = (standing, principal, allowed)
+        return allowed
 
     async def _on_registry(self, principal: Principal, wanted: frozenset[Action]) -> frozenset[Action]:
         """What somebody may do at all, looked up only where it is not plain."""

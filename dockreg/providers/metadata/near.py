@@ -44,6 +44,9 @@ class NearReads:
         self._version: int | None = None
         self._known: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
         self._weight = 0
+        # Whether what is asked may be answered as of one moment, and whether that has been.
+        self._in_moment = False
+        self._has_looked = False
 
     def read(self, query: Callable[..., T], args: tuple[Any, ...]) -> T:
         """
@@ -52,7 +55,8 @@ class NearReads:
         :raises NotNow: see :meth:`look`.
         """
         key = (query, *args)
-        self._forget_what_changed()
+        if not self._has_looked:
+            self._forget_what_changed()
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
@@ -74,6 +78,14 @@ class NearReads:
             raise NotNow from error
         finally:
             self._connection.rollback()
+
+    def begin_moment(self) -> None:
+        """See :meth:`.IMoments.begin_moment`: the next question finds out whether somebody has written, the others do not."""
+        self._in_moment, self._has_looked = True, False
+
+    def end_moment(self) -> None:
+        """See :meth:`.IMoments.end_moment`."""
+        self._in_moment = self._has_looked = False
 
     def close(self) -> None:
         """Close the connection."""
@@ -100,6 +112,7 @@ class NearReads:
         if version != self._version:
             self._forget_all()
             self._version = version
+        self._has_looked = self._in_moment
 
     def _forget_all(self) -> None:
         self._known.clear()

@@ -98,6 +98,14 @@ class SQLMetadataStore:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""
         await self._database.close()
 
+    def begin_moment(self) -> None:
+        """See :class:`~dockreg.interfaces.IMetadataStore`."""
+        self._database.begin_moment()
+
+    def end_moment(self) -> None:
+        """See :class:`~dockreg.interfaces.IMetadataStore`."""
+        self._database.end_moment()
+
     async def check(self) -> None:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""
         await self._database.read(_look)

@@ -139,11 +139,25 @@ class Database:
         wanted = Wanted(self._around(lambda connection: change(connection, *args, **kwargs)), durable=False)
         return cast("T", await self._change(wanted))
 
+    def begin_moment(self) -> None:
+        """See :meth:`.IMoments.begin_moment`. PostgreSQL is asked each time."""
+        if self._near is not None:
+            self._near.begin_moment()
+
+    def end_moment(self) -> None:
+        """See :meth:`.IMoments.end_moment`."""
+        if self._near is not None:
+            self._near.end_moment()
+
     async def _change(self, wanted: Wanted) -> Any:
         if self._batches is None:
             return await self._job(self._repeat, True, wanted.change)
-        with _reported():
-            return await self._batches.write(wanted)
+        try:
+            with _reported():
+                return await self._batches.write(wanted)
+        finally:
+            # Where jobs are done at once there was no wait that has ended the moment.
+            self.end_moment()
 
     async def _job(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         with _reported():

@@ -33,7 +33,7 @@ class ListsDoor:
         """``GET /v2/(name)/tags/list`` (end-8a, 8b)."""
         limit = _limit(exchange, self.max_entries)
         after = _text(exchange, "last")
-        found = [str(tag) for tag in await self.registry.tag_names(repository, after, limit + 1)]
+        found = [tag.value for tag in await self.registry.tag_names(repository, after, limit + 1)]
         _link(exchange, found, limit)
         return send_json(exchange, {"name": requested_name(exchange, "/tags/"), "tags": found[:limit]})
 

@@ -1,6 +1,7 @@
 """Manifests: pushed, pulled, deleted."""
 
 from collections.abc import Collection
+from functools import lru_cache
 
 from attrs import define
 
@@ -16,6 +17,7 @@ from dockreg.web.v2.locations import Locations
 
 #: Tags that one request may set; the whole URL has a limit, too.
 _MOST_TAGS = 100
+_MOST_KINDS = 128
 
 
 @define(eq=False)
@@ -82,9 +84,15 @@ def _only_if(exchange: Exchange) -> Collection[str] | None:
 
 
 def _accepted(exchange: Exchange) -> Accepted:
-    headers = exchange.request.requestHeaders.getRawHeaders(b"accept", [])
-    texts = [header.decode("ascii", "replace") for header in headers]
-    return parse_accept(texts, exchange.header("user-agent") or "")
+    headers = exchange.request.requestHeaders
+    agents = headers.getRawHeaders(b"user-agent") or [b""]
+    return _understood(tuple(headers.getRawHeaders(b"accept") or ()), agents[-1])
+
+
+# There are few kinds of clients, and many of each.
+@lru_cache(maxsize=_MOST_KINDS)
+def _understood(accept: tuple[bytes, ...], agent: bytes) -> Accepted:
+    return parse_accept([each.decode("ascii", "replace") for each in accept], agent.decode("ascii", "replace").strip())
 
 
 def _name(exchange: Exchange) -> str:

@@ -335,7 +335,8 @@ class TwistedTests(SynchronousTestCase):
         }
         expected = {
             "_finishRequestBody", "_maybeChooseTransferDecoder", "_respondToBadRequestAndDisconnect", "_send100Continue",
-            "allHeadersReceived", "checkPersistence", "connectionLost", "connectionMade", "dataReceived", "lineReceived",
+            "allHeadersReceived", "checkPersistence", "connectionLost", "connectionMade", "dataReceived", "getHost", "getPeer",
+            "lineReceived",
             "loseConnection", "pauseProducing", "rawDataReceived", "requestDone", "resumeProducing", "write",
             "writeHeaders", "writeSequence",
         }  # fmt: skip

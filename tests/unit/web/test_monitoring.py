@@ -5,6 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
 from treq.client import HTTPClient
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred, succeed
@@ -13,7 +16,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.errors import StorageFull, StoreUnavailable
-from dockreg.web.monitoring import Metrics, Monitoring, MonitoringResource, door_of
+from dockreg.web.monitoring import _BUCKETS, Metrics, Monitoring, MonitoringResource, door_of
 from tests.unit.web.test_accesslog import RECORD
 
 
@@ -170,6 +173,49 @@ class MonitoringTests(SynchronousTestCase):
         self.figures.observe(RECORD)
         self.assertNotIn(b"dockreg_requests_total{", other.text())
         self.assertIn(b"process_resident_memory_bytes", other.text())
+
+
+class CountedTests(SynchronousTestCase):
+    """Figures that are noted first, and added when somebody looks."""
+
+    @given(st.lists(st.one_of(st.floats(0, 400), st.sampled_from([0.001, 0.005, 300.0, 0.0])), max_size=30))
+    def test_same(self, seconds: list[float]) -> None:
+        """They are those of the library, however often somebody looks."""
+        figures, registry = Metrics(process=False), CollectorRegistry()
+        plain = Histogram("dockreg_request_seconds", "x", buckets=_BUCKETS, registry=registry)
+        for number, each in enumerate(seconds):
+            figures.observe(attrs.evolve(RECORD, seconds=each))
+            plain.observe(each)
+            if number % 7 == 3:
+                figures.text()
+        kinds = {"_bucket", "_count", "_sum"}
+        expected = {(kind, le): value for kind, le, value in _samples(registry) if kind in kinds}
+        found = {(kind, le): value for kind, le, value in _samples(figures.registry) if kind in kinds}
+        self.assertEqual(expected.keys() if seconds else set(), found.keys())
+        for key, value in found.items():
+            self.assertAlmostEqual(expected[key], value, places=6, msg=str(key))
+
+    def test_soon(self) -> None:
+        """Where several processes put their figures together, those of one turn are added in its end, once."""
+        later: list[Callable[[], None]] = []
+        figures = Metrics(folder=self.mktemp(), soon=later.append)
+        for _ in range(3):
+            figures.observe(RECORD)
+        self.assertEqual(1, len(later))
+        later.pop()()
+        figures.observe(RECORD)
+        self.assertEqual(1, len(later))
+        later.pop()()
+        self.assertIn(("_count", "", 4.0), _samples(figures.registry))
+
+
+def _samples(registry: CollectorRegistry) -> list[tuple[str, str, float]]:
+    return [
+        (sample.name.removeprefix(metric.name), sample.labels.get("le", ""), sample.value)
+        for metric in registry.collect()
+        if metric.name == "dockreg_request_seconds"
+        for sample in metric.samples
+    ]
 
 
 class DoorTests(SynchronousTestCase):

@@ -1,10 +1,18 @@
 """Tests of :mod:`dockreg.providers.auth.rules`: the tables in its docstring, row by row."""
 
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
 from dockreg.interfaces_access import IAuthorizer
-from dockreg.model.access import ANONYMOUS, Action, Ceiling, Principal
+from dockreg.model.access import ANONYMOUS, Access, Action, Ceiling, Principal
 from dockreg.model.names import RepositoryName
-from dockreg.model.rights import MAY_PUSH
-from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS
+from dockreg.model.repositories import RepositoryRecord
+from dockreg.model.rights import MAY_PUSH, Standing
+from dockreg.providers.auth import rules
+from dockreg.providers.auth.judging import Policy
+from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS, Rules
 from dockreg.testing import contracts_auth
 from tests.unit.providers.auth.rulescase import (
     ABSENT,
@@ -35,6 +43,57 @@ class FilledRulesTests(RulesCase, contracts_auth.AuthorizerContract):
         self.create(contracts_auth.REPOSITORY, "anna", private=True)
         self.create(contracts_auth.OTHER_REPOSITORY, None)
         return self.rules("pull")
+
+
+class _Stored:
+    """What is stored, as a store tells it that remembers its answers."""
+
+    def __init__(self, answer: Standing) -> None:
+        self.answer = answer
+
+    async def find(self, _subjects: object, _name: object) -> Standing:
+        return self.answer
+
+
+class KeptTests(SynchronousTestCase):
+    """Judgements that are kept."""
+
+    def ask(self, store: _Stored, name: str = "team/app", principal: Principal = ANONYMOUS) -> frozenset[Action]:
+        wanted = Access(RepositoryName(name), frozenset({Action.PULL}))
+        return self.successResultOf(Deferred.fromCoroutine(self.rules.granted(principal, wanted)))
+
+    def test_same_standing(self) -> None:
+        """They are taken again for the very same answer of the store, and the same principal; for no other."""
+        name = RepositoryName("team/app")
+        public, private = (
+            Standing(frozenset(), repositories={name: RepositoryRecord(name, "berta", each, "", 1.0)})
+            for each in (False, True)
+        )
+        store: Any = _Stored(public)
+        self.rules = Rules(store, Policy(PULL))
+        for answer, expected in (
+            (public, PULL),
+            (public, PULL),
+            (private, NOTHING),
+            (public, PULL),
+            (private, NOTHING),
+        ):
+            store.answer = answer
+            self.assertEqual((expected, expected), (self.ask(store), self.ask(store)))
+        self.assertEqual(NOTHING, self.ask(store, principal=Principal("anna")))
+        self.assertEqual(PULL, self.ask(store, principal=Principal("berta")))
+        self.assertEqual(PULL, self.ask(store, principal=Principal("anna", admin=True)))
+        self.assertEqual(NOTHING, self.ask(store, principal=Principal("anna", groups=frozenset({"x"}))))
+        self.assertEqual(PULL, self.ask(store, "team/other"))
+
+    def test_bounded(self) -> None:
+        """How many are kept is bounded."""
+        store: Any = _Stored(Standing(frozenset()))
+        self.rules = Rules(store, Policy(PULL))
+        self.patch(rules, "_MOST_KNOWN", 3)
+        for number in range(10):
+            self.ask(store, f"a/b{number}")
+            self.assertLessEqual(len(self.rules._known), 3)
 
 
 class RepositoryTests(RulesCase):

@@ -98,6 +98,48 @@ class CoherenceTests(NearCase):
         self.assertEqual(0, busy)
 
 
+class MomentTests(NearCase):
+    """Questions that are answered as of one moment."""
+
+    async def test_one_moment(self) -> None:
+        """Within a moment others' writes may not be seen; behind it, and in the next one, they are."""
+        one, other = await self.opened(), await self.opened()
+        one.begin_moment()
+        self.assertEqual((), await self.found(one))
+        await other.repositories.create(samples.BUSYBOX, None, 1.0)
+        self.assertEqual((), await self.found(one))
+        one.end_moment()
+        self.assertEqual((("busybox", ""),), await self.found(one))
+
+    async def test_begun_anew(self) -> None:
+        """A moment that begins within another one is a new one."""
+        one, other = await self.opened(), await self.opened()
+        one.begin_moment()
+        await self.found(one)
+        await other.repositories.create(samples.BUSYBOX, None, 1.0)
+        one.begin_moment()
+        self.assertEqual((("busybox", ""),), await self.found(one))
+        one.end_moment()
+
+    async def test_first_question(self) -> None:
+        """What was written before the first question of a moment is seen."""
+        one, other = await self.opened(), await self.opened()
+        self.assertEqual((), await self.found(one))
+        one.begin_moment()
+        await other.repositories.create(samples.BUSYBOX, None, 1.0)
+        self.assertEqual((("busybox", ""),), await self.found(one))
+        one.end_moment()
+
+    async def test_own_write(self) -> None:
+        """What the store itself writes is seen within the moment."""
+        store = await self.opened()
+        store.begin_moment()
+        self.assertEqual((), await self.found(store))
+        await store.repositories.create(samples.BUSYBOX, None, 1.0)
+        self.assertEqual((("busybox", ""),), await self.found(store))
+        store.end_moment()
+
+
 class LimitTests(NearCase):
     """How much is remembered, and what happens when the database does not answer at once."""
 

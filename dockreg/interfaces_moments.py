@@ -1,0 +1,17 @@
+"""What a store promises to who asks it several things at once. :mod:`dockreg.interfaces` says what holds for every method."""
+
+from zope.interface import Interface
+
+
+class IMoments(Interface):
+    """Answers as of one moment, which may cost less."""
+
+    def begin_moment() -> None:
+        """
+        What is asked until :meth:`end_moment`, without a wait in between, may be answered as of one moment from now on.
+
+        What the store itself has written meanwhile is in every answer. A moment that begins in another one ends that.
+        """
+
+    def end_moment() -> None:
+        """Each question has a moment of its own again. Harmless when none has begun."""
