@@ -19,7 +19,8 @@ from twisted.web.http_headers import Headers
 #: The longest head that is kept, and all of them, in bytes.
 LONGEST_BYTES = 4096
 _MOST_BYTES = 4 * 1024 * 1024
-#: What one weighs beside its bytes, which its parts repeat.
+#: What one weighs: its bytes, which what was made of it repeats, and some objects.
+_TIMES = 3
 _ENTRY_BYTES = 2048
 _END = b"\r\n\r\n"
 _METHODS = (b"GET ", b"HEAD ")
@@ -75,13 +76,17 @@ class KnownHeads:
         if data in self._known:
             return
         self._known[data] = head
-        self._weight += len(data) + _ENTRY_BYTES
+        self._weight += _weight(data)
         while self._weight > self._most_bytes:
             dropped, _ = self._known.popitem(last=False)
-            self._weight -= len(dropped) + _ENTRY_BYTES
+            self._weight -= _weight(dropped)
 
     def __len__(self) -> int:
         return len(self._known)
+
+
+def _weight(data: bytes) -> int:
+    return _TIMES * len(data) + _ENTRY_BYTES
 
 
 @lru_cache(maxsize=512)

@@ -1,0 +1,76 @@
+"""A daemon that is asked the same again and again, byte by byte."""
+
+from contextlib import closing
+
+from dockreg.model.mediatypes import OCI_INDEX
+from tests.integration.streaming import Answer, Client, head
+from tests.integration.v2case import V2Case, make_index
+
+
+class KnownHeadTests(V2Case):
+    """What is answered is what there is now."""
+
+    def client(self) -> Client:
+        """A connection that stays open."""
+        return Client(self.daemon.port)
+
+    def repeat(self, client: Client, line: str, *headers: str) -> Answer:
+        """The answer to a request that is sent three times, of which all are alike."""
+        answers = []
+        for _ in range(3):
+            client.send(head(line, *headers))
+            answers.append(client.answer())
+        for each in answers:
+            self.assertEqual((answers[0].status, answers[0].body), (each.status, each.body))
+        return answers[0]
+
+    def test_moved(self) -> None:
+        """A tag that appears, is moved and is deleted is seen at once, on each connection."""
+        line = f"GET /v2/{self.name}/manifests/now"
+        manifests = [make_index(annotations={"number": str(number)}) for number in range(3)]
+        with closing(self.client()) as one, closing(self.client()) as other:
+            self.assertEqual((404, 404), (self.repeat(one, line).status, self.repeat(other, line).status))
+            for each in manifests:
+                self.assertEqual(201, self.put("now", each, OCI_INDEX).status)
+                self.assertEqual((each, each), (self.repeat(one, line).body, self.repeat(other, line).body))
+            self.assertEqual(202, self.ask("DELETE", "manifests/now").status)
+            self.assertEqual((404, 404), (self.repeat(one, line).status, self.repeat(other, line).status))
+
+    def test_blob(self) -> None:
+        """A blob that is no longer part of the repository is not sent from memory."""
+        digest = self.push_blob(b"bytes")
+        line = f"GET /v2/{self.name}/blobs/{digest}"
+        with closing(self.client()) as client:
+            self.assertEqual(b"bytes", self.repeat(client, line).body)
+            self.assertEqual(
+                (206, b"yt"),
+                (
+                    self.repeat(client, line, "Range: bytes=1-2").status,
+                    self.repeat(client, line, "Range: bytes=1-2").body,
+                ),
+            )
+            self.assertEqual(202, self.ask("DELETE", f"blobs/{digest}").status)
+            self.assertEqual(404, self.repeat(client, line).status)
+
+    def test_pipelined(self) -> None:
+        """Requests that come together, and behind known ones that are still answered, are answered in their order."""
+        digest = self.push_blob(b"x" * 300_000)
+        large, small = head(f"GET /v2/{self.name}/blobs/{digest}"), head("GET /v2/")
+        with closing(self.client()) as client:
+            for _ in range(3):
+                client.send(large)
+                client.send(small)
+                client.send(small + large)
+                lengths = [len(client.answer().body) for _ in range(4)]
+                self.assertEqual([300_000, 2, 2, 300_000], lengths)
+
+    def test_gone(self) -> None:
+        """A client that leaves without its answers harms nobody."""
+        digest = self.push_blob(b"y" * 1_000_000)
+        large = head(f"GET /v2/{self.name}/blobs/{digest}")
+        for _ in range(5):
+            with closing(self.client()) as client:
+                client.send(large)
+                client.send(large)
+        with closing(self.client()) as client:
+            self.assertEqual(1_000_000, len(self.repeat(client, f"GET /v2/{self.name}/blobs/{digest}").body))
