@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import attrs
 
 from dockreg.config import LogSettings
+from tests.commands import run_command
 
 _START_SECONDS = 90.0
 #: The settings of ``[log]`` that are files.
@@ -130,11 +131,7 @@ class Daemon:
 
     def run(self, *arguments: str, text: str = "") -> "subprocess.CompletedProcess[bytes]":
         """The same of one that may fail; return how it ended, and what it printed."""
-        program = [sys.executable, "-c", "from dockreg.cli.command import main; main()"]
-        options = [f"--config={self._config}", f"--data-dir={self.data}"]
-        return subprocess.run(
-            [*program, *arguments, *options], input=text.encode(), capture_output=True, timeout=300, check=False
-        )
+        return run_command([*arguments, f"--config={self._config}", f"--data-dir={self.data}"], text.encode())
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None

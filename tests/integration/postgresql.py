@@ -1,13 +1,21 @@
 """A PostgreSQL server of Debian's packages for tests: in a folder of its own, on a unix socket only."""
 
+import atexit
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
+from functools import cache
+from itertools import count
 from pathlib import Path
 
+from sqlalchemy import create_engine, make_url, text
+
+from dockreg.providers.metadata.schema import prepare
 from tests.support import require_program
+
+_numbers = count()
 
 
 class Server:
@@ -82,3 +90,38 @@ def _other_user() -> pwd.struct_passwd:
         return pwd.getpwnam("postgres")
     except KeyError:
         return pwd.getpwnam("nobody")
+
+
+@cache
+def server() -> Server:
+    """The server of this test run."""
+    running = Server()
+    atexit.register(running.stop)
+    running.start()
+    return running
+
+
+def new_database(options: str = "") -> str:
+    """The URL of an empty database. :param options: of the statement that makes it."""
+    name = f"test_{next(_numbers)}"
+    engine = create_engine(server().url(), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} {options}"))
+    engine.dispose()
+    return server().url(name)
+
+
+@cache
+def _made() -> str:
+    """The name of a database that has the tables, and nobody connected to it."""
+    url = new_database()
+    engine = create_engine(url)
+    prepare(engine)
+    engine.dispose()
+    return str(make_url(url).database)
+
+
+def made_database() -> str:
+    """The URL of a database that was opened once: a copy takes a third of the time that its tables take."""
+    template = _made()
+    return new_database(f"TEMPLATE {template}")

@@ -7,7 +7,7 @@ from attrs import evolve
 from dockreg.config import Config
 from dockreg.testing.samples import layered_image
 from tests.integration.backupcase import BackupCase, rows_of
-from tests.integration.test_postgresql import new_database
+from tests.integration.postgresql import new_database
 from tests.unit.cli.saved import v1_members, write_tar
 
 

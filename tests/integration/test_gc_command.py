@@ -9,7 +9,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.integration.daemon import RunningRegistry, start_registry
-from tests.integration.test_command import dockreg
+from tests.integration.test_command import dockreg, dockreg_itself
 
 _UNTAGGED = '[[collection.untagged]]\nrepositories = ["ci/**"]\nexpire_seconds = 0\n'
 _SETTINGS = "[collection]\nenabled = false\nlease_seconds = 1\ngrace_seconds = 3600\n"
@@ -107,7 +107,7 @@ class CollectCommandTests(TestCase):
     async def test_no_registry(self) -> None:
         """Where there is no registry, none is made."""
         folder = self.mktemp()
-        result = await dockreg("gc", "--data-dir", folder)
+        result = await dockreg_itself("gc", "--data-dir", folder)
         self.assertEqual(1, result.returncode)
         self.assertIn("there is no registry here", result.stderr)
 

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import TestCase
 
 from tests.integration.daemon import RunningRegistry, start_registry
-from tests.integration.test_command import HELLO, dockreg
+from tests.integration.test_command import HELLO, dockreg, dockreg_itself
 
 
 class PeopleCommandTests(TestCase):
@@ -58,7 +58,7 @@ class PeopleCommandTests(TestCase):
     async def test_printed_once(self) -> None:
         """For scripts the token alone is on standard output; a person is told what it is beside that."""
         await self.start()
-        result = await dockreg("token", "create", "anna", "--scope", "**:pull", "--forever", *self.where)
+        result = await dockreg_itself("token", "create", "anna", "--scope", "**:pull", "--forever", *self.where)
         self.assertRegex(result.stdout, r"\Adockreg_[0-9A-Za-z]{60}\n\Z")
         self.assertRegex(result.stderr, r"\Aanna: token \S{11} until never; it is not shown again\n\Z")
 

@@ -1,9 +1,7 @@
 """The metadata store on a real PostgreSQL server."""
 
-import atexit
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from functools import cache, partial
-from itertools import count
+from functools import partial
 from typing import Any, TypeVar
 
 from alembic.autogenerate import compare_metadata
@@ -43,29 +41,9 @@ from dockreg.testing import (
 )
 from dockreg.testing.contracts_metadata import some_blob
 from dockreg.testing.contracts_repositories import some_id, some_json, stage
-from tests.integration.postgresql import Server
+from tests.integration.postgresql import made_database, new_database, server
 
 T = TypeVar("T")
-_numbers = count()
-
-
-@cache
-def server() -> Server:
-    """The server of this test run."""
-    running = Server()
-    atexit.register(running.stop)
-    running.start()
-    return running
-
-
-def new_database() -> str:
-    """The URL of an empty database."""
-    name = f"test_{next(_numbers)}"
-    engine = create_engine(server().url(), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server().url(name)
 
 
 def at_once(function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Awaitable[T]:
@@ -78,7 +56,7 @@ def together(*work: Coroutine[Any, Any, T]) -> "Deferred[list[T]]":
 
 class _OnPostgreSQL(contracts_metadata.MetadataContract):
     def make_metadata_store(self) -> IMetadataStore:
-        return SQLMetadataStore(new_database(), at_once)
+        return SQLMetadataStore(made_database(), at_once)
 
 
 class PostgreSQLMetadataStoreTests(_OnPostgreSQL, contracts_metadata.MetadataStoreContract):
@@ -157,7 +135,7 @@ class PostgreSQLAccountStoreTests(contracts_accounts.AccountStoreContract):
     """The promises about accounts."""
 
     def make_account_store(self) -> IAccountStore:
-        store = SQLMetadataStore(new_database(), at_once)
+        store = SQLMetadataStore(made_database(), at_once)
         self.addCleanup(lambda: self.now(store.close()))
         self.now(store.open())
         return store.accounts
@@ -167,7 +145,7 @@ class PostgreSQLKeyStoreTests(contracts_accounts.KeyStoreContract):
     """The promises about keys."""
 
     def make_key_store(self) -> IKeyStore:
-        store = SQLMetadataStore(new_database(), at_once)
+        store = SQLMetadataStore(made_database(), at_once)
         self.addCleanup(lambda: self.now(store.close()))
         self.now(store.open())
         return store.keys
@@ -177,7 +155,7 @@ class PostgreSQLAccessTokenStoreTests(contracts_people.AccessTokenStoreContract)
     """The promises about access tokens."""
 
     def make_stores(self) -> tuple[IAccessTokenStore, IAccountStore]:
-        store = SQLMetadataStore(new_database(), at_once)
+        store = SQLMetadataStore(made_database(), at_once)
         self.addCleanup(lambda: self.now(store.close()))
         self.now(store.open())
         return store.access_tokens, store.accounts
@@ -187,7 +165,7 @@ class PostgreSQLRightsStoreTests(contracts_rights.RightsStoreContract):
     """The promises about groups, namespaces and grants."""
 
     def make_rights_store(self) -> IRightsStore:
-        self.metadata = SQLMetadataStore(new_database(), at_once)
+        self.metadata = SQLMetadataStore(made_database(), at_once)
         self.addCleanup(lambda: self.now(self.metadata.close()))
         self.now(self.metadata.open())
         return self.metadata.rights
@@ -204,7 +182,7 @@ class PostgreSQLInvitationStoreTests(contracts_people.InvitationStoreContract):
     """The promises about invitations."""
 
     def make_stores(self) -> tuple[IInvitationStore, IAccountStore]:
-        store = SQLMetadataStore(new_database(), at_once)
+        store = SQLMetadataStore(made_database(), at_once)
         self.addCleanup(lambda: self.now(store.close()))
         self.now(store.open())
         return store.invitations, store.accounts
@@ -214,7 +192,7 @@ class PostgreSQLAttemptStoreTests(contracts_attempts.AttemptStoreContract):
     """The promises about failed attempts to log in."""
 
     def make_attempt_store(self) -> IAttemptStore:
-        store = SQLMetadataStore(new_database(), at_once)
+        store = SQLMetadataStore(made_database(), at_once)
         self.addCleanup(lambda: self.now(store.close()))
         self.now(store.open())
         return store.attempts

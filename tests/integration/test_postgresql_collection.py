@@ -16,12 +16,13 @@ from dockreg.providers.metadata.tables_collection import collection_queue
 from dockreg.testing import contracts_collection, contracts_collection_v1, contracts_leases, contracts_metadata
 from dockreg.testing.contracts_leases import EXPIRING, MANIFEST, CollectionCase
 from dockreg.testing.contracts_repositories import BUSYBOX
-from tests.integration.test_postgresql import at_once, new_database, until_somebody_waits
+from tests.integration.postgresql import made_database
+from tests.integration.test_postgresql import at_once, until_somebody_waits
 
 
 class _OnServer(contracts_metadata.MetadataContract):
     def make_metadata_store(self) -> IMetadataStore:
-        return SQLMetadataStore(new_database(), at_once)
+        return SQLMetadataStore(made_database(), at_once)
 
 
 class PostgreSQLLeaseStoreTests(_OnServer, contracts_leases.LeaseStoreContract):
@@ -48,7 +49,7 @@ class LeaseInRemovalTests(CollectionCase):
     """Leases of what is removed in the same moment."""
 
     def make_metadata_store(self) -> IMetadataStore:
-        self.url = new_database()
+        self.url = made_database()
         return SQLMetadataStore(self.url, deferToThread)
 
     async def test_manifest(self) -> None:

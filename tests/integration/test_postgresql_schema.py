@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.providers.metadata import schema
 from dockreg.providers.metadata.tables import metadata
-from tests.integration.test_postgresql import new_database
+from tests.integration.postgresql import new_database
 from tests.schemas import parts_of
 
 
