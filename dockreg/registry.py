@@ -6,7 +6,7 @@ right, it asks for it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorTime
@@ -38,6 +38,8 @@ log = Logger()
 _SEARCH_BATCH = 500
 _READ_BYTES = 256 * 1024
 _SMALL_BYTES = 32 * 1024
+#: One that was pushed is often pushed again, under another tag. What is made of it is not changed by anybody.
+_parse_small = lru_cache(maxsize=64)(parse_manifest)
 
 
 @frozen
@@ -241,7 +243,7 @@ class Registry:
         :raises ManifestInvalid: as :func:`.parse_manifest`.
         """
         if len(content) <= _SMALL_BYTES:
-            return parse_manifest(content, content_type, algorithm)
+            return _parse_small(content, content_type, algorithm)
         return await self.in_thread(parse_manifest, content, content_type, algorithm)
 
     async def open_blob(self, blob: Blob, start: int = 0, *, whole: bool = True) -> IBlobReader:

@@ -15,6 +15,7 @@ from dockreg.errors import (
 )
 from dockreg.model.access import Action
 from dockreg.model.digest import Digest
+from dockreg.model.manifest import parse_manifest
 from dockreg.model.mediatypes import (
     OCI_CONFIG,
     OCI_INDEX,
@@ -250,6 +251,28 @@ class FormTests(V2TestCase):
         large = make_artifact(annotations={"large": "x" * 70_000})
         self.put(large, "large")
         self.assertEqual((1, large), (len(jobs), self.pull("large").content))
+
+
+class ReadAgainTests(V2TestCase):
+    """A manifest that is read again."""
+
+    def parsed(self, content: bytes, *told: str) -> Any:
+        return self.result(self.registry.read_manifest(content, *told))
+
+    def test_the_same(self) -> None:
+        """What was made of its bytes is taken, and is the same."""
+        first = self.parsed(FIRST, OCI_MANIFEST)
+        self.assertIs(first, self.parsed(bytes(bytearray(FIRST)), OCI_MANIFEST))
+        self.assertEqual(parse_manifest(FIRST, OCI_MANIFEST), first)
+
+    def test_something_else(self) -> None:
+        """Other bytes, another type or another algorithm are looked at anew."""
+        first = self.parsed(FIRST, OCI_MANIFEST)
+        self.assertEqual(Digest.sha256(SECOND), self.parsed(SECOND, OCI_MANIFEST).digest)
+        self.assertEqual("sha512", self.parsed(FIRST, OCI_MANIFEST, "sha512").digest.algorithm)
+        for _ in range(2):
+            self.refused(ManifestInvalid, self.registry.read_manifest(FIRST, OCI_INDEX))
+        self.assertIs(first, self.parsed(FIRST, OCI_MANIFEST))
 
 
 class RefusedTests(V2TestCase):

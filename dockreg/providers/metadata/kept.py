@@ -3,22 +3,46 @@ The connection of SQLite that writes.
 
 It is kept between transactions, of which there is one at a time: so the pages that it has read, and the statements that it
 has prepared, serve the next one, as long as no other process writes.
+
+While another process writes, SQLite itself would look whether it still does after 1, 2, 5, 10, 15, 20, 25 ms and more,
+up to 100: whoever is unlucky waits for hundreds of transactions that take a millisecond. So that is done here, and oftener.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Lock
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Lock
 
 from sqlalchemy import Connection, Engine, exc
 
 from dockreg.errors import StoreUnavailable
 from dockreg.providers.metadata.bare import BareConnection, Statements
 
+#: Seconds between looking whether another process still writes: at first, how they grow, and at most.
+_FIRST_PAUSE = 0.0005
+_GROWTH = 1.2
+_LONGEST_PAUSE = 0.02
+#: The lower bits of a code are what all codes of this kind have in common.
+_KIND = 0xFF
+
 
 class KeptConnection:
-    """Taken from the pool of ``engine`` when it is first needed, and given back when the database fails."""
+    """
+    Taken from the pool of ``engine`` when it is first needed, and given back when the database fails.
 
-    def __init__(self, engine: Engine, statements: Statements) -> None:
+    :param wait_seconds: how long to wait for other processes.
+    :param pause: waits for so many seconds, in the thread that writes.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        statements: Statements,
+        wait_seconds: float,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
+        self._wait_seconds = wait_seconds
+        self._pause = pause or Event().wait
         self._engine = engine
         self._statements = statements
         self._lock = Lock()
@@ -42,11 +66,13 @@ class KeptConnection:
                 self._pooled = self._engine.connect()
             connection = BareConnection(self._pooled, self._statements)
             try:
+                if self._synchronous is None:
+                    connection.run("PRAGMA busy_timeout=0")
                 if synchronous != self._synchronous:
                     connection.run(f"PRAGMA synchronous={synchronous}")
                     self._synchronous = synchronous
                 # A transaction that reads first and writes later fails when another one wrote in between.
-                connection.run("BEGIN IMMEDIATE")
+                self._begin(connection)
                 try:
                     yield connection
                 finally:
@@ -62,7 +88,28 @@ class KeptConnection:
             self._closed = True
             self._give_back()
 
+    def _begin(self, connection: BareConnection) -> None:
+        waited, pause = 0.0, _FIRST_PAUSE
+        while True:
+            try:
+                connection.run("BEGIN IMMEDIATE")
+            except exc.DBAPIError as problem:
+                if not _is_busy(problem) or waited >= self._wait_seconds:
+                    raise
+            else:
+                return
+            self._pause(pause)
+            waited += pause
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
     def _give_back(self) -> None:
         pooled, self._pooled, self._synchronous = self._pooled, None, None
         if pooled is not None:
+            with suppress(exc.DBAPIError):
+                BareConnection(pooled, self._statements).run(f"PRAGMA busy_timeout={int(self._wait_seconds * 1000)}")
             pooled.close()
+
+
+def _is_busy(problem: exc.DBAPIError) -> bool:
+    code = getattr(problem.orig, "sqlite_errorcode", 0)
+    return (code & _KIND) == sqlite3.SQLITE_BUSY

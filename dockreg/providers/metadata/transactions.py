@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -81,7 +81,7 @@ class Database:
                 self._file = None if path is None else DatabaseFile(path)
                 self._statements = Statements(engine.dialect)
                 self._near = await self._job(self._make_near)
-                self._writer = KeptConnection(engine, self._statements)
+                self._writer = KeptConnection(engine, self._statements, _seconds_to_wait(self.url))
 
     async def close(self) -> None:
         """Close the connections that are not in use; the others follow when their transactions are over."""
@@ -360,6 +360,11 @@ def make_engine(url: str, *, is_sqlite: bool) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+def _seconds_to_wait(url: URL) -> float:
+    """For writers in other processes."""
+    return float(str(url.query.get("timeout", _WAIT_SECONDS)))
 
 
 @contextmanager

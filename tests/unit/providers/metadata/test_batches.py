@@ -185,7 +185,7 @@ class KeptTests(BatchCase):
 
     def settings(self) -> list[str]:
         """How commits were to be flushed, each time that it was told."""
-        return [told for told in self.told if told.startswith("PRAGMA")]
+        return [told for told in self.told if told.startswith("PRAGMA synchronous")]
 
     def connections(self) -> list[object]:
         """What the driver was asked to commit."""

@@ -141,6 +141,32 @@ class TroubleTests(SQLiteCase):
         other.execute("ROLLBACK")
         await store.repositories.create(BUSYBOX, None, 1.0)
 
+    async def test_waits_for_a_writer(self) -> None:
+        """While another process writes it is looked often whether it still does, and for no longer than is allowed."""
+        store = await self.opened()
+        other = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        pauses: list[float] = []
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 4:
+                other.execute("ROLLBACK")
+
+        writer: Any = store._database._writer
+        writer._pause, writer._wait_seconds = pause, 0.1
+        await store.repositories.create(BUSYBOX, None, 1.0)
+        self.assertEqual(4, len(pauses))
+        self.assertLess(max(pauses), 0.001)
+        other.execute("BEGIN IMMEDIATE")
+        await self.raises(StoreUnavailable, store.repositories.create(OTHER, None, 1.0))
+        self.assertLess(0.1, sum(pauses[4:]))
+        self.assertLess(sum(pauses[4:]), 0.13)
+        self.assertLessEqual(max(pauses), 0.02)
+        other.execute("ROLLBACK")
+        await store.repositories.create(OTHER, None, 1.0)
+
     async def test_full(self) -> None:
         """A database that can not grow means that the storage is full; nothing of the transaction stays."""
         store = await self.opened()
