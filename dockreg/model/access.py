@@ -18,6 +18,9 @@ class Action(Enum):
     DELETE = "delete"
     ADMIN = "admin"
 
+    # Each is there once. That of Enum is a function of Python, and is called some ten times for each request.
+    __hash__ = object.__hash__
+
 
 class On(Enum):
     """What a right is about."""

@@ -9,7 +9,7 @@ Heads hold credentials. They are in no log, and what is kept is bounded.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -97,6 +97,11 @@ def _canonical(name: bytes) -> bytes:
 
 class ResponseHeaders(Headers):
     """The headers of a response, with a shorter way for the values that need no care."""
+
+    def begin(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Begin with these, whose names are written as they are sent, and whose values are lines."""
+        for name, value in headers:
+            self._rawHeaders[name] = [value]
 
     def set(self, name: str | bytes, value: str | bytes) -> None:
         """As :meth:`setRawHeaders` with one value."""

@@ -171,8 +171,7 @@ class Request(server.Request):
             return
         self.site = self._owner
         self.prepath, self.postpath = [], []
-        for name, value in self._owner.standing_headers():
-            self.setHeader(name, value)
+        self.responseHeaders.begin(self._owner.standing_headers())
         try:
             answer = self._owner.entrance.answer(self)
             if answer is not None:

@@ -22,6 +22,9 @@ class Phase(Enum):
     LINGERING = "closed for writing, whatever comes is dropped"
     CLOSING = "being closed"
 
+    # Each is there once. That of Enum is a function of Python, and is called for each phase of each request.
+    __hash__ = object.__hash__
+
 
 #: The phases in which a connection holds part of a request.
 HALF_READ = frozenset({Phase.NEW, Phase.HEADERS, Phase.BODY})

@@ -13,6 +13,8 @@ from dockreg.web.sending import send_blob
 from dockreg.web.v2.base import set_digest
 
 _YEAR = 31_536_000
+_FOR_ALL = b"public, max-age=%d, immutable" % _YEAR
+_FOR_ONE = b"private, max-age=%d, immutable" % _YEAR
 
 
 @define(eq=False)
@@ -30,10 +32,9 @@ class BlobsDoor:
             if told
             else self.registry.find_blob(repository, digest)
         )
-        scope = b"public" if exchange.principal.is_anybody else b"private"
         request = exchange.request
         request.setHeader(b"content-type", b"application/octet-stream")
-        request.setHeader(b"cache-control", scope + b", max-age=%d, immutable" % _YEAR)
+        request.setHeader(b"cache-control", _FOR_ALL if exchange.principal.is_anybody else _FOR_ONE)
         request.setHeader(b"vary", b"Authorization")
         set_digest(exchange, digest)
         opened = partial(self.registry.open_blob, blob, whole=exchange.header("range") is None)
