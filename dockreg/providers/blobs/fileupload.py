@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
 from threading import Lock
 
-from attrs import frozen
+from attrs import field, frozen
 from zope.interface import implementer
 
 from dockreg.callables import ByteObserver, InThread, Piece
@@ -17,6 +18,7 @@ from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.digesting import KeptHashers, digest_file, seal, sealed
 from dockreg.providers.blobs.disk import beginning_of, disk_errors, flush_folder, gathered, remove, write_all
 from dockreg.providers.blobs.handover import hand_over
+from dockreg.providers.blobs.observing import helpers, observe
 from dockreg.providers.blobs.staging import Folders
 from dockreg.providers.blobs.writeback import Begin, Writeback, begin_writing
 
@@ -30,6 +32,8 @@ class Workshop:
     new_id: Callable[[], str]
     in_thread: InThread
     begin_writing: Begin | None = begin_writing
+    #: For digests beside that of the blob.
+    beside: Executor = field(factory=helpers)
 
 
 @frozen
@@ -156,9 +160,7 @@ class FileUpload:
     def _observe(self, chunks: Sequence[Piece]) -> None:
         try:
             self.size += sum(map(len, chunks))
-            for chunk in chunks:
-                for observer in self._observers:
-                    observer.update(chunk)
+            observe(chunks, self._observers, self._shop.beside)
         except BaseException as failure:
             # What is in the file and what was digested may differ from now on: it must not become content.
             self._failure = failure
