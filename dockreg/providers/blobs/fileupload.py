@@ -147,15 +147,18 @@ class FileUpload:
     def _write_now(self, descriptor: int, chunks: Sequence[Piece]) -> None:
         if self._hasher is None:
             self._catch_up(descriptor)
-        chunks = gathered(chunks)
+        for piece in gathered(chunks):
+            self._write_piece(descriptor, [piece])
+
+    def _write_piece(self, descriptor: int, piece: Sequence[Piece]) -> None:
         with disk_errors():
             try:
-                write_all(descriptor, chunks)
+                write_all(descriptor, piece)
             except BaseException:
                 # What was taken counts: the upload goes on behind it when there is room.
-                self._observe(beginning_of(chunks, os.lseek(descriptor, 0, os.SEEK_CUR) - self.size))
+                self._observe(beginning_of(piece, os.lseek(descriptor, 0, os.SEEK_CUR) - self.size))
                 raise
-        self._observe(chunks)
+        self._observe(piece)
 
     def _observe(self, chunks: Sequence[Piece]) -> None:
         try:
