@@ -1,8 +1,8 @@
 """
-The ``dockreg`` command, started without importing everything each time.
+The ``dockreg`` command and ``twistd dockreg``, started without importing everything each time.
 
-A process that has imported what the commands need starts each of them as a fork of itself, with arguments, standard
-input, output and exit status of its own. It is this file, as a program: each message on its socket is one command.
+A process that has imported what they need starts each of them as a fork of itself, with arguments, standard input, output
+and exit status of its own. It is this file, as a program: each message on its socket is one program to start.
 """
 
 import atexit
@@ -14,17 +14,28 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
 from threading import Lock
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, Self
 
 #: A command that takes longer is killed.
 _PATIENCE_SECONDS = 300.0
 _MOST_BYTES = 1024 * 1024
+#: What the programs import later than they are imported themselves.
+_NEEDED = (
+    "dockreg.providers.blobs.filesystem",
+    "dockreg.providers.metadata.sql",
+    "dockreg.service",
+    "dockreg.tap",
+    "sqlalchemy.dialects.sqlite",
+    "twisted.plugins.dockreg_plugin",
+    "twisted.scripts.twistd",
+)
 #: So that several threads do not start several processes to start commands.
 _starting = Lock()
 
@@ -38,21 +49,64 @@ def run_command(arguments: Sequence[str], stdin: bytes = b"") -> "subprocess.Com
     ):
         given.write(stdin)
         given.seek(0)
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            order = json.dumps([dict(os.environ), str(Path.cwd()), *arguments]).encode()
-            descriptors = [theirs.fileno(), given.fileno(), out.fileno(), err.fileno()]
-            with _starting:
-                source = _source()
-            socket.send_fds(source, [order], descriptors)
-            theirs.close()
-            ours.settimeout(_PATIENCE_SECONDS)
+        command = ["dockreg", *arguments]
+        with Fork(command, (given.fileno(), out.fileno(), err.fileno())) as fork:
+            status = fork.wait(_PATIENCE_SECONDS)
+        return subprocess.CompletedProcess(command, status, _content(out), _content(err))
+
+
+class Fork:
+    """
+    A running program, with what is used of :class:`subprocess.Popen`.
+
+    :param command: its arguments; the first is ``dockreg`` or ``twistd``, or a path of it.
+    :param standard: the descriptors of its standard input, output and error.
+    :param environ: what its environment has beside that of the tests.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        standard: Sequence[int],
+        folder: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._command = command
+        self._status: int | None = None
+        order = json.dumps([{**os.environ, **(environ or {})}, str(folder or Path.cwd()), *command]).encode()
+        self._teller, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, _starting:
+            socket.send_fds(_source(), [order], [theirs.fileno(), *standard])
+        #: The process id.
+        self.pid = int(self._told(_PATIENCE_SECONDS))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_about: object) -> None:
+        self._teller.close()
+
+    def poll(self) -> int | None:
+        """The exit status; None while it runs."""
+        with suppress(BlockingIOError):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float) -> int:
+        """The exit status, once it has ended. :raises TimeoutExpired: it runs on."""
+        if self._status is None:
             try:
-                status = json.loads(ours.recv(100))
+                self._status = int(self._told(timeout))
             except TimeoutError:
-                # The process that waits for the command kills it when nobody waits for itself.
-                raise subprocess.TimeoutExpired(["dockreg", *arguments], _PATIENCE_SECONDS) from None
-        return subprocess.CompletedProcess(["dockreg", *arguments], status, _content(out), _content(err))
+                raise subprocess.TimeoutExpired(self._command, timeout) from None
+            self._teller.close()
+        return self._status
+
+    def _told(self, seconds: float) -> bytes:
+        self._teller.settimeout(seconds)
+        told = self._teller.recv(100)
+        assert told, "the process that waits for the program is gone"
+        return told
 
 
 def _content(file: IO[bytes]) -> bytes:
@@ -87,9 +141,9 @@ def _serve(orders: socket.socket) -> None:
     command = import_module("dockreg.cli.command")
     for path in command._COMMANDS.values():
         resolve_name(path)
-    import_module("dockreg.providers.metadata.sql")
-    import_module("dockreg.providers.blobs.filesystem")
-    assert "twisted.internet.reactor" not in sys.modules, "each command has a reactor of its own"
+    for name in _NEEDED:
+        import_module(name)
+    assert "twisted.internet.reactor" not in sys.modules, "each program has a reactor of its own"
     # Nobody asks how those end that wait for a command.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -112,25 +166,32 @@ def _wait_for(order: Sequence[Any], descriptors: Sequence[int]) -> NoReturn:
         _become(order, standard)
     for descriptor in standard:
         os.close(descriptor)
-    signal.signal(signal.SIGALRM, lambda _number, _frame: os.kill(pid, signal.SIGKILL))
-    signal.setitimer(signal.ITIMER_REAL, _PATIENCE_SECONDS)
+    if order[2] == "dockreg":
+        signal.signal(signal.SIGALRM, lambda _number, _frame: os.kill(pid, signal.SIGKILL))
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE_SECONDS)
+    os.write(teller, b"%d" % pid)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    os.write(teller, json.dumps(status).encode())
+    with suppress(BrokenPipeError):
+        os.write(teller, b"%d" % status)
     os._exit(0)
 
 
 def _become(order: Sequence[Any], standard: Sequence[int]) -> NoReturn:
     for target, descriptor in enumerate(standard):
         os.dup2(descriptor, target)
-        os.close(descriptor)
+    os.closerange(3, 100)
     status = 1
     try:
-        environ, folder, *arguments = order
+        environ, folder, *command = order
         os.environ.clear()
         os.environ.update(environ)
         os.chdir(folder)
-        sys.argv[:] = ["dockreg", *arguments]
-        resolve_name("dockreg.cli.command:main")(prog_name="dockreg")
+        sys.argv[:] = command
+        if command[0] == "dockreg":
+            resolve_name("dockreg.cli.command:main")(prog_name="dockreg")
+        else:
+            resolve_name("twisted.scripts.twistd:run")()
+            status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001  # nobody else would tell

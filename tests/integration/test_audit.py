@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.test_refusals import basic
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 SECRETS = ("secret of anna", "wrong password", "another one")
 RIGHT, WRONG = basic("anna", SECRETS[0]), basic("anna", SECRETS[1])
@@ -21,7 +21,7 @@ class AuditTests(SynchronousTestCase):
     def start(self, reads: bool = False) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.path = self.folder / "audit.log"
-        self.daemon = Daemon(
+        self.daemon = PreparedDaemon(
             self.folder,
             config=(
                 f'log.audit = "{self.path}"\nlog.audit_reads = {str(reads).lower()}\nauth.anonymous = "none"\n'

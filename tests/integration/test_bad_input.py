@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 KNOWN = "a" * 64
 #: An image that is announced and staged, so that wrong bytes for it get further than the first check.
@@ -92,7 +92,7 @@ class BadInputTests(SynchronousTestCase):
     """Requests that nobody should send."""
 
     def setUp(self) -> None:
-        self.daemon = Daemon(Path(self.mktemp()).absolute(), config='[auth]\nregistration = "closed"\n')
+        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config='[auth]\nregistration = "closed"\n')
         self.daemon.start()
         self.addCleanup(self.daemon.kill)
         self.push()

@@ -19,7 +19,7 @@ from dockreg.testing.samples import V1Image, bytes_of, gzip_layer, make_image
 from dockreg.testing.tarsums import payload_checksum, tarsum
 from dockreg.version import VERSION
 from dockreg.web.browsers import CONTENT_POLICY, PLAIN_HEADERS
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 #: Longer than anything here takes, shorter than a connection is kept open for its next request.
 PATIENCE_SECONDS = 10.0
@@ -61,7 +61,7 @@ class DoorCase(SynchronousTestCase):
 
     def start(self, config: str = "") -> None:
         """Start the daemon that the test asks."""
-        self.daemon = Daemon(Path(self.mktemp()).absolute(), config=config)
+        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config=config)
         self.daemon.start()
         self.addCleanup(self.daemon.kill)
 

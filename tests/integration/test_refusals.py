@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dockreg.model.access import PUBLIC, Action, On, Right
 from dockreg.web.exchange import Role
 from dockreg.web.routes import Route, routes
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 IMAGE = "a" * 64
 PARTS = {
@@ -52,9 +52,9 @@ def basic(name: str, password: str) -> dict[str, str]:
 class RefusalTests(SynchronousTestCase):
     """What the gate says."""
 
-    def start(self, anonymous: str, settings: str = "") -> Daemon:
+    def start(self, anonymous: str, settings: str = "") -> PreparedDaemon:
         config = f'[auth]\nanonymous = "{anonymous}"\n{settings}'
-        daemon = Daemon(Path(self.mktemp()).absolute(), config=config)
+        daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config=config)
         daemon.start()
         self.addCleanup(daemon.kill)
         for name in ("joe_1", "jane"):

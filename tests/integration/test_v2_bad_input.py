@@ -18,7 +18,7 @@ from dockreg.testing.samples import bytes_of
 from tests.integration.nearlyvalid import CONFIG, DIGESTS, LAYER, MEDIA_TYPES, REFERENCES, Sent, manifests
 from tests.integration.postgresql import Server
 from tests.integration.v2case import digest_of, make_index
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 #: OCI Distribution specification, "Error Codes", and for what it has none those of docker's registry.
 CODES = {
@@ -44,7 +44,7 @@ class BadInputCase(SynchronousTestCase):
     NAME: ClassVar[str] = "a/b"
 
     def setUp(self) -> None:
-        self.daemon = Daemon(Path(self.mktemp()).absolute(), config=self.config())
+        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config=self.config())
         self.daemon.start()
         self.addCleanup(self.daemon.kill)
         for content in (CONFIG, LAYER, CONTENT):
