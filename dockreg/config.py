@@ -58,7 +58,7 @@ class HTTPSettings:
     minimum_rate: int = field(default=1024, validator=valid.number(0))
     rate_window_seconds: float = field(default=60.0, validator=valid.seconds(1))
     unasked_seconds: float = field(default=300.0, validator=valid.seconds(1))
-    window_bytes: int = field(default=2048 * _KIB, validator=valid.number(4 * _KIB))
+    window_bytes: int = field(default=512 * _KIB, validator=valid.number(4 * _KIB))
     unasked_bytes: int = field(default=16 * _KIB, validator=valid.number(1))
     response_idle_seconds: float = field(default=300.0, validator=valid.seconds(1))
     drain_bytes: int = field(default=64 * _KIB, validator=valid.number(0))

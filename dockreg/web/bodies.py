@@ -120,13 +120,12 @@ class StreamedBody:
     (:meth:`wake`) once it is ready for whatever the handler does next, such as finishing the response.
     """
 
-    def __init__(self, length: int | None, wire: BodyWire, window: Callable[[], int], unasked_bytes: int) -> None:
-        """:param window: how many bytes may wait now, once the body is read. :param unasked_bytes: the same before."""
+    def __init__(self, length: int | None, wire: BodyWire, window_bytes: int, unasked_bytes: int) -> None:
         self.length = length
         self.received = 0
         self.asked = False
         self._wire = wire
-        self._window = window
+        self._window_bytes = window_bytes
         self._unasked_bytes = unasked_bytes
         self._chunks: list[Piece] = []
         self._queued = 0
@@ -139,7 +138,7 @@ class StreamedBody:
     @property
     def wants_bytes(self) -> bool:
         """Whether more should be read from the client now."""
-        return self._cut is None and self._queued < (self._window() if self.asked else self._unasked_bytes)
+        return self._cut is None and self._queued < (self._window_bytes if self.asked else self._unasked_bytes)
 
     @property
     def rest(self) -> int | None:

@@ -207,7 +207,7 @@ class Channel(FramedChannel):
         if not self._admit(request):
             return
         limits = self.site.limits
-        self._body = StreamedBody(self.length, self, self.site.read_sizes.waiting_bytes, limits.unasked_bytes)
+        self._body = StreamedBody(self.length, self, limits.window_bytes, limits.unasked_bytes)
         self._reading = None
         request.start_body(self._body)
         self._enter(Phase.BODY)

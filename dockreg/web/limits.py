@@ -29,8 +29,8 @@ class Limits:
     rate_window_seconds: float = field(default=60.0, validator=gt(0))
     #: A body that the handler does not ask for, or does not go on to read, ends the connection after this long.
     unasked_seconds: float = field(default=300.0, validator=gt(0))
-    #: Bytes of a body that wait for its handler before reading from the socket pauses, at most: many bodies share a few MiB.
-    window_bytes: int = field(default=2 * 1024 * 1024, validator=gt(0))
+    #: Bytes of a body that wait for its handler before reading from the socket pauses; what one read takes at most.
+    window_bytes: int = field(default=512 * 1024, validator=gt(0))
     #: The same before the handler has asked: enough for a small document, and to see a client leave.
     unasked_bytes: int = field(default=16 * 1024, validator=gt(0))
 

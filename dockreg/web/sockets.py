@@ -7,40 +7,29 @@ from typing import Any
 
 #: What Twisted takes from a socket at once. Reads of a request without a large body need no more.
 READ_BYTES = 64 * 1024
-#: What one read takes at most while a large body comes. Larger ones are not faster.
-_MOST_READ_BYTES = 1024 * 1024
-#: What all reads may take at once, and what may wait to be written, each divided among the bodies that arrive.
+#: What one read may take while bodies arrive, divided among those that do.
 _SHARED_BYTES = 4 * 1024 * 1024
-_SHARED_WAITING_BYTES = 8 * 1024 * 1024
-#: A body's share of what may wait, however many arrive.
-_LEAST_WAITING_BYTES = 512 * 1024
 
 
 class ReadSizes:
     """
-    How much is read from a socket at once while a large body comes from it, and how much of it may wait.
+    How much is read from a socket at once while a large body comes from it.
 
-    What a read costs depends little on how much it brings, nor does what it costs to hand bytes to a thread and to have its
-    answer. While bodies are few they may have more: the memory of all stays bounded.
+    What a read costs depends little on how much it brings. The memory of all reads stays bounded: each may take its share.
 
-    :param most_bytes: what may wait of one body at most, and what one read takes of it.
+    :param most_bytes: what one may take at most.
     """
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._bodies = 0
 
-    def waiting_bytes(self) -> int:
-        """How much of one body may wait now."""
-        share = max(_LEAST_WAITING_BYTES, _SHARED_WAITING_BYTES // max(1, self._bodies))
-        return min(self._most_bytes, share)
-
     def begin(self, transport: object, length: int | None) -> bool:
         """A body comes, of an unknown length if it is None. Returns whether it is large: then its :meth:`end` is awaited."""
         if length is not None and length <= READ_BYTES:
             return False
         self._bodies += 1
-        size = min(self._most_bytes, _MOST_READ_BYTES, _SHARED_BYTES // self._bodies)
+        size = min(self._most_bytes, _SHARED_BYTES // self._bodies)
         _set_read_size(transport, max(READ_BYTES, size))
         return True
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import local
 
 from dockreg.callables import Piece
 from dockreg.errors import StorageFull, StoreUnavailable
@@ -14,8 +13,6 @@ from dockreg.errors import StorageFull, StoreUnavailable
 #: Pieces are joined until they have as many bytes; those that have nearly so many are left as they are.
 _GATHERED_BYTES = 512 * 1024
 _LARGE_BYTES = 256 * 1024
-#: The most that small pieces have when they are joined, unless a large one follows them.
-_SCRATCH_BYTES = _GATHERED_BYTES + _LARGE_BYTES
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 #: Linux takes at most 1024 buffers in one call; POSIX promises 16.
 _MAX_BUFFERS = max(16, os.sysconf("SC_IOV_MAX"))
@@ -119,49 +116,30 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
-def gathered(chunks: Sequence[Piece]) -> Iterator[Piece]:
+def gathered(chunks: Sequence[Piece]) -> Sequence[Piece]:
     """
-    The same bytes in larger pieces, each of which is valid until the next one is asked for, in one thread.
+    The same bytes in larger pieces.
 
     Copying a byte costs a tenth of what digesting it costs, and each piece that is digested has the threads contend for the
-    interpreter. They are copied to where the pieces before them were: memory that was used a moment ago is much faster.
+    interpreter.
     """
+    if len(chunks) < 2:
+        return chunks
+    large: list[Piece] = []
     small: list[Piece] = []
     size = 0
     for chunk in chunks:
         if len(chunk) >= _LARGE_BYTES and not small:
-            yield chunk
+            large.append(chunk)
             continue
         small.append(chunk)
         size += len(chunk)
         if size >= _GATHERED_BYTES:
-            yield _joined(small, size)
+            large.append(b"".join(small))
             small, size = [], 0
     if small:
-        yield _joined(small, size)
-
-
-class _Scratch(local):
-    """Where one thread joins pieces; the memory is there once it has been needed."""
-
-    view: memoryview | None = None
-
-
-_scratch = _Scratch()
-
-
-def _joined(pieces: Sequence[Piece], size: int) -> Piece:
-    if len(pieces) == 1:
-        return pieces[0]
-    if size < _LARGE_BYTES or size > _SCRATCH_BYTES:
-        return b"".join(pieces)
-    if _scratch.view is None:
-        _scratch.view = memoryview(bytearray(_SCRATCH_BYTES))
-    at = 0
-    for piece in pieces:
-        _scratch.view[at : at + len(piece)] = piece
-        at += len(piece)
-    return _scratch.view[:size]
+        large.append(b"".join(small) if len(small) > 1 else small[0])
+    return large
 
 
 def write_all(descriptor: int, chunks: Sequence[Piece]) -> int:

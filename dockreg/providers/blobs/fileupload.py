@@ -147,18 +147,15 @@ class FileUpload:
     def _write_now(self, descriptor: int, chunks: Sequence[Piece]) -> None:
         if self._hasher is None:
             self._catch_up(descriptor)
-        for piece in gathered(chunks):
-            self._write_piece(descriptor, [piece])
-
-    def _write_piece(self, descriptor: int, piece: Sequence[Piece]) -> None:
+        chunks = gathered(chunks)
         with disk_errors():
             try:
-                write_all(descriptor, piece)
+                write_all(descriptor, chunks)
             except BaseException:
                 # What was taken counts: the upload goes on behind it when there is room.
-                self._observe(beginning_of(piece, os.lseek(descriptor, 0, os.SEEK_CUR) - self.size))
+                self._observe(beginning_of(chunks, os.lseek(descriptor, 0, os.SEEK_CUR) - self.size))
                 raise
-        self._observe(piece)
+        self._observe(chunks)
 
     def _observe(self, chunks: Sequence[Piece]) -> None:
         try:

@@ -50,7 +50,7 @@ class StreamedBodyTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.wire = Wire()
-        self.body = StreamedBody(10, self.wire, window=lambda: 8, unasked_bytes=2)
+        self.body = StreamedBody(10, self.wire, window_bytes=8, unasked_bytes=2)
 
     def read(self) -> Deferred[Any]:
         """Begin to read."""
@@ -143,7 +143,7 @@ class StreamedBodyTests(SynchronousTestCase):
         self.body.cut(CutReason.DISCONNECTED)
         reading.cancel()
         self.failureResultOf(reading, BodyCut)
-        self.body = StreamedBody(10, self.wire, lambda: 8, 2)
+        self.body = StreamedBody(10, self.wire, 8, 2)
         reading = self.read()
         reading.cancel()
         self.assertNotIsInstance(self.failureResultOf(reading, CancelledError).value, BodyCut)
@@ -169,7 +169,7 @@ class StreamedBodyTests(SynchronousTestCase):
 
     def test_collect_refuses_by_bytes(self) -> None:
         """A chunked body is refused as soon as it has brought more than the limit."""
-        self.body = StreamedBody(None, self.wire, lambda: 8, 2)
+        self.body = StreamedBody(None, self.wire, 8, 2)
         collecting = Deferred.fromCoroutine(self.body.collect(3))
         self.body.add(b"abc")
         self.body.wake()

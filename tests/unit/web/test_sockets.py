@@ -42,21 +42,6 @@ class ReadSizesTests(SynchronousTestCase):
         sizes.begin(transports[-1], MIB)
         self.assertEqual(MIB, transports[-1].bufferSize)
 
-    def test_waiting(self) -> None:
-        """A body alone may have the most bytes wait; many share, and none has less than half a MiB unless told so."""
-        sizes, transport = ReadSizes(2 * MIB), FileDescriptor()
-        self.assertEqual(2 * MIB, sizes.waiting_bytes())
-        found = []
-        for _ in range(40):
-            sizes.begin(transport, None)
-            found.append(sizes.waiting_bytes())
-        self.assertEqual([2 * MIB, 2 * MIB, 2 * MIB, 2 * MIB, 8 * MIB // 5], found[:5])
-        self.assertEqual([MIB // 2] * 25, found[15:])
-        for _ in range(40):
-            sizes.end(transport)
-        self.assertEqual(2 * MIB, sizes.waiting_bytes())
-        self.assertEqual(100, ReadSizes(100).waiting_bytes())
-
     def test_wrapped(self) -> None:
         """Over TLS it is the socket below whose reads are larger; what has no size of reads is left alone."""
         sizes, socket = ReadSizes(MIB), FileDescriptor()
