@@ -24,6 +24,10 @@ _ADDED_BYTES = 512
 _OTHER_BYTES = 16 * 1024
 #: ``SSL_MODE_ENABLE_PARTIAL_WRITE`` of SSL_CTX_set_mode(3), for which pyOpenSSL has no name. It sets it.
 _PARTIAL_WRITES = 0x1
+#: Where records are decrypted to, by the one thread of the reactor. As objects of their own they would make the memory of the
+#: process grow and shrink with each read.
+_SCRATCH_BYTES = 512 * 1024
+_SCRATCH = memoryview(bytearray(_SCRATCH_BYTES))
 
 
 def prepare(context: SSL.Context) -> None:
@@ -55,13 +59,14 @@ class Encryption(SSL.Connection):
         ended, self._ended = self._ended, None
         if ended is not None:
             raise ended
-        pieces = [super().recv(RECORD_BYTES, flags)]
+        first = super().recv(RECORD_BYTES, flags)
+        size = 0
         try:
-            while True:
-                pieces.append(super().recv(RECORD_BYTES, flags))
+            while size < _SCRATCH_BYTES - RECORD_BYTES:
+                size += super().recv_into(_SCRATCH[size : size + RECORD_BYTES], flags=flags)
         except SSL.Error as error:
             self._ended = error
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return first + _SCRATCH[:size] if size else first
 
     def bio_write(self, buf: Any) -> int:
         """Take what has come from the client."""
