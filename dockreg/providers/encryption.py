@@ -44,6 +44,8 @@ class Encryption(SSL.Connection):
     """
 
     lent = False
+    #: Whether the connection is being cut, when the client must not be told that it ended as it should.
+    cut = False
     _held: list[bytes]
     # What was said when there was nothing more to read; Twisted asks again at once.
     _ended: SSL.Error | None = None
@@ -91,7 +93,7 @@ class Encryption(SSL.Connection):
 
     def shutdown(self) -> bool:
         """Tell the client that nothing more comes."""
-        if self.lent:
+        if self.lent or self.cut:
             raise SSL.WantReadError
         return super().shutdown()
 
@@ -159,6 +161,18 @@ class EncryptedConnection(BufferingTLSTransport):
                 self.transport.resumeProducing()
         if came:
             super().dataReceived(came)
+
+    def abortConnection(self) -> None:
+        """
+        Cut the connection.
+
+        Twisted relies on the transport below to drop the alert that says that all was sent (RFC 8446 6.1). One that sends at
+        once does not.
+        """
+        encryption: Encryption | None = self.getHandle()
+        if encryption is not None:
+            encryption.cut = True
+            super().abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """Something has come from the client. While encryption is lent that is kept, and nothing more is read."""

@@ -173,6 +173,21 @@ class ConnectionTests(EncryptionCase):
         (piece,) = self.transport.taken()
         self.assertEqual(b"small", self.read(piece))
 
+    def test_cut(self) -> None:
+        """A connection that is cut says nothing more: the alert of an orderly end would make what came before look whole."""
+        self.connection.write(b"half of it")
+        self.connection.flush()
+        self.assertEqual(b"half of it", self.read(b"".join(self.transport.taken())))
+        self.connection.abortConnection()
+        self.assertEqual(([], True), (self.transport.taken(), self.transport.aborted))
+        self.connection.connectionLost(connectionDone)
+        self.connection.abortConnection()
+
+    def test_orderly_end(self) -> None:
+        """One that is closed tells the client that nothing is missing."""
+        self.connection.loseConnection()
+        self.assertRaises(SSL.ZeroReturnError, self.read, b"".join(self.transport.taken()))
+
     def test_write_after_the_end(self) -> None:
         """Nothing is sent once the client has ended the connection, large or small."""
         self.client.shutdown()
