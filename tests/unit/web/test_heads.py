@@ -214,7 +214,9 @@ class BoundTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """The ones that were not seen for the longest time go."""
-        heads = KnownHeads(most_bytes=3 * (2048 + 3))
+        heads = KnownHeads()
+        heads.keep(b"a", self.head())
+        heads = KnownHeads(most_bytes=3 * heads.weight)
         for each in (b"a", b"b", b"c"):
             heads.keep(each, self.head())
         self.assertIsNotNone(heads.find(b"a"))
