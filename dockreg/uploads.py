@@ -194,6 +194,12 @@ class BlobUpload:
         except Exception:
             await self._drop()
             raise
+        limit = self._limits.max_blob
+        if limit and committed.size > limit:
+            # Another request wrote to the session after this one was let in, and before it opened the file.
+            await registry.blobs.delete(committed)
+            await self._drop()
+            raise BodyTooLarge(limit)
 
         row = (
             self._reservation.upload_id if self.upload_id is None and self._reservation is not None else self.upload_id

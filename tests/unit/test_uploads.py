@@ -249,6 +249,18 @@ class SoonTests(ThreadedTestCase):
         self.result(part.release())
         self.assertEqual(0, self.result(self.uploads.size(JOE, ONE, upload_id)))
 
+    def test_limit_of_two(self) -> None:
+        """So does what another request has written since this one was let in."""
+        self.uploads.limits = UploadLimits(max_blob=len(CONTENT))
+        upload_id = self.start()
+        part = self.resumed(upload_id)
+        self.result(self.append(ONE, upload_id, CONTENT))
+        self.refused(BodyTooLarge, part.commit(Digest.sha256(CONTENT + b"x"), [b"x"]))
+        self.result(part.release())
+        self.assertFalse(self.result(self.metadata.uploads.is_known(upload_id)))
+        self.assertIsNone(self.result(self.metadata.blobs.find(Digest.sha256(CONTENT + b"x"))))
+        self.assertEqual([], self.files())
+
 
 class CancelledTests(ThreadedTestCase):
     """A client that goes away at any moment leaves a session that can be gone on with, or a blob."""

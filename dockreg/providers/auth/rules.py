@@ -53,6 +53,7 @@ not there where he could read it if it was, that is, where new repositories are 
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from weakref import ref
 
 from attrs import define, field
 from zope.interface import implementer
@@ -83,9 +84,8 @@ class Rules:
 
     _rights: IRightsStore
     _policy: Policy
-    _known: dict[tuple[str | None, str], tuple[Standing, Principal, frozenset[Action]]] = field(
-        factory=dict, init=False
-    )
+    # Whoever remembers what is stored decides for how long; it can be large.
+    _known: dict[tuple[str | None, str], tuple[ref[Standing], frozenset[Action]]] = field(factory=dict, init=False)
 
     async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:
         """See :meth:`.IAuthorizer.granted`."""
@@ -129,16 +129,17 @@ class Rules:
         """
         What was found before of the very same, or is found now.
 
-        A store that remembers what it has answered gives the same object for as long as nobody has changed anything.
+        A store that remembers what it has answered gives the same object for as long as nobody has changed anything. What a
+        principal is beside his name, such as his groups, is a part of it.
         """
         key = (principal.name, name.value)
         known = self._known.get(key)
-        if known is not None and known[0] is standing and known[1] == principal:
-            return known[2]
+        if known is not None and known[0]() is standing:
+            return known[1]
         allowed = judge(self._policy, principal, standing, name)
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        self._known[key] = (standing, principal, allowed)
+        self._known[key] = (ref(standing), allowed)
         return allowed
 
     async def _on_registry(self, principal: Principal, wanted: frozenset[Action]) -> frozenset[Action]:

@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine, exc
 
+from dockreg.model.rights import Standing
 from dockreg.providers.metadata.bare import BareConnection, Statements
 
 T = TypeVar("T")
 
 #: What is remembered, roughly in bytes.
 _MOST_REMEMBERED = 16 * 1024 * 1024
-#: What an entry weighs beside the bytes of a document, and each part of a list.
+#: What an entry weighs beside the bytes of a document, and each part of a list, or of what somebody is.
 _ENTRY_BYTES = 512
 _PART_BYTES = 128
 
@@ -123,7 +124,9 @@ def _weight(found: Any) -> int:
     content = getattr(found, "content", None)
     if isinstance(content, bytes):
         return _ENTRY_BYTES + len(content)
-    parts = getattr(found, "grants", found)
-    if isinstance(parts, Sequence):
-        return _ENTRY_BYTES + _PART_BYTES * len(parts)
+    if isinstance(found, Standing):
+        # What somebody is, is a part of the question as well: a directory may tell hundreds of groups.
+        return _ENTRY_BYTES + _PART_BYTES * (len(found.grants) + 2 * len(found.subjects))
+    if isinstance(found, Sequence):
+        return _ENTRY_BYTES + _PART_BYTES * len(found)
     return _ENTRY_BYTES

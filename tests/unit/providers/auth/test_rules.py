@@ -1,6 +1,8 @@
 """Tests of :mod:`dockreg.providers.auth.rules`: the tables in its docstring, row by row."""
 
+from gc import collect
 from typing import Any
+from weakref import ref
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -85,6 +87,15 @@ class KeptTests(SynchronousTestCase):
         self.assertEqual(PULL, self.ask(store, principal=Principal("anna", admin=True)))
         self.assertEqual(NOTHING, self.ask(store, principal=Principal("anna", groups=frozenset({"x"}))))
         self.assertEqual(PULL, self.ask(store, "team/other"))
+
+    def test_what_is_stored_goes(self) -> None:
+        """They do not keep what was stored, which can be large: the store remembers it for as long as it likes."""
+        store: Any = _Stored(Standing(frozenset()))
+        self.rules = Rules(store, Policy(PULL))
+        self.ask(store)
+        before, store.answer = ref(store.answer), Standing(frozenset())
+        collect()
+        self.assertIsNone(before())
 
     def test_bounded(self) -> None:
         """How many are kept is bounded."""

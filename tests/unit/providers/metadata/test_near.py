@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from dockreg.errors import NameUnknown
+from dockreg.model.rights import Subject
 from dockreg.providers.metadata import near
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.testing import contracts_repositories as samples
@@ -164,6 +165,15 @@ class LimitTests(NearCase):
         for _ in range(2):
             await self.found(store)
         self.assertEqual(2, self.queries)
+
+    async def test_many_groups(self) -> None:
+        """What somebody is counts: who is in hundreds of groups is remembered for fewer repositories."""
+        self.patch(near, "_MOST_REMEMBERED", 64 * near._ENTRY_BYTES)
+        store = await self.opened()
+        for groups, is_kept in ((2, True), (100, False)):
+            subjects = frozenset(Subject.group(f"group{number}") for number in range(groups))
+            first, second = [await store.rights.find(subjects, samples.BUSYBOX) for _ in range(2)]
+            self.assertEqual((first, is_kept), (second, first is second))
 
     async def test_locked(self) -> None:
         """While the database is locked the read is a thread's, which waits."""
