@@ -62,7 +62,8 @@ class KernelSender:
         if length < LEAST_BYTES or not IBlobFile.providedBy(reader):
             return False
         transport = request.transport
-        if ISealedTransport.providedBy(transport):
+        # Of the class: what Twisted wraps around a connection provides all that the connection does.
+        if ISealedTransport.implementedBy(type(transport)):
             return True
         return ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(transport) and _is_lowest(transport)
 

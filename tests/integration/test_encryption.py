@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThread
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 from dockreg.callables import InThread
 from dockreg.providers.encryption import EncryptedConnection
@@ -161,6 +163,41 @@ class SendTests(EncryptedCase, test_kernel.SendTests):
         self.assertTrue(encryption.lent)
         self.assertEqual([False], [record.complete for record in self.records])
         await self.assertFailure(deferToThread(test_kernel.read_body, client), EOFError, ConnectionResetError)
+
+
+class Counted(ProtocolWrapper):
+    """What somebody may put between TLS and the site."""
+
+    def write(self, data: bytes) -> None:
+        """Count."""
+        cast("Counting", self.factory).written += len(data)
+        super().write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """The same."""
+        self.write(b"".join(data))
+
+
+class Counting(WrappingFactory[Counted]):
+    """Counts all that is written."""
+
+    protocol = Counted
+    written = 0
+
+
+class WrappedTests(EncryptedCase):
+    """A site that is not next to its TLS."""
+
+    def listen_with(self, factory: Factory[Any]) -> int:
+        self.counting = Counting(factory)
+        return super().listen_with(self.counting)
+
+    async def test_nothing_passes_by(self) -> None:
+        """All goes through whatever is between, as over plain connections."""
+        answer = await self.talk(lambda client: client.ask("GET /file"))
+        self.assertTrue(answer.body == content(0, test_kernel.SIZE))
+        self.assertEqual(0, self.pushed)
+        self.assertGreater(self.counting.written, test_kernel.SIZE)
 
 
 class OlderSendTests(SendTests):
