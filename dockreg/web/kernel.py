@@ -81,6 +81,13 @@ class KernelSender:
             _SealedStream(transport.fileno(), reader, length) if sealed else _Stream(transport.fileno(), reader, length)
         )
         wait = _Room(self._reactor, stream.socket)
+
+        def note() -> bool:
+            request.sentLength += stream.newly_sent()
+            return not stream.left
+
+        ours = cast("Any", request)
+        ours.note_sent = note
         request.write(b"")
         try:
             if sealed:
@@ -96,6 +103,7 @@ class KernelSender:
             if sealed:
                 transport.take_back()
         finally:
+            ours.note_sent = None
             wait.stop()
             stream.close()
 
@@ -103,11 +111,10 @@ class KernelSender:
         self, request: server.Request, stream: "_Stream", wait: "_Room", gone: Callable[[], bool]
     ) -> None:
         while stream.left:
-            before = stream.left
             await self._in_thread(stream.push, self._crowded)
+            request.sentLength += stream.newly_sent()
             if stream.broken or gone():
                 raise CancelledError
-            request.sentLength += before - stream.left
             if stream.full:
                 await wait.for_room()
 
@@ -121,6 +128,7 @@ class _Stream:
 
     def __init__(self, connection: int, reader: Any, length: int) -> None:
         self.left = length
+        self._told = length
         #: Whether the last turn ended because the socket was full.
         self.full = False
         #: Whether the client has left.
@@ -134,6 +142,12 @@ class _Stream:
         self._lock = Lock()
         self._running = False
         self._closed = False
+
+    def newly_sent(self) -> int:
+        """How many bytes were sent since this was asked the last time; in the thread of the reactor."""
+        left = self.left
+        sent, self._told = self._told - left, left
+        return sent
 
     def push(self, crowded: Callable[[], bool]) -> None:
         """Send for one turn; in a thread."""

@@ -59,6 +59,8 @@ class Request(server.Request):
     #: The bytes of its head, if a request with the same may be begun without parsing it; and what was made of them then.
     head: bytes | None = None
     _known: KnownHead | None = None
+    #: While a thread sends the response: has what it has sent counted, and says whether that was all.
+    note_sent: Callable[[], bool] | None = None
 
     def __init__(self, channel: "Channel", *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
@@ -182,9 +184,14 @@ class Request(server.Request):
             self.processingFailed(Failure())
 
     def connectionLost(self, reason: Failure) -> None:
-        """The client went away, or was cut off, before the response was finished."""
+        """
+        The client went away, or was cut off, before the response was finished.
+
+        It may have had all of it: a client that wants nothing else closes before a thread could tell us of the last bytes.
+        """
+        all_sent = self.note_sent is not None and self.note_sent()
         super().connectionLost(reason)
-        self._record(complete=False)
+        self._record(complete=all_sent and not self.aborted)
 
     # What handlers and Klein call
 

@@ -112,6 +112,27 @@ class SendTests(KernelCase):
         self.assertIn("multipart/byteranges", several.headers["content-type"])
         self.assertIn(content(2 * MEBIBYTE, MEBIBYTE), several.body)
 
+    async def test_closes_at_once(self) -> None:
+        """A client that closes as soon as it has all of it has had all of it, even if the server has no time to notice before."""
+        slept = Deferred[None]()
+
+        def script(client: Client) -> None:
+            client.ask("GET /file", f"Range: bytes=0-{MEBIBYTE - 1}")
+            client.close()
+
+        async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+            await deferToThreadPool(reactor, self.pool, function, *args)
+            # The thread has sent everything, and the client closes, before this is told.
+            await slept
+
+        self.patch(self.site.kernel, "_in_thread", in_thread)
+        await self.talk(script)
+        await self.until(lambda: self.records)
+        slept.callback(None)
+        (record,) = self.records
+        self.assertEqual((206, MEBIBYTE, True), (record.status, record.bytes_sent, record.complete))
+        await self.until(lambda: self.site.open_connections == 0)
+
     async def test_small_and_head(self) -> None:
         """What is small, and what has no body, is no matter for the kernel."""
 
