@@ -75,6 +75,8 @@ class Encryption(SSL.Connection):
         if self.lent:
             self._held.append(bytes(buf))
             return len(buf)
+        if not buf:
+            return 0
         if isinstance(self._ended, SSL.WantReadError):
             self._ended = None
         return super().bio_write(buf)
@@ -159,8 +161,8 @@ class EncryptedConnection(BufferingTLSTransport):
             self._holding = False
             if self._wanted:
                 self.transport.resumeProducing()
-        if came:
-            super().dataReceived(came)
+        # Even if nothing came meanwhile: some of what came before may wait to be decrypted.
+        super().dataReceived(came)
 
     def abortConnection(self) -> None:
         """

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
@@ -17,7 +18,16 @@ from dockreg.providers.blobs.reading import FileBlobReader
 from dockreg.web import kernel
 from dockreg.web.sending import send_blob
 from dockreg.web.site import Site
-from tests.integration.streaming import Answer, Application, Client, StreamingCase, content, head, reactor
+from tests.integration.streaming import (
+    PATIENCE_SECONDS,
+    Answer,
+    Application,
+    Client,
+    StreamingCase,
+    content,
+    head,
+    reactor,
+)
 
 MEBIBYTE = 1024 * 1024
 SIZE = 40 * MEBIBYTE + 7
@@ -115,15 +125,19 @@ class SendTests(KernelCase):
     async def test_closes_at_once(self) -> None:
         """A client that closes as soon as it has all of it has had all of it, even if the server has no time to notice before."""
         slept = Deferred[None]()
+        sent = threading.Event()
 
         def script(client: Client) -> None:
             client.ask("GET /file", f"Range: bytes=0-{MEBIBYTE - 1}")
+            sent.wait(PATIENCE_SECONDS)
             client.close()
 
         async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
             await deferToThreadPool(reactor, self.pool, function, *args)
-            # The thread has sent everything, and the client closes, before this is told.
-            await slept
+            if not cast("Any", function).__self__.left:
+                # The thread has sent everything, and the client closes, before this is told.
+                sent.set()
+                await slept
 
         self.patch(self.site.kernel, "_in_thread", in_thread)
         await self.talk(script)

@@ -197,6 +197,28 @@ class ConnectionTests(EncryptionCase):
         self.assertEqual([], self.transport.taken())
 
 
+class EarlyLoanTests(EncryptionCase):
+    """Encryption that is lent while something is being received."""
+
+    def test_rest(self) -> None:
+        """What was not decrypted yet is when the loan ends, though nothing else comes; so is an end that was seen."""
+        data = bytes(range(250)) * 4000
+        self.client.sendall(data)
+        self.client.shutdown()
+
+        def receive(piece: bytes) -> None:
+            if not self.behind.received:
+                self.connection.lend()
+            self.behind.received.append(piece)
+
+        self.patch(self.behind, "dataReceived", receive)
+        self.from_client()
+        self.assertEqual((1, False), (len(self.behind.received), self.transport.disconnecting))
+        self.connection.take_back()
+        self.assertTrue(data == b"".join(self.behind.received))
+        self.assertTrue(self.transport.disconnecting)
+
+
 class LoanTests(EncryptionCase):
     """Encryption that is lent."""
 
