@@ -26,8 +26,8 @@ from typing import IO, Any, NoReturn, Self
 #: A command that takes longer is killed.
 _PATIENCE_SECONDS = 300.0
 _MOST_BYTES = 1024 * 1024
-#: What the programs import later than they are imported themselves.
-_NEEDED = (
+#: What ``dockreg`` and ``twistd dockreg`` import later than they are imported themselves.
+NEEDED = (
     "dockreg.providers.blobs.filesystem",
     "dockreg.providers.metadata.sql",
     "dockreg.service",
@@ -141,7 +141,7 @@ def _serve(orders: socket.socket) -> None:
     command = import_module("dockreg.cli.command")
     for path in command._COMMANDS.values():
         resolve_name(path)
-    for name in _NEEDED:
+    for name in NEEDED:
         import_module(name)
     assert "twisted.internet.reactor" not in sys.modules, "each program has a reactor of its own"
     # Nobody asks how those end that wait for a command.

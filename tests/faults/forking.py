@@ -16,12 +16,8 @@ from typing import Any, NoReturn
 
 from twisted.internet import pollreactor
 
+from tests.commands import NEEDED
 from tests.processes import Daemon, Process
-
-_NEEDED = (
-    "dockreg.providers.blobs.filesystem", "dockreg.providers.metadata.sql", "dockreg.service",
-    "dockreg.tap", "sqlalchemy.dialects.sqlite", "twisted.plugins.dockreg_plugin", "twisted.scripts.twistd",
-)  # fmt: skip
 
 
 class ForkedDaemon(Daemon):
@@ -94,7 +90,7 @@ class _Forked:
 def _serve() -> None:
     # Klein imports the reactor. This one keeps nothing in the kernel that a fork would share, as an epoll would be.
     pollreactor.install()
-    for name in _NEEDED:
+    for name in NEEDED:
         import_module(name)
     for line in sys.stdin:
         order = json.loads(line)
