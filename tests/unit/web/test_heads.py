@@ -1,5 +1,6 @@
 """Heads of requests that were seen before: kept within bounds, and answered as if they were new."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,9 @@ from twisted.web.server import NOT_DONE_YET
 from dockreg.config import read_config
 from dockreg.service import open_registry
 from dockreg.web.app import _continued
+from dockreg.web.entrance import Entrance
 from dockreg.web.heads import KnownHead, KnownHeads, ResponseHeaders, may_be_kept
+from dockreg.web.rates import RateLimit
 from dockreg.web.records import RequestRecord
 from dockreg.web.requests import Request
 from dockreg.web.site import Site
@@ -188,6 +191,16 @@ class SameTests(SynchronousTestCase):
         for _ in range(2):
             served.channel.dataReceived(PING)
         self.assertEqual((2, 0), (served.mirror.new, len(served.site.heads)))
+
+    def test_entrance(self) -> None:
+        """A request whose head is known comes through the entrance like every other one."""
+        served = Served(keeps=True)
+        served.site.entrance = Entrance(rates=RateLimit(1, 2, served.clock))
+        for _ in range(3):
+            served.channel.dataReceived(PING)
+        statuses = re.findall(rb"HTTP/1\.1 (\d+) ", served.transport.value())
+        self.assertEqual([b"200", b"200", b"429"], statuses)
+        self.assertEqual(1, served.mirror.new)
 
     def test_draining(self) -> None:
         """A site that stops closes the connection behind a known head, too."""
