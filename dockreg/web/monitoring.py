@@ -3,7 +3,7 @@
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Literal
 
 from attrs import define, field, frozen
@@ -41,7 +41,6 @@ _CHECK_KEPT_SECONDS = 2.0
 _CHECK_SECONDS = 10.0
 
 
-@lru_cache(maxsize=512)
 def door_of(path: str) -> str:
     """Which door a path belongs to: ``v1``, ``hub``, ``v2``, ``monitoring`` or ``other``."""
     if path in _WATCHING:

@@ -17,7 +17,9 @@ from dockreg.web.v2.locations import Locations
 
 #: Tags that one request may set; the whole URL has a limit, too.
 _MOST_TAGS = 100
+#: Accept headers with agents whose meaning is kept, and how long one is at most; docker sends some 700 bytes.
 _MOST_KINDS = 128
+_USUAL_BYTES = 2048
 
 
 @define(eq=False)
@@ -85,14 +87,17 @@ def _only_if(exchange: Exchange) -> Collection[str] | None:
 
 def _accepted(exchange: Exchange) -> Accepted:
     headers = exchange.request.requestHeaders
-    agents = headers.getRawHeaders(b"user-agent") or [b""]
-    return _understood(tuple(headers.getRawHeaders(b"accept") or ()), agents[-1])
+    accept, agent = tuple(headers.getRawHeaders(b"accept") or ()), (headers.getRawHeaders(b"user-agent") or [b""])[-1]
+    # There are few kinds of clients, and many of each. What none of them sends is not kept.
+    is_usual = sum(map(len, accept)) + len(agent) <= _USUAL_BYTES
+    return _remembered(accept, agent) if is_usual else _understood(accept, agent)
 
 
-# There are few kinds of clients, and many of each.
-@lru_cache(maxsize=_MOST_KINDS)
 def _understood(accept: tuple[bytes, ...], agent: bytes) -> Accepted:
     return parse_accept([each.decode("ascii", "replace") for each in accept], agent.decode("ascii", "replace").strip())
+
+
+_remembered = lru_cache(maxsize=_MOST_KINDS)(_understood)
 
 
 def _name(exchange: Exchange) -> str:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from dockreg.bridge.negotiation import Accepted
 from dockreg.errors import RequestInvalid, TagInvalid
 from dockreg.model.digest import Digest
+from dockreg.model.mediatypes import OCI_MANIFEST
 from dockreg.model.names import Tag
 from dockreg.web.v2 import manifests
 from dockreg.web.v2.locations import Locations
@@ -16,6 +18,29 @@ from tests.unit.web.v2.exchanges import exchange_of, response_header
 DIGEST, OTHER = str(Digest.sha256(b"")), str(Digest.sha256(b"other"))
 PATH = "/v2/demo/one/manifests/latest"
 INDEX = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+
+
+class AcceptedTests(SynchronousTestCase):
+    """What a client accepts, understood once for each kind of client."""
+
+    def accepted(self, *headers: str) -> Accepted:
+        return manifests._accepted(exchange_of(f"GET {PATH}", *headers))
+
+    def test_usual(self) -> None:
+        """What clients send is understood once."""
+        headers = (f"Accept: {OCI_MANIFEST}", "User-Agent: docker/27 of a test")
+        self.assertIs(self.accepted(*headers), self.accepted(*headers))
+        self.assertTrue(self.accepted(*headers).accepts(OCI_MANIFEST))
+
+    def test_long(self) -> None:
+        """What is longer than any client sends means the same, and is not kept: everybody can send it."""
+        before = manifests._remembered.cache_info().currsize
+        for headers in (
+            (f"Accept: {OCI_MANIFEST}{', x/y' * 1000}",),
+            (f"Accept: {OCI_MANIFEST}", f"User-Agent: {'a' * 3000}"),
+        ):
+            self.assertTrue(self.accepted(*headers).accepts(OCI_MANIFEST))
+        self.assertEqual(before, manifests._remembered.cache_info().currsize)
 
 
 class ConditionTests(SynchronousTestCase):
