@@ -89,6 +89,7 @@ class _Worker(ProcessProtocol):
         self._ended = ended
         self._events = b""
         self._news = b""
+        self._reloads = False
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
@@ -111,6 +112,8 @@ class _Worker(ProcessProtocol):
         if self.ready.called:
             return
         if self._news.startswith(READY):
+            if self._reloads:
+                self.signal(signal.SIGHUP)
             self.ready.callback(None)
 
     def _log(self, line: bytes) -> None:
@@ -122,6 +125,13 @@ class _Worker(ProcessProtocol):
             # Something that was printed.
             text = line.decode("utf-8", "backslashreplace")
         log.emit(level, "worker {worker}: {text}", worker=self.number, text=text)
+
+    def reload(self) -> None:
+        """Have it read again what can be read again; once it serves, as before that the signal would end it."""
+        if self.ready.called:
+            self.signal(signal.SIGHUP)
+        else:
+            self._reloads = True
 
     def signal(self, number: int) -> None:
         """Send a signal, if it lives."""
@@ -187,7 +197,7 @@ class Supervisor(StartingService):
     def reload(self) -> "Deferred[None]":
         """Have the workers read again what can be read again."""
         for worker in self._workers.values():
-            worker.signal(signal.SIGHUP)
+            worker.reload()
         done: Deferred[None] = Deferred()
         done.callback(None)
         return done

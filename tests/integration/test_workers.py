@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import ssl
+import time
 from http.client import HTTPConnection, HTTPException, RemoteDisconnected
 from pathlib import Path
 
@@ -153,6 +154,10 @@ class ListeningTests(WorkersCase):
         daemon = self.start(f"[tls]\nlisten = ['tcp:0:interface=127.0.0.1']\ncertificate = '{pem}'\n")
         daemon.url()
         place = daemon.url().removeprefix("http://").rsplit(":", 1)
+        while len(self.children(daemon)) < 2:
+            time.sleep(0.005)
+        # One serves, the other one has just begun to start.
+        daemon.running.send_signal(signal.SIGHUP)
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         for _ in range(4):
@@ -162,10 +167,9 @@ class ListeningTests(WorkersCase):
             ):
                 secure.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 self.assertTrue(secure.recv(15).startswith(b"HTTP/1.1 200"))
-        daemon.running.send_signal(signal.SIGHUP)
-        seen: set[str] = set()
-        while len(seen) < 2:
-            seen.add(daemon.wait_for(re.compile("worker ([01]): .*TLS with .*server.pem"))[1])
+        seen: list[str] = []
+        while sorted(seen) != ["0", "0", "1", "1"]:
+            seen.append(daemon.wait_for(re.compile("worker ([01]): .*TLS with .*server.pem"))[1])
 
     def test_unix(self) -> None:
         """A UNIX socket keeps its mode, lives as long as the daemon, and survives a worker."""
