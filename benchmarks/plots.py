@@ -78,7 +78,10 @@ def _draw(path: Path, title: str, results: Sequence[Result], value: Value, serie
         axes.axvline(1, color="black", linewidth=1)
         _draw_goals(axes, results, value)
     axes.set_xscale("log")
-    axes.set_yticks([row + 0.4 - thickness / 2 for row in range(len(results))], [result.title for result in results])
+    axes.xaxis.set_major_formatter("{x:g}")
+    titles = [result.title.replace("`", "") for result in results]
+    axes.set_yticks([row + 0.4 - thickness / 2 for row in range(len(results))], titles)
+    axes.set_ylim(-thickness, len(results))
     axes.tick_params(axis="y", labelsize=8)
     axes.invert_yaxis()
     axes.set_title(title, fontsize=10)
