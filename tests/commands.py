@@ -1,8 +1,9 @@
 """
 The ``dockreg`` command and ``twistd dockreg``, started without importing everything each time.
 
-A process that has imported what they need starts each of them as a fork of itself, with arguments, standard input, output
-and exit status of its own. It is this file, as a program: each message on its socket is one program to start.
+A process that has imported what they need, a :class:`Source`, starts each of them as a fork of itself, with arguments,
+standard input, output and exit status of its own. It is this file, as a program: each message on its socket is one program
+to start.
 """
 
 import atexit
@@ -16,7 +17,6 @@ import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
@@ -36,8 +36,6 @@ NEEDED = (
     "twisted.plugins.dockreg_plugin",
     "twisted.scripts.twistd",
 )
-#: So that several threads do not start several processes to start commands.
-_starting = Lock()
 
 
 def run_command(arguments: Sequence[str], stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
@@ -62,6 +60,7 @@ class Fork:
     :param command: its arguments; the first is ``dockreg`` or ``twistd``, or a path of it.
     :param standard: the descriptors of its standard input, output and error.
     :param environ: what its environment has beside that of the tests.
+    :param source: what it is a fork of, if not of that of all.
     """
 
     def __init__(
@@ -70,13 +69,14 @@ class Fork:
         standard: Sequence[int],
         folder: Path | None = None,
         environ: Mapping[str, str] | None = None,
+        source: "Source | None" = None,
     ) -> None:
         self._command = command
         self._status: int | None = None
         order = json.dumps([{**os.environ, **(environ or {})}, str(folder or Path.cwd()), *command]).encode()
         self._teller, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, _starting:
-            socket.send_fds(_source(), [order], [theirs.fileno(), *standard])
+        with theirs:
+            (source or _COMMON).start(order, [theirs.fileno(), *standard])
         #: The process id.
         self.pid = int(self._told(_PATIENCE_SECONDS))
 
@@ -114,24 +114,48 @@ def _content(file: IO[bytes]) -> bytes:
     return file.read()
 
 
-@cache
-def _source() -> socket.socket:
-    """The socket of the process that the commands come from."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(theirs.fileno())],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-        )
+class Source:
+    """
+    A process that programs come from; it begins with the first of them.
 
-    def end() -> None:
-        ours.close()
-        process.wait()
+    :param environ: what its environment has beside that of the tests, such as a library that is to be there from the start.
+    """
 
-    atexit.register(end)
-    return ours
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = environ or {}
+        self._orders: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = Lock()
+
+    def start(self, order: bytes, descriptors: Sequence[int]) -> None:
+        """Start a program."""
+        with self._lock:
+            if self._orders is None:
+                self._orders = self._begin()
+            socket.send_fds(self._orders, [order], descriptors)
+
+    def end(self) -> None:
+        """End the process, but none of the programs; harmless when it has not begun."""
+        if self._orders is not None and self._process is not None:
+            self._orders.close()
+            self._process.wait()
+            self._orders = self._process = None
+
+    def _begin(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **self._environ},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        return ours
+
+
+#: What programs come from that need no other one.
+_COMMON = Source()
+atexit.register(_COMMON.end)
 
 
 # What runs in the other process
@@ -143,6 +167,8 @@ def _serve(orders: socket.socket) -> None:
         resolve_name(path)
     for name in NEEDED:
         import_module(name)
+    # Tests of how strong hashes are ask for none through these programs.
+    import_module("tests.passwords").weaken()
     assert "twisted.internet.reactor" not in sys.modules, "each program has a reactor of its own"
     # Nobody asks how those end that wait for a command.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import attrs
 
 from dockreg.config import LogSettings
-from tests.commands import Fork, run_command
+from tests.commands import Fork, Source, run_command
 
 _START_SECONDS = 90.0
 #: The settings of ``[log]`` that are files.
@@ -151,9 +151,12 @@ class Daemon:
 class PreparedDaemon(Daemon):
     """The same ``twistd``, as a fork of a process that has imported what it needs: it starts in a fifth of the time."""
 
+    #: That process, if not the one of all.
+    source: Source | None = None
+
     def _spawn(self, command: Sequence[str]) -> Process:
         with Path(os.devnull).open("rb") as nothing, (self.folder / "daemon.log").open("ab") as log:
-            return Fork(command, (nothing.fileno(), log.fileno(), log.fileno()), self.folder, self.environ)
+            return Fork(command, (nothing.fileno(), log.fileno(), log.fileno()), self.folder, self.environ, self.source)
 
 
 def free_port() -> int:

@@ -5,12 +5,13 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.commands import Source
 from tests.faults import outside
 from tests.faults.asking import asking, done
 from tests.faults.below import Below
 from tests.faults.contents import Contents, Manifest
 from tests.faults.customer import Customer
-from tests.faults.forking import ForkedDaemon
+from tests.processes import PreparedDaemon
 
 NAME = "crash/app"
 
@@ -20,11 +21,14 @@ class FaultCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         folder = Path(self.mktemp()).absolute()
-        self.daemon = ForkedDaemon(folder, config=self.config())
+        self.daemon = PreparedDaemon(folder, config=self.config())
         self.below = Below(self.daemon.data, folder / "below", journal=self.keeps_journal())
         self.daemon.environ = self.below.environ
+        # The library is there when a process begins, or never.
+        self.daemon.source = Source(self.below.environ)
+        self.addCleanup(self.daemon.source.end)
         self.daemon.data.mkdir(mode=0o700)
-        self.addCleanup(self.daemon.end)
+        self.addCleanup(self.daemon.kill)
         self.daemon.start()
         self.random = Random(1)
         self.contents = Contents(1, layers=12, most=20_000)

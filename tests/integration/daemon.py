@@ -19,6 +19,7 @@ from dockreg.config import Config, read_config
 from dockreg.identity import make_accounts, make_hasher
 from dockreg.providing import make_metadata_store
 from dockreg.service import make_registry_service
+from tests.passwords import weaken
 from tests.processes import LOGS
 
 
@@ -66,6 +67,7 @@ async def start_registry(
     config = logging_to(folder, read_config(f'data_dir = "{folder / "data"}"\n{lines}{settings}'))
     if only_v1:
         config = evolve(config, listen=(), v1=evolve(config.v1, listen=config.listen))
+    weaken(test.patch)
     service = make_registry_service(config, reactor)
     service.startService()
     test.addCleanup(service.stopService)

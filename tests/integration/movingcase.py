@@ -18,7 +18,7 @@ from dockreg.config import Config, load_config
 from dockreg.errors import RegistryError
 from dockreg.model.mediatypes import OCI_INDEX, OCI_MANIFEST, SCHEMA2_MANIFEST
 from tests.integration.v2case import Sample, V2Case, compact, described, digest_of, make_index, make_sample
-from tests.processes import Daemon
+from tests.processes import Daemon, PreparedDaemon
 
 ARTIFACT = "application/vnd.example.sbom"
 
@@ -46,7 +46,7 @@ class MovingCase(V2Case, TestCase):
 
     def another(self) -> Daemon:
         """A daemon with nothing in it, not started."""
-        daemon = Daemon(self.folder / "other", config=self.CONFIG)
+        daemon = PreparedDaemon(self.folder / "other", config=self.CONFIG)
         self.addCleanup(daemon.stop)
         return daemon
 

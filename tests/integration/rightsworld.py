@@ -39,7 +39,7 @@ from dockreg.testing.samples import make_tar
 from dockreg.tokens import Tokens, make_tokens
 from tests.integration.daemon import start_registry
 from tests.integration.v2case import Sample, digest_of, make_sample
-from tests.unit.providers.auth.support import CHEAP
+from tests.passwords import CHEAP
 
 VISIBILITIES = ("public", "private", "absent")
 ABSENT_IMAGE = "f" * 64

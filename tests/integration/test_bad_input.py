@@ -15,6 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.processes import PreparedDaemon
 
 KNOWN = "a" * 64
+#: A collector and a scrub note down how far they are, at times of their own.
+ALONE = "collection.enabled = false\nscrub.enabled = false\n"
 #: An image that is announced and staged, so that wrong bytes for it get further than the first check.
 STAGED = "b" * 64
 
@@ -92,7 +94,9 @@ class BadInputTests(SynchronousTestCase):
     """Requests that nobody should send."""
 
     def setUp(self) -> None:
-        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config='[auth]\nregistration = "closed"\n')
+        # That a wrong password was tried is to be remembered; tests of its own show that.
+        config = f'{ALONE}[auth]\nregistration = "closed"\n[auth.attempts]\nper_client = 0\nper_account = 0\nper_address = 0\n'
+        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config=config)
         self.daemon.start()
         self.addCleanup(self.daemon.kill)
         self.push()

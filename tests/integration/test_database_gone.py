@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.postgresql import Server
 from tests.integration.v2case import Reply, digest_of, make_sample
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 NAME = "gone/app"
 
@@ -19,7 +19,7 @@ class GoneCase(SynchronousTestCase):
 
     def serve(self, config: str = "") -> None:
         """Start it, and push an image."""
-        self.daemon = Daemon(Path(self.mktemp()).absolute(), config=config)
+        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config=config)
         self.addCleanup(self.daemon.kill)
         self.daemon.start()
         self.sample = make_sample("gone")

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.model.names import V1_RESERVED
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 IMAGE = "a" * 64
 
@@ -18,7 +18,7 @@ class ReservedWordsTests(SynchronousTestCase):
     """Words that v1 paths use themselves."""
 
     def setUp(self) -> None:
-        self.daemon = Daemon(Path(self.mktemp()).absolute())
+        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute())
         self.daemon.start()
         self.addCleanup(self.daemon.kill)
 
@@ -53,7 +53,7 @@ class NoHostTests(SynchronousTestCase):
 
     def test_tcp(self) -> None:
         """The endpoint is the address that the client has connected to."""
-        daemon = Daemon(Path(self.mktemp()).absolute())
+        daemon = PreparedDaemon(Path(self.mktemp()).absolute())
         daemon.start()
         self.addCleanup(daemon.kill)
         answer = self.ask(socket.create_connection(("127.0.0.1", daemon.port)))
@@ -65,7 +65,7 @@ class NoHostTests(SynchronousTestCase):
         # A socket's path has room for 107 bytes, which the folder of a test may exceed.
         folder = Path(tempfile.mkdtemp(prefix="dockreg-"))
         self.addCleanup(shutil.rmtree, folder)
-        daemon = Daemon(folder, "--listen=unix:http.socket")
+        daemon = PreparedDaemon(folder, "--listen=unix:http.socket")
         daemon.start()
         self.addCleanup(daemon.kill)
         connection = socket.socket(socket.AF_UNIX)

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.test_refusals import basic
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 ANNA, BERTA = basic("anna", "secret"), basic("berta", "secret")
 
@@ -17,7 +17,7 @@ class ProgramsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         config = 'auth.anonymous = "none"\n'
-        self.daemon = Daemon(Path(self.mktemp()).absolute(), config=config)
+        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config=config)
         self.daemon.start()
         self.addCleanup(self.daemon.kill)
         for name in ("anna", "berta"):

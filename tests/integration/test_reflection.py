@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.processes import Daemon, free_port
+from tests.processes import PreparedDaemon, free_port
 
 #: What would run in a page, end a header, and fill a log or a screen.
 SCRIPT = "<script>alert(1)</script>"
@@ -71,7 +71,7 @@ class ReflectionTests(SynchronousTestCase):
             f'[metrics]\nlisten = ["tcp:{self.watched}:interface=127.0.0.1"]\n[auth]\nregistration = "closed"\n'
             '[http]\ncors_origins = ["https://ui.example"]\n'
         )
-        self.daemon = Daemon(Path(self.mktemp()).absolute(), config=config)
+        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config=config)
         self.daemon.start()
         self.addCleanup(self.daemon.kill)
 

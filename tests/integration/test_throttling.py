@@ -6,7 +6,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.test_refusals import basic
-from tests.processes import Daemon
+from tests.processes import Daemon, PreparedDaemon
 
 RIGHT, WRONG = basic("anna", "secret"), basic("anna", "wrong")
 
@@ -20,7 +20,7 @@ class ThrottlingTests(SynchronousTestCase):
 
     def start(self, attempts: str, workers: int = 1) -> Daemon:
         config = f'workers = {workers}\nauth.anonymous = "none"\n[auth.attempts]\nfirst_seconds = 600\nmost_seconds = 600\n{attempts}\n'
-        daemon = Daemon(Path(self.mktemp()).absolute(), config=config)
+        daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config=config)
         daemon.start()
         self.addCleanup(daemon.kill)
         return daemon

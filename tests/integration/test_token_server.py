@@ -18,7 +18,7 @@ from jwt.algorithms import ECAlgorithm
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.v2case import digest_of, make_sample
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 _SERVICE, _ISSUER = "registry.example", "tokens of the test"
 #: Who may do what there.
@@ -106,7 +106,7 @@ class TokenServerTests(SynchronousTestCase):
         """A registry that trusts the server."""
         server = f"realm = '{self.server.url}/token'\nservice = '{_SERVICE}'\nissuer = '{_ISSUER}'\nreread_seconds = 1"
         config = f"[auth]\nanonymous = 'none'\ncheckers = []\n[auth.token_server]\n{server}\n{keys}\n"
-        self.daemon = Daemon(Path(self.mktemp()).absolute(), config=config)
+        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config=config)
         self.addCleanup(self.daemon.stop)
         self.daemon.start()
 

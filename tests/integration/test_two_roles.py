@@ -9,7 +9,7 @@ from dockreg.testing.client import Engine
 from dockreg.testing.engines import ENGINE_0_7_0, ENGINE_0_9_1, ENGINE_1_0_0, ENGINE_1_5_0, ENGINES, EngineProfile
 from dockreg.testing.samples import layered_image
 from dockreg.testing.sessions import Account, EngineFailed
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 JOEY = Account("joey", "secret", "joey@example.org")
 JANE = Account("jane", "secret", "jane@example.org")
@@ -22,8 +22,8 @@ class TwoRolesTests(TestCase):
 
     def setUp(self) -> None:
         folder = Path(self.mktemp()).absolute()
-        self.index = Daemon(folder / "index")
-        self.registry = Daemon(
+        self.index = PreparedDaemon(folder / "index")
+        self.registry = PreparedDaemon(
             folder / "registry", config=f'role = "registry"\n[index]\nurl = "http://127.0.0.1:{self.index.port}"\n'
         )
         self.index.configure(

@@ -17,6 +17,7 @@ from dockreg.model.schema1 import parse_schema1
 from dockreg.testing.samples import bytes_of
 from tests.integration.nearlyvalid import CONFIG, DIGESTS, LAYER, MEDIA_TYPES, REFERENCES, Sent, manifests
 from tests.integration.postgresql import Server
+from tests.integration.test_bad_input import ALONE
 from tests.integration.v2case import digest_of, make_index
 from tests.processes import PreparedDaemon
 
@@ -55,7 +56,7 @@ class BadInputCase(SynchronousTestCase):
 
     def config(self) -> str:
         """The configuration of the daemon."""
-        return ""
+        return ALONE
 
     def tearDown(self) -> None:
         self.assertNotIn("Traceback", self.daemon.log())
@@ -289,7 +290,7 @@ class PostgreSQLTests(BadInputCase):
         server = Server()
         server.start()
         self.addCleanup(server.stop)
-        return f'[metadata]\nurl = "{server.url()}"\n'
+        return f'{ALONE}[metadata]\nurl = "{server.url()}"\n'
 
     def test_texts(self) -> None:
         """A text that a database can not hold is refused, or is that of nothing."""

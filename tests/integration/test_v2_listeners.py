@@ -6,7 +6,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.bridgecase import ENGINE_1_9
-from tests.processes import Daemon, free_port
+from tests.processes import PreparedDaemon, free_port
 
 
 class ListenerTests(SynchronousTestCase):
@@ -18,7 +18,7 @@ class ListenerTests(SynchronousTestCase):
             f'[{api}]\nlisten = ["tcp:{port}:interface=127.0.0.1"]\n'
             for api, port in (("v1", self.only_v1), ("v2", self.only_v2))
         ]
-        self.daemon = Daemon(Path(self.mktemp()).absolute(), config="".join(listen))
+        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config="".join(listen))
         self.daemon.start()
         self.addCleanup(self.daemon.kill)
         self.both = self.daemon.port

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.v2case import digest_of
-from tests.processes import Daemon
+from tests.processes import Daemon, PreparedDaemon
 
 SESSIONS = "/v2/a/b/blobs/uploads/"
 CHUNKS = st.binary(max_size=40) | st.binary(min_size=1, max_size=4).map(lambda piece: piece * 25_000)
@@ -207,7 +207,7 @@ class UploadModelTests(SynchronousTestCase):
 
     def test_model(self) -> None:
         """Whatever the order, a session has the bytes that were taken, and its blob is made of them."""
-        daemon = Daemon(Path(self.mktemp()).absolute())
+        daemon = PreparedDaemon(Path(self.mktemp()).absolute())
         daemon.start()
         self.addCleanup(daemon.kill)
         SessionMachine.daemon = daemon

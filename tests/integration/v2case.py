@@ -23,7 +23,7 @@ from dockreg.model.mediatypes import (
     SCHEMA2_MANIFEST,
 )
 from dockreg.testing.samples import make_tar
-from tests.processes import Daemon
+from tests.processes import Daemon, PreparedDaemon
 
 _numbers = count()
 
@@ -113,7 +113,7 @@ def make_index(*children: dict[str, Any], **more: Any) -> bytes:
 @cache
 def _daemon(_of: str, config: str) -> Daemon:
     """The daemon of a class of tests; it is stopped when the tests are over."""
-    daemon = Daemon(Path(f"daemon-{next(_numbers)}").absolute(), config=config)
+    daemon = PreparedDaemon(Path(f"daemon-{next(_numbers)}").absolute(), config=config)
     daemon.start()
     atexit.register(daemon.kill)
     return daemon

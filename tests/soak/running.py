@@ -17,8 +17,7 @@ from twisted.internet.threads import deferToThread
 from tests.faults import outside
 from tests.faults.contents import Contents
 from tests.faults.customer import Customer, Lost
-from tests.faults.forking import ForkedDaemon
-from tests.processes import Daemon
+from tests.processes import Daemon, PreparedDaemon
 from tests.soak.clients import Client, EngineClient
 from tests.soak.processes import MIB, Taken, children, is_running, taken
 from tests.soak.requests import Connections
@@ -72,7 +71,7 @@ class Soak:
     _samples: list[list[Taken]] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        kind = ForkedDaemon if self.plan.kills else Daemon
+        kind = PreparedDaemon if self.plan.kills else Daemon
         self.daemon = kind(self.plan.folder, config=_configuration(self.plan))
 
     async def run(self) -> bool:
@@ -93,7 +92,7 @@ class Soak:
                 await self._end(connections)
         finally:
             await connections.close()
-            await deferToThread(self.daemon.end if isinstance(self.daemon, ForkedDaemon) else self.daemon.kill)
+            await deferToThread(self.daemon.kill)
         if not self.failures:
             self.say("all of it held")
         for failure in self.failures:

@@ -17,9 +17,9 @@ from tests.faults.asking import asking, done
 from tests.faults.case import NAME, FaultCase
 from tests.faults.contents import digest_of
 from tests.faults.customer import Answer, Ask, Customer
-from tests.faults.forking import ForkedDaemon
 from tests.faults.journal import Disk, Luck, Record, mark, records
 from tests.faults.scenarios import Scenarios
+from tests.processes import PreparedDaemon
 
 #: How many times every operation is done, and at how many moments the power fails.
 _ROUNDS = int(os.environ.get("DOCKREG_TEST_POWER_ROUNDS", "1"))
@@ -43,8 +43,8 @@ class PowerLossTests(FaultCase):
     def setUp(self) -> None:
         super().setUp()
         self.scenarios = Scenarios(self.customer, self.fresh)
-        self.after = ForkedDaemon(self.daemon.folder / "after")
-        self.addCleanup(self.after.end)
+        self.after = PreparedDaemon(self.daemon.folder / "after")
+        self.addCleanup(self.after.kill)
         #: By the number in the mark that was written when they were known.
         self.known: list[Known] = []
 

@@ -11,7 +11,8 @@ from dockreg.providers.auth.hashing import PasswordHasher
 from dockreg.providers.auth.turns import Turns
 from dockreg.testing.accountstores import MemoryAccountStore
 from dockreg.testing.contracts_auth import ContractCase
-from tests.unit.providers.auth.support import CHEAP, Threads, cheap_hasher
+from tests.passwords import CHEAP
+from tests.unit.providers.auth.support import Threads, cheap_hasher
 
 _BAD_NAMES = ("", "ann", "a" * 31, "Anna", "anna ", "anna\n", "an-na", "ännä", "anna:x", "an/na", "anna\x00")
 _BAD_EMAILS = ("x", "@", "a@", "@b", "a@b@c", "a b@c", "a@b\n", "a@b\x00", "a" * 65 + "@b", "a@" + "b" * 190)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-import argon2
 from attrs import Factory, define
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
@@ -15,11 +14,7 @@ from dockreg.providers.auth.turns import Turns
 from dockreg.providers.auth.verified import Verified
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.testing.contracts_auth import ContractCase
-
-#: As weak as argon2 can be, for tests that are not about its strength.
-CHEAP = argon2.Parameters(
-    type=argon2.Type.ID, version=19, salt_len=16, hash_len=32, time_cost=1, memory_cost=8, parallelism=1
-)
+from tests.passwords import CHEAP
 
 
 @define(eq=False)

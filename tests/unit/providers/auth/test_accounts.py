@@ -14,7 +14,8 @@ from dockreg.providers.auth.turns import Turns
 from dockreg.testing import contracts_checkers
 from dockreg.testing.accountstores import MemoryAccountStore
 from dockreg.testing.contracts_auth import ContractCase
-from tests.unit.providers.auth.support import CHEAP, Threads, cheap_hasher, memory_of
+from tests.passwords import CHEAP
+from tests.unit.providers.auth.support import Threads, cheap_hasher, memory_of
 
 
 class AccountsCheckerContractTests(contracts_checkers.PasswordCheckerContract, contracts_checkers.DirectoryContract):

@@ -2,12 +2,15 @@
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 
+from dockreg.config import read_config
 from dockreg.errors import Busy
+from dockreg.identity import make_hasher
 from dockreg.interfaces_access import IPasswordHasher
 from dockreg.providers.auth.hashing import PasswordHasher
 from dockreg.providers.auth.turns import Turns
 from dockreg.testing import contracts_auth
-from tests.unit.providers.auth.support import CHEAP, Threads, cheap_hasher
+from tests.passwords import CHEAP
+from tests.unit.providers.auth.support import Threads, cheap_hasher
 
 
 class PasswordHasherTests(contracts_auth.PasswordHasherContract):
@@ -16,8 +19,9 @@ class PasswordHasherTests(contracts_auth.PasswordHasherContract):
 
     def test_parameters(self) -> None:
         """The hashes that are stored are argon2id with the parameters of RFC 9106 section 4 for little memory."""
-        stored = self.now(PasswordHasher(Turns(maybeDeferred)).hash(b"secret"))
-        self.assertEqual("$argon2id$v=19$m=65536,t=3,p=4$", stored[: stored.index("p=4$") + 4])
+        for hasher in (PasswordHasher(Turns(maybeDeferred)), make_hasher(read_config(""), maybeDeferred)):
+            stored = self.now(hasher.hash(b"secret"))
+            self.assertEqual("$argon2id$v=19$m=65536,t=3,p=4$", stored[: stored.index("p=4$") + 4])
 
 
 class QueueTests(contracts_auth.ContractCase):
