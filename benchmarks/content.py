@@ -63,11 +63,11 @@ def framed(content: bytes) -> Sequence[bytes]:
     return [b"".join([*pieces, b"0\r\n\r\n"])]
 
 
-def tar_head(size: int) -> bytes:
-    """The first block of an archive of ``size`` bytes that has one file."""
+def tar_entry(size: int) -> tarfile.TarInfo:
+    """The one file of an archive of ``size`` bytes."""
     entry = tarfile.TarInfo("file")
     entry.size = size - _BLOCK - len(_END)
-    return entry.tobuf(tarfile.USTAR_FORMAT)
+    return entry
 
 
 @define(eq=False)
@@ -106,6 +106,25 @@ class Source:
         for part in blob.parts:
             hasher.update(part.file.view[: part.size] if isinstance(part, FilePart) else part)
 
+    def file_sum(self, blob: Blob) -> str:
+        """What a tarsum is made of (docker, pkg/tarsum): the sum of the one file in ``blob``, one of this source."""
+        entry = tar_entry(self.size)
+        head = "".join(
+            f"{key}{value}"
+            for key, value in (
+                ("name", entry.name), ("mode", entry.mode), ("uid", 0), ("gid", 0), ("size", entry.size), ("mtime", 0),
+                ("typeflag", "0"), ("linkname", ""), ("uname", ""), ("gname", ""), ("devmajor", 0), ("devminor", 0),
+            )
+        )  # fmt: skip
+        hasher = hashlib.sha256(head.encode())
+        left, skipped = entry.size, _BLOCK
+        for part in blob.parts:
+            view = part.file.view[: part.size] if isinstance(part, FilePart) else memoryview(part)
+            content = view[skipped : skipped + left]
+            hasher.update(content)
+            left, skipped = left - len(content), 0
+        return hasher.hexdigest()
+
     def close(self) -> None:
         """Close the files, after which no blob of this source can be sent."""
         for each in (self._plain, self._framed):
@@ -116,12 +135,12 @@ class Source:
         shared = self.size - _MARK_BYTES - len(_END)
         self._hashed = hashlib.sha256()
         if self.size <= _SMALL_BYTES:
-            self._first = tar_head(self.size) + os.urandom(shared - _BLOCK)
+            self._first = tar_entry(self.size).tobuf(tarfile.USTAR_FORMAT) + os.urandom(shared - _BLOCK)
             self._hashed.update(self._first)
             return
         plain, chunks = self.folder / f"source-{self.size}", self.folder / f"source-{self.size}-framed"
         pattern = os.urandom(min(_PATTERN_BYTES, shared))
-        first, left = tar_head(self.size), shared
+        first, left = tar_entry(self.size).tobuf(tarfile.USTAR_FORMAT), shared
         with plain.open("wb") as file:
             while left:
                 piece = (first + pattern)[: min(left, _PATTERN_BYTES)]

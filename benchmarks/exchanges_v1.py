@@ -16,16 +16,17 @@ _JSON = "Content-Type: application/json"
 
 @frozen
 class V1Image:
-    """An image of one layer, and the checksum that its push ends with."""
+    """An image of one layer, and the checksums that its push ends with: of the payload, and the tarsum."""
 
     image_id: str
     json: bytes
     layer: Blob
-    checksum: str
+    payload: str
+    tarsum: str
 
     @classmethod
     def of(cls, source: Source) -> "V1Image":
-        """An image that nobody has seen. Its whole layer is digested, for the checksum is that of both."""
+        """An image that nobody has seen. Its whole layer is digested, for the checksums are those of both."""
         layer = source.blob()
         image_id = os.urandom(32).hex()
         document = {
@@ -39,7 +40,8 @@ class V1Image:
         content = json.dumps(document, separators=(",", ":")).encode()
         hasher = hashlib.sha256(content + b"\n")
         source.hash_into(hasher, layer)
-        return cls(image_id, content, layer, f"sha256:{hasher.hexdigest()}")
+        tarsum = hashlib.sha256(content + source.file_sum(layer).encode())
+        return cls(image_id, content, layer, f"sha256:{hasher.hexdigest()}", f"tarsum+sha256:{tarsum.hexdigest()}")
 
 
 @frozen
@@ -61,7 +63,9 @@ class V1Client:
         yield self._put(f"{path}/json", image.json)
         head = self.client.head("PUT", f"{path}/layer", "Transfer-Encoding: chunked", authorization=self.token)
         yield Request(head, image.layer.framed, ends=False)
-        yield self._put(f"{path}/checksum", b"", f"X-Docker-Checksum-Payload: {image.checksum}", ends=True)
+        # Engines since 0.10 send both.
+        checksums = f"X-Docker-Checksum: {image.tarsum}", f"X-Docker-Checksum-Payload: {image.payload}"
+        yield self._put(f"{path}/checksum", b"", *checksums, ends=True)
 
     def tag(self, repository: str, tag: str, image: V1Image) -> Steps:
         """The end of a push."""

@@ -88,6 +88,9 @@ class IV1ImageStore(Interface):
     async def staged_layers(scope: PushScope, image_id: ImageID) -> Sequence[StagedLayer]:
         """What could be completed now, newest first."""
 
+    async def keep_tarsums(of: StagedLayer | V1Image, tarsums: frozenset[str]) -> None:
+        """Keep what was found out of a layer under its json; harmless when the staged layer is gone, or is an image by now."""
+
     async def complete(
         layer: StagedLayer,
         image_id: ImageID,

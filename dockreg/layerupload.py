@@ -94,7 +94,8 @@ class StagedLayerUpload:
     _staged: Sequence[StagedImage]
     _payloads: Sequence[PayloadHasher]
     _inspector: LayerInspector
-    _max_size: int
+    _limits: LayerLimits
+    _tarsums: bool
     _reservation: Reservation | None = None
     _size: int = field(default=0, init=False)
     _finishing: bool = field(default=False, init=False)
@@ -106,24 +107,29 @@ class StagedLayerUpload:
         staged: Sequence[StagedImage],
         limits: LayerLimits,
         reservation: Reservation | None = None,
+        *,
+        tarsums: bool = True,
     ) -> "StagedLayerUpload":
         """
+        :param tarsums: whether they are computed while the bytes arrive. Otherwise nobody knows them until they are asked for.
         :param reservation: in the namespace that it is pushed to, while the bytes arrive.
         :raises StorageFull: there is no room to begin.
         """
         if registry.room is not None:
             await registry.room.require()
         inspector = LayerInspector(
-            max_uncompressed=limits.max_uncompressed, max_entries=limits.max_entries, digests_plain=False
+            max_uncompressed=limits.max_uncompressed,
+            max_entries=limits.max_entries if tarsums else 0,
+            digested="compressed",
         )
         payloads = [PayloadHasher(image.json) for image in staged]
         upload = await registry.blobs.start_upload([*payloads, inspector])
-        return cls(registry, upload, staged, payloads, inspector, limits.max_layer, reservation)
+        return cls(registry, upload, staged, payloads, inspector, limits, tarsums, reservation)
 
     async def expect(self, length: int) -> None:
         """See :class:`LayerUpload`."""
-        if self._max_size and length > self._max_size:
-            raise BodyTooLarge(self._max_size)
+        if self._limits.max_layer and length > self._limits.max_layer:
+            raise BodyTooLarge(self._limits.max_layer)
         if self._registry.room is not None:
             await self._registry.room.require(length)
         if self._reservation is not None:
@@ -131,7 +137,7 @@ class StagedLayerUpload:
 
     async def write(self, chunks: Sequence[Piece]) -> None:
         """Hash, inspect and store the next bytes."""
-        before, self._size = self._size, _counted(self._size, chunks, self._max_size)
+        before, self._size = self._size, _counted(self._size, chunks, self._limits.max_layer)
         if self._registry.room is not None:
             await self._registry.room.take(self._size - before)
         if self._reservation is not None and self._size > self._reservation.reserved:
@@ -169,9 +175,15 @@ class StagedLayerUpload:
     def _inspect(self) -> tuple[LayerFacts, Sequence[tuple[StagedImage, Checksums]]]:
         facts = self._inspector.finish()
         return facts, [
-            (image, Checksums(payload.checksum, self._inspector.tarsums(image.json)))
+            (image, Checksums(payload.checksum, self._sums(facts, image.json)))
             for image, payload in zip(self._staged, self._payloads, strict=True)
         ]
+
+    def _sums(self, facts: LayerFacts, json: bytes) -> frozenset[str] | None:
+        known = self._inspector.tarsums(json)
+        # What is no tar, or has too many entries, has none.
+        has_none = facts.entries is None or facts.entries > self._limits.max_entries
+        return known if known or has_none or self._tarsums else None
 
     async def abort(self) -> None:
         """Drop the bytes that were received, unless all were: then the end of it no longer depends on the client."""

@@ -6,6 +6,7 @@ push one id at once can not mix: the checksum request names, by its value, the l
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from attrs import define, field, frozen
 
@@ -24,6 +25,7 @@ from dockreg.errors import (
 from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces_v1 import IImageList, IV1ImageStore
 from dockreg.jumps import Jumps
+from dockreg.layersums import LayerSums
 from dockreg.layerupload import DiscardedLayer, LayerUpload, StagedLayerUpload
 from dockreg.model.access import Action, Caller, Principal
 from dockreg.model.names import RepositoryName, Tag
@@ -77,9 +79,11 @@ class V1Images:
     views: V1Views
     limits: ImageLimits = ImageLimits()
     _jumps: Jumps = field(init=False)
+    _sums: LayerSums = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._jumps = Jumps("an unfinished push of v1", _EXPIRY_GAP_SECONDS, self.limits.staging_seconds)
+        self._sums = LayerSums(self.registry)
 
     @property
     def _store(self) -> IV1ImageStore:
@@ -182,13 +186,15 @@ class V1Images:
             raise ImageExists(str(image_id))
         await self._store.stage_json(scope, document, parent, self.registry.clock.seconds())
 
-    async def start_layer(self, caller: Caller, image_id: ImageID) -> LayerUpload:
+    async def start_layer(self, caller: Caller, image_id: ImageID, *, tarsums: bool = False) -> LayerUpload:
         """
         Where the bytes of the layer go.
 
         When the image is complete already (another client was faster), they go nowhere: the checksum decides what
         that means for this client.
 
+        :param tarsums: whether they are computed meanwhile, for who will claim nothing else; they are always found out when
+            they are claimed.
         :raises ImageUnknown: its json was not sent.
         """
         scope, targets = await self._scope(caller, image_id)
@@ -202,7 +208,7 @@ class V1Images:
         reservation = None
         if quotas is not None and name is not None:
             reservation = await quotas.reservation_of_request(caller.principal, name, None)
-        return await StagedLayerUpload.start(self.registry, staged, self.limits, reservation)
+        return await StagedLayerUpload.start(self.registry, staged, self.limits, reservation, tarsums=tarsums)
 
     async def put_checksum(self, caller: Caller, image_id: ImageID, claimed: ClaimedChecksums) -> None:
         """
@@ -219,14 +225,28 @@ class V1Images:
         # Asked in this order: whoever completes the image unstages it in the same transaction.
         complete = await self._completed(caller, targets, image_id)
         if complete is None:
-            matching = next((layer for layer in layers if layer.checksums.matches(claimed)), None)
-            if matching is None:
-                raise _incomplete(image_id, staged, layers)
-            await self._require_parent(caller, matching, targets)
-            complete = await self._complete(matching, image_id, scope, targets)
+            matching = await self._sums.matching(
+                layers, claimed, self.limits, partial(self._staged_again, scope, image_id)
+            )
+            if matching is not None:
+                await self._require_parent(caller, matching, targets)
+                complete = await self._complete(matching, image_id, scope, targets)
+            else:  # What was summed for a while may have been completed meanwhile.
+                complete = await self._completed(caller, targets, image_id)
+        if complete is None:
+            raise _incomplete(image_id, staged, layers)
+        if complete.checksums.may_match(claimed):
+            complete = await self._sums.known(partial(self._again, complete), self.limits)
         # The same layer in other bytes does not bring back those that are lost.
         if not complete.checksums.matches(claimed) or complete.layer.lost is not None:
             raise ImageConflict(str(image_id))
+
+    async def _staged_again(self, scope: PushScope, image_id: ImageID, key: int) -> StagedLayer | None:
+        layers = await self._store.staged_layers(scope, image_id)
+        return next((layer for layer in layers if layer.key == key), None)
+
+    async def _again(self, image: V1Image) -> V1Image:
+        return (await self._store.chain(image))[0]
 
     async def _complete(
         self, layer: StagedLayer, image_id: ImageID, scope: PushScope, targets: Sequence[RepositoryName]

@@ -1,7 +1,7 @@
 """What the registry learns of a v1 layer while its bytes pass, without unpacking or keeping them."""
 
 import hashlib
-from typing import Final
+from typing import Final, Literal
 
 from dockreg.model.compression import CompressionInvalid, Decompressor
 from dockreg.model.digest import Hasher
@@ -41,14 +41,18 @@ class LayerInspector:
 
     :param max_uncompressed: in bytes.
     :param max_entries: a tar with more entries has no tarsums; the other facts are found out all the same.
-    :param digests_plain: whether a layer that is not compressed is digested, too. When it is not, its facts have no diff id
-        until :meth:`.LayerFacts.of_blob`.
+    :param digested: of what the uncompressed tar is digested. When a layer that is not compressed is not, its facts have no
+        diff id until :meth:`.LayerFacts.of_blob`.
     """
 
     def __init__(
-        self, *, max_uncompressed: int = MAX_UNCOMPRESSED, max_entries: int = MAX_ENTRIES, digests_plain: bool = True
+        self,
+        *,
+        max_uncompressed: int = MAX_UNCOMPRESSED,
+        max_entries: int = MAX_ENTRIES,
+        digested: Literal["all", "compressed", "nothing"] = "all",
     ) -> None:
-        self._digests_plain = digests_plain
+        self._digested = digested
         self._expansion = Expansion(max_uncompressed)
         self._decompressor = Decompressor()
         self._tarsum = TarSum(max_entries=max_entries)
@@ -91,7 +95,9 @@ class LayerInspector:
 
     @property
     def _is_digested(self) -> bool:
-        return self._digests_plain or self._decompressor.compression != "none"
+        if self._digested == "compressed":
+            return self._decompressor.compression != "none"
+        return self._digested == "all"
 
     def stop(self) -> None:
         """Look no further; called from another thread than the one that looks."""

@@ -14,6 +14,7 @@ from dockreg.model.digest import Digest
 from dockreg.model.documents import parse_object
 from dockreg.model.names import RepositoryName
 
+_TARSUM = re.compile(r"tarsum\+sha256:[a-f0-9]{64}", re.ASCII).fullmatch
 _IMAGE_ID = re.compile(r"[a-f0-9]{64}|[a-f0-9]{16}", re.ASCII)
 
 #: Engines refuse deeper images; docker-registry had no limit.
@@ -97,15 +98,23 @@ class Checksums:
     The checksums that a v1 engine may send for one json and one layer.
 
     ``payload`` is ``sha256:…`` over json, newline and layer; ``tarsums`` are the values of tarsum v0 that engines of
-    different ages compute, as ``tarsum+sha256:…``; empty when the layer is no tar.
+    different ages compute, as ``tarsum+sha256:…``; empty when the layer is no tar, None when nobody has computed them.
     """
 
     payload: str
-    tarsums: frozenset[str] = frozenset()
+    tarsums: frozenset[str] | None = frozenset()
 
     def matches(self, claimed: "ClaimedChecksums") -> bool:
         """Whether one of the claimed values is ours. One is enough: engine 0.9 sends an unusable payload value."""
-        return (claimed.payload is not None and claimed.payload == self.payload) or claimed.tarsum in self.tarsums
+        return (claimed.payload is not None and claimed.payload == self.payload) or claimed.tarsum in (
+            self.tarsums or ()
+        )
+
+    def may_match(self, claimed: "ClaimedChecksums") -> bool:
+        """Whether they do not match, and could if anybody had computed the tarsums."""
+        if self.tarsums is not None or claimed.tarsum is None or self.matches(claimed):
+            return False
+        return _TARSUM(claimed.tarsum) is not None
 
 
 @frozen
@@ -142,11 +151,12 @@ class StagedLayer:
     """
     A received layer, together with one staged json that it was checked against.
 
-    ``image_key`` is the key of that json; ``parent`` and ``parent_key`` are what the json was accepted with.
+    ``image_key`` is the key of that ``json``; ``parent`` and ``parent_key`` are what the json was accepted with.
     """
 
     key: int
     image_key: int
+    json: bytes
     parent: ImageID | None
     parent_key: int | None
     blob: StoredBlob

@@ -155,6 +155,29 @@ class StagingContract(_V1Contract):
         self.assertEqual({some_blob()}, {layer.blob for layer in layers})
         self.assertEqual(some_blob(), await metadata.blobs.find(some_blob().digest))
 
+    async def test_keep_tarsums(self) -> None:
+        """Tarsums that nobody has computed are kept when somebody has, of a staged layer and of an image."""
+        metadata = await self.with_repositories()
+        images, unknown, known = metadata.images, Checksums("sha256:1", None), frozenset({"tarsum+sha256:2"})
+        await images.stage_json(SCOPE, some_json(some_id(1)), None, 1.0)
+        (staged,) = await images.staged(SCOPE, some_id(1))
+        for sums in (frozenset[str](), known):
+            await images.stage_layer(some_blob(), FACTS, [(staged, unknown)], 1.0, 9.0)
+            (layer,) = await images.staged_layers(SCOPE, some_id(1))
+            self.assertEqual(unknown, layer.checksums)
+            await images.keep_tarsums(layer, sums)
+            (kept,) = await images.staged_layers(SCOPE, some_id(1))
+            self.assertEqual((layer.key, staged.json, sums), (kept.key, kept.json, kept.checksums.tarsums))
+        image = await images.complete(layer, some_id(1), SCOPE, [BUSYBOX], 2.0)
+        self.assertEqual(unknown, image.checksums)
+        self.assertEqual(["sha256:1"], [listed.checksum for listed in await images.list_images(BUSYBOX)])
+        await images.keep_tarsums(layer, frozenset({"too late"}))
+        self.assertEqual(image, await images.find_in(BUSYBOX, some_id(1)))
+        await images.keep_tarsums(image, known)
+        found = await images.find_in(BUSYBOX, some_id(1))
+        self.assertEqual(Checksums("sha256:1", known), found and found.checksums)
+        self.assertEqual(["tarsum+sha256:2"], [listed.checksum for listed in await images.list_images(BUSYBOX)])
+
     async def test_layers_newest_first(self) -> None:
         """Of several layers for a json the newest comes first; a layer that comes again is new, and there once."""
         metadata = await self.with_repositories()

@@ -16,9 +16,9 @@ from dockreg.errors import (
     LayerTooLarge,
     RequestInvalid,
 )
-from dockreg.model.access import Caller
 from dockreg.model.names import Tag
-from dockreg.model.v1 import ClaimedChecksums, ImageID, PushScope, TagClient
+from dockreg.model.v1 import ClaimedChecksums, ImageID, TagClient
+from dockreg.testing.tarsums import tarsum
 from dockreg.v1images import ImageLimits
 from tests.unit.v1case import ONE, TWO, A, B, V1ImagesTestCase, document, payload, tar_layer, token
 
@@ -91,10 +91,9 @@ class StateMachineTests(V1ImagesTestCase):
     def test_tarsum(self) -> None:
         """The tarsum completes an image alone, and beside a payload value that is wrong (engines up to 0.9)."""
         self.data()
-        (staged,) = self.result(self.metadata.images.staged_layers(_scope(self.caller), A))
-        (tarsum,) = staged.checksums.tarsums
-        self.result(self.images.put_checksum(self.caller, A, ClaimedChecksums("sha256:" + "0" * 64, tarsum)))
-        self.result(self.images.put_checksum(self.caller, A, ClaimedChecksums(None, tarsum)))
+        right = tarsum(self.json, gzip.decompress(self.layer), "order")
+        self.result(self.images.put_checksum(self.caller, A, ClaimedChecksums("sha256:" + "0" * 64, right)))
+        self.result(self.images.put_checksum(self.caller, A, ClaimedChecksums(None, right)))
         self.refused(
             ImageConflict, self.images.put_checksum(self.caller, A, ClaimedChecksums(None, "tarsum+sha256:" + "0" * 64))
         )
@@ -161,9 +160,9 @@ class TwoPushersTests(V1ImagesTestCase):
         self.result(self.images.put_json(jane, A, content))
         self.result(self.put_layer(joe, A, layer))
         self.result(self.put_layer(jane, A, recompressed))
-        (theirs,) = self.result(self.metadata.images.staged_layers(_scope(jane), A))
         self.result(self.images.put_checksum(joe, A, payload(content, layer)))
-        claimed = ClaimedChecksums(payload(content, recompressed).payload, next(iter(theirs.checksums.tarsums)))
+        theirs = tarsum(content, gzip.decompress(layer), "order")
+        claimed = ClaimedChecksums(payload(content, recompressed).payload, theirs)
         self.result(self.images.put_checksum(jane, A, claimed))
         self.assertEqual((content, layer), self.read(jane, A))
 
@@ -220,7 +219,3 @@ class TwoPushersTests(V1ImagesTestCase):
             top = self.result(self.images.get(caller, B)).image
             base = self.result(self.images.chain(top))[1]
             self.assertEqual(document(A, of=str(repository)), base.json)
-
-
-def _scope(caller: Caller) -> PushScope:
-    return PushScope(caller.repository, caller.principal.name)

@@ -11,7 +11,7 @@ from dockreg.errors_quotas import QuotaExceeded
 from dockreg.layerupload import StagedLayerUpload
 from dockreg.model.access import Principal
 from dockreg.model.names import RepositoryName, Tag
-from dockreg.model.v1 import Checksums, ImageID, ImageJSON, PushScope, TagClient, V1Image
+from dockreg.model.v1 import Checksums, ClaimedChecksums, ImageID, ImageJSON, PushScope, TagClient, V1Image
 
 _PIECE = 1024 * 1024
 
@@ -156,7 +156,7 @@ def check(source: SourceImage, found: Checksums, *, is_tar: bool, unverified: bo
         if not is_tar:
             raise Broken("no checksum was noted of it, and its layer is no whole tar: it may be cut short")
         return
-    if not any(each == found.payload or each in found.tarsums for each in source.noted):
+    if not any(found.matches(ClaimedChecksums(each, each)) for each in source.noted):
         noted = ", ".join(sorted(source.noted))
         raise Broken(f"its bytes are not those that its checksum was noted of: {noted}, and now {found.payload}")
 

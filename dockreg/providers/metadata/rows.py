@@ -44,6 +44,7 @@ IMAGE_COLUMNS = (
     _parents.c.image_id.label("parent"),
     v1_images.c.payload,
     v1_images.c.tarsums,
+    v1_images.c.summed,
     v1_images.c.pushed_by,
     v1_images.c.unannounced,
     *BLOB_COLUMNS,
@@ -118,12 +119,17 @@ def facts_columns(facts: LayerFacts) -> dict[str, str | int | None]:
 
 def checksums_of(row: AnyRow) -> Checksums:
     """The checksums in a row."""
-    return Checksums(row.payload, frozenset(row.tarsums.split()))
+    return Checksums(row.payload, frozenset(row.tarsums.split()) if row.summed else None)
 
 
-def checksums_columns(checksums: Checksums) -> dict[str, str]:
+def checksums_columns(checksums: Checksums) -> dict[str, str | bool]:
     """The opposite of :func:`checksums_of`."""
-    return {"payload": checksums.payload, "tarsums": " ".join(sorted(checksums.tarsums))}
+    return {"payload": checksums.payload, **tarsums_columns(checksums.tarsums)}
+
+
+def tarsums_columns(tarsums: frozenset[str] | None) -> dict[str, str | bool]:
+    """The part of :func:`checksums_columns` that may be found out later."""
+    return {"tarsums": " ".join(sorted(tarsums or ())), "summed": tarsums is not None}
 
 
 def image_of(row: AnyRow) -> V1Image:

@@ -23,10 +23,11 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     text,
+    true,
 )
 
 #: The revision of the migration that makes what stands here.
-SCHEMA = "0010"
+SCHEMA = "0011"
 
 #: PostgreSQL would order by the language of the database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")
@@ -110,7 +111,7 @@ repository_blobs = Table(
 
 # v1 images
 
-# ``unannounced``: completed for no repository, and so its pusher's own.
+# ``summed``: whether ``tarsums`` says all, or nobody has computed them. ``unannounced``: completed for no repository, and so its pusher's own.
 v1_images = Table(
     "v1_images",
     metadata,
@@ -121,6 +122,7 @@ v1_images = Table(
     _of_blob("layer_digest"),
     Column("payload", TEXT, nullable=False),
     Column("tarsums", TEXT, nullable=False),
+    Column("summed", Boolean, nullable=False, server_default=true()),
     Column("pushed_by", TEXT, nullable=False),
     Column("unannounced", Boolean, nullable=False),
     Column("created_at", Double, nullable=False),
@@ -197,6 +199,7 @@ v1_staged_layers = Table(
     _of_blob("digest"),
     Column("payload", TEXT, nullable=False),
     Column("tarsums", TEXT, nullable=False),
+    Column("summed", Boolean, nullable=False, server_default=true()),
     Column("staged_at", Double, nullable=False),
     UniqueConstraint("staged_image_key", "digest"),
     Index(None, "digest"),

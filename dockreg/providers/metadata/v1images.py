@@ -44,7 +44,9 @@ from dockreg.providers.metadata.transactions import Database
 
 _links = repository_v1_images
 _LIST = (
-    select(v1_image_list.c.image_id, v1_image_list.c.checksum, v1_images.c.payload, v1_images.c.tarsums)
+    select(
+        v1_image_list.c.image_id, v1_image_list.c.checksum, v1_images.c.payload, v1_images.c.tarsums, v1_images.c.summed
+    )
     .select_from(
         v1_image_list.outerjoin(
             _links,
@@ -198,6 +200,10 @@ class SQLV1ImageStore:
         """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
         return await self._database.read(v1staging.staged_layers, scope, image_id)
 
+    async def keep_tarsums(self, of: StagedLayer | V1Image, tarsums: frozenset[str]) -> None:
+        """See :class:`~dockreg.interfaces_v1.IV1ImageStore`."""
+        await self._database.write(v1staging.keep_tarsums, of, tarsums)
+
     async def complete(
         self,
         layer: StagedLayer,
@@ -301,7 +307,7 @@ def _list_images(connection: Connection, name: RepositoryName) -> Sequence[Annou
         checksum = row.checksum
         if row.payload is not None:
             ours = checksums_of(row)
-            checksum = min(ours.tarsums, default=ours.payload) or None
+            checksum = min(ours.tarsums or (), default=ours.payload) or None
         images.append(AnnouncedImage(ImageID(row.image_id), checksum))
     return images
 

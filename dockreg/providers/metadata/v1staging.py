@@ -22,6 +22,7 @@ from dockreg.providers.metadata.rows import (
     checksums_of,
     image_of,
     stored_of,
+    tarsums_columns,
 )
 from dockreg.providers.metadata.tables import blobs, v1_images, v1_staged_images, v1_staged_layers
 
@@ -43,7 +44,9 @@ _STAGED_LAYERS = (
         _layers.c.key.label("layer_key"),
         _layers.c.payload,
         _layers.c.tarsums,
+        _layers.c.summed,
         _images.c.key,
+        _images.c.json,
         _images.c.parent_key,
         v1_images.c.image_id.label("parent"),
         *STORED_COLUMNS,
@@ -131,6 +134,7 @@ def staged_layers(connection: Connection, scope: PushScope, image_id: ImageID) -
         StagedLayer(
             key=row.layer_key,
             image_key=row.key,
+            json=row.json,
             parent=None if row.parent is None else ImageID(row.parent),
             parent_key=row.parent_key,
             blob=stored_of(row),
@@ -138,6 +142,12 @@ def staged_layers(connection: Connection, scope: PushScope, image_id: ImageID) -
         )
         for row in connection.execute(_STAGED_LAYERS, _scope(scope, image_id))
     ]
+
+
+def keep_tarsums(connection: Connection, of: StagedLayer | V1Image, tarsums: frozenset[str]) -> None:
+    """See ``IV1ImageStore.keep_tarsums``."""
+    table = _layers if isinstance(of, StagedLayer) else v1_images
+    connection.execute(update(table).where(table.c.key == of.key).values(tarsums_columns(tarsums)))
 
 
 def complete(

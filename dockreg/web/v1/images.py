@@ -1,5 +1,6 @@
 """Images: json, layer, checksum, ancestry, and the lists of files."""
 
+import re
 from functools import partial
 from http import HTTPStatus
 
@@ -16,6 +17,8 @@ from dockreg.web.headers import set_forever, set_nocache
 from dockreg.web.sending import send_blob
 
 _CHECKSUM_LENGTH = 255
+#: Engines of whose checksums only the tarsum means something here.
+_SENDS_TARSUM = re.compile(r"docker/0\.[0-9](?![0-9])", re.ASCII).match
 
 
 @define(eq=False)
@@ -37,7 +40,9 @@ class ImagesDoor:
 
     async def put_layer(self, exchange: Exchange, image_id: ImageID) -> bytes:
         """``PUT …/layer``: what cannot be accepted is refused before the first byte of the body is read."""
-        upload = await self.images.start_layer(exchange.caller, image_id)
+        agent = exchange.header("user-agent")
+        tarsums = agent is not None and _SENDS_TARSUM(agent) is not None
+        upload = await self.images.start_layer(exchange.caller, image_id, tarsums=tarsums)
         try:
             body = IRequestBody(exchange.request)
             if body.length is not None:
@@ -54,7 +59,7 @@ class ImagesDoor:
         ``PUT …/checksum``: complete the image. The values are in headers.
 
         Engines up to 0.8 send the tarsum only; what engine 0.9 sends as payload checksum can not be computed by
-        anybody else.
+        anybody else. Later ones send both.
         """
         payload, tarsum = _checksum(exchange, "x-docker-checksum-payload"), _checksum(exchange, "x-docker-checksum")
         if payload is None and tarsum is None:

@@ -10,7 +10,8 @@ from benchmarks.contenders.base import Situation
 from benchmarks.content import Blob, Content
 from benchmarks.exchanges import Client, Steps
 from benchmarks.exchanges_v1 import V1Client, V1Image
-from benchmarks.messages import Answer, Request, joined_chunks
+from benchmarks.messages import Answer, FilePart, Request, joined_chunks
+from dockreg.testing.tarsums import payload_checksum, tarsum
 
 
 def played(steps: Steps, answers: Mapping[str, bytes]) -> list[tuple[str, Request]]:
@@ -81,7 +82,7 @@ class V1Tests(SynchronousTestCase):
     """A push of v1."""
 
     def test_push(self) -> None:
-        """Json, a chunked layer, and the checksum of both; one operation."""
+        """Json, a chunked layer, and the checksums of both, as engines since 0.10 send them; one operation."""
         source = Content(Path()).source(4096)
         image = V1Image.of(source)
         done = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n"
@@ -92,5 +93,23 @@ class V1Tests(SynchronousTestCase):
         )
         self.assertEqual([False, False, True], [request.ends for _, request in requests])
         layer = b"".join(part for part in image.layer.parts if isinstance(part, bytes))
-        expected = f"sha256:{hashlib.sha256(image.json + bytes([10]) + layer).hexdigest()}"
-        self.assertIn(f"X-Docker-Checksum-Payload: {expected}\r\n".encode(), requests[2][1].head)
+        for header, expected in (
+            ("X-Docker-Checksum-Payload", payload_checksum(image.json, layer)),
+            ("X-Docker-Checksum", tarsum(image.json, layer, "order")),
+        ):
+            self.assertIn(f"{header}: {expected}\r\n".encode(), requests[2][1].head)
+
+    def test_tarsum_of_a_file(self) -> None:
+        """It is the same of a blob that is in a file."""
+        content = Content(Path(self.mktemp()))
+        content.folder.mkdir()
+        self.addCleanup(content.close)
+        source = content.source(1024 * 1024)
+        image = V1Image.of(source)
+        hasher = hashlib.sha256()
+        source.hash_into(hasher, image.layer)
+        self.assertEqual(image.layer.digest, f"sha256:{hasher.hexdigest()}")
+        layer = b"".join(
+            bytes(part.file.view[: part.size]) if isinstance(part, FilePart) else part for part in image.layer.parts
+        )
+        self.assertEqual(tarsum(image.json, layer, "order"), image.tarsum)

@@ -133,7 +133,7 @@ class LayerInspectorTests(SynchronousTestCase):
     def test_plain_is_its_own(self) -> None:
         """A tar that is not compressed need not be digested as its own uncompressed form; one that is compressed must."""
         for layer, name in ((_TAR, "none"), (gzip.compress(_TAR), "gzip"), (b"no tar", "none")):
-            inspector = LayerInspector(digests_plain=False)
+            inspector = LayerInspector(digested="compressed")
             inspector.update(layer)
             facts = inspector.finish()
             expected, _ = inspected(layer)

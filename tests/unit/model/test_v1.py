@@ -72,6 +72,17 @@ class ChecksumsTests(SynchronousTestCase):
             self.assertFalse(Checksums("sha256:1", frozenset({"tarsum+sha256:2"})).matches(claimed))
             self.assertFalse(Checksums("sha256:1").matches(claimed))
 
+    def test_tarsums_that_nobody_knows(self) -> None:
+        """They may match what looks like one, unless the payload fits already."""
+        unknown, tarsum = Checksums("sha256:1", None), "tarsum+sha256:" + "a" * 64
+        for claimed, expected in (
+            (ClaimedChecksums("sha256:1", tarsum), (True, False)), (ClaimedChecksums("sha256:9", tarsum), (False, True)),
+            (ClaimedChecksums(None, tarsum), (False, True)), (ClaimedChecksums(None, tarsum + "a"), (False, False)),
+            (ClaimedChecksums("sha256:9", None), (False, False)),
+        ):  # fmt: skip
+            self.assertEqual(expected, (unknown.matches(claimed), unknown.may_match(claimed)))
+        self.assertFalse(Checksums("sha256:1").may_match(ClaimedChecksums(None, tarsum)))
+
 
 class AncestryTests(SynchronousTestCase):
     """Tests for ancestry_document."""
