@@ -14,9 +14,8 @@ from twisted.protocols.tls import BufferingTLSTransport
 from zope.interface import implementer
 
 from dockreg.interfaces_transports import ISealedTransport, Seal
+from dockreg.providers.openssl import RECORD_BYTES, read_all
 
-#: Bytes of a record at most (RFC 8446 5.1).
-RECORD_BYTES = 16 * 1024
 #: What is encrypted at once by the thread of the reactor.
 PIECE_BYTES = 256 * 1024
 #: More than what encryption adds to a record (RFC 8446 5.2), and than what else may wait to be sent: alerts, tickets.
@@ -26,8 +25,7 @@ _OTHER_BYTES = 16 * 1024
 _PARTIAL_WRITES = 0x1
 #: Where records are decrypted to, by the one thread of the reactor. As objects of their own they would make the memory of the
 #: process grow and shrink with each read.
-_SCRATCH_BYTES = 512 * 1024
-_SCRATCH = memoryview(bytearray(_SCRATCH_BYTES))
+_SCRATCH = bytearray((512 + 32) * 1024)
 
 
 def prepare(context: SSL.Context) -> None:
@@ -59,16 +57,18 @@ class Encryption(SSL.Connection):
         if self.lent:
             raise SSL.WantReadError
         ended, self._ended = self._ended, None
-        if ended is not None:
-            raise ended
-        first = super().recv(RECORD_BYTES, flags)
-        size = 0
+        if ended is None:
+            size, ended = read_all(self, _SCRATCH)
+            if size:
+                self._ended = ended
+                with memoryview(_SCRATCH) as scratch:
+                    return bytes(scratch[:size])
+        assert ended is not None
         try:
-            while size < _SCRATCH_BYTES - RECORD_BYTES:
-                size += super().recv_into(_SCRATCH[size : size + RECORD_BYTES], flags=flags)
-        except SSL.Error as error:
-            self._ended = error
-        return first + _SCRATCH[:size] if size else first
+            raise ended
+        finally:
+            # Else it and this call would keep each other until a garbage collection.
+            del ended
 
     def bio_write(self, buf: Any) -> int:
         """Take what has come from the client."""

@@ -14,7 +14,8 @@ from zope.interface.verify import verifyObject
 
 from dockreg.callables import InThread
 from dockreg.interfaces_transports import ISealedTransport
-from dockreg.providers.encryption import PIECE_BYTES, RECORD_BYTES, EncryptedConnection, Encryption
+from dockreg.providers.encryption import PIECE_BYTES, EncryptedConnection, Encryption
+from dockreg.providers.openssl import RECORD_BYTES
 from dockreg.providers.tls import ServerTLS, TLSFiles
 from tests.pairs import authority, issued
 
