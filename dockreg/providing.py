@@ -17,6 +17,7 @@ from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.providers.threads import IThreadReactor
 
 if TYPE_CHECKING:
+    from dockreg.providers.blobs.observing import Beside
     from dockreg.providers.metadata.copying import MetadataCopies
 
 #: Makes text that nobody can guess.
@@ -51,8 +52,15 @@ def make_metadata_copies(config: Config, in_thread: InThread) -> "MetadataCopies
     return MetadataCopies(config.metadata_url, in_thread)
 
 
-def make_blob_store(config: Config, in_thread: InThread, clock: IReactorTime) -> IBlobStore:
-    """The configured blob store. :raises ConfigError: it is a provider of others that can not be made."""
+def make_blob_store(
+    config: Config, in_thread: InThread, clock: IReactorTime, beside: "Beside | None" = None
+) -> IBlobStore:
+    """
+    The configured blob store.
+
+    :param beside: for digests beside that of a blob.
+    :raises ConfigError: it is a provider of others that can not be made.
+    """
     settings = config.blobs
     if settings.provider != "files":
         arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
@@ -60,7 +68,7 @@ def make_blob_store(config: Config, in_thread: InThread, clock: IReactorTime) ->
     from dockreg.providers.blobs.filesystem import FilesystemBlobStore
     from dockreg.providers.blobs.remembering import RememberingBlobStore
 
-    return RememberingBlobStore(FilesystemBlobStore(config.blob_folder, in_thread, new_id))
+    return RememberingBlobStore(FilesystemBlobStore(config.blob_folder, in_thread, new_id, beside))
 
 
 def make_collector(config: Config, metadata: IMetadataStore, blobs: IBlobStore, clock: IReactorTime) -> Collector:

@@ -39,6 +39,7 @@ from dockreg.lifecycle import Job, Plan, RegistryService
 from dockreg.manifests import Manifests
 from dockreg.model.repositories import Sparse
 from dockreg.providers.audit import AuditLines
+from dockreg.providers.blobs.observing import Helpers
 from dockreg.providers.descriptors import AdoptingReactor
 from dockreg.providers.logs import JSONLog, LineLog, LogFile
 from dockreg.providers.systemd import SystemdNotifier
@@ -81,6 +82,7 @@ _ROOM_SECONDS = 30.0
 class Threads:
     """The pools of one registry."""
 
+    digests: Helpers
     bytes: Workers
     work: Workers
     database: Workers
@@ -93,6 +95,7 @@ class Threads:
     def make(cls, config: Config, reactor: IRegistryReactor) -> "Threads":
         """Pools of the sizes that the configuration asks for."""
         return cls(
+            digests=Helpers(),
             bytes=Workers("bytes", _BYTES_THREADS, reactor),
             work=Workers("work", _WORK_THREADS, reactor),
             database=Workers("database", _DATABASE_THREADS, reactor),
@@ -102,9 +105,9 @@ class Threads:
             logs=Workers("logs", 1, reactor),
         )
 
-    def all(self) -> Sequence[Workers]:
-        """Each of them."""
-        return (self.bytes, self.work, self.database, self.hashing, self.sending, self.asking, self.logs)
+    def all(self) -> Sequence[IService]:
+        """Each of them; the first is stopped last, for those that move bytes use it."""
+        return (self.digests, self.bytes, self.work, self.database, self.hashing, self.sending, self.asking, self.logs)
 
 
 @frozen
@@ -189,7 +192,7 @@ def open_registry(
     if audit is None and "audit" in logs:
         audit = AuditLines(logs["audit"].lines.write, full)
     metadata = make_metadata_store(config, threads.database.in_thread, full)
-    blobs = make_blob_store(config, threads.bytes.in_thread, full)
+    blobs = make_blob_store(config, threads.bytes.in_thread, full, threads.digests)
     hasher = make_hasher(config, threads.hashing.in_thread)
     means = Means(
         metadata.accounts, hasher, threads.work.in_thread, threads.asking.in_thread, full, secrets.token_bytes

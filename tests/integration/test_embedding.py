@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,19 @@ class EmbeddingTests(TestCase):
         await self.parent.stopService()
         status, body = await self.ask("/v1/_ping")
         self.assertEqual((503, {"error": "the registry is stopping"}), (status, json.loads(body)))
+
+    async def test_threads(self) -> None:
+        """With the application's service all threads end that the registry has started, those for digests too."""
+        before = set(threading.enumerate())
+        self.serve(self.mount(self.make(allow_anonymous=True)))
+        await self.start()
+        await self.push(b"x" * 3 * MIB)
+        # The reactor's own are for looking up names, and the application's.
+        new = set(threading.enumerate()) - before
+        started = {thread for thread in new if not thread.name.startswith("PoolThread-twisted")}
+        self.assertTrue(any(thread.name.startswith("dockreg digests") for thread in started), started)
+        await self.parent.stopService()
+        self.assertEqual([], [thread for thread in started if thread.is_alive()])
 
     async def test_tokens(self) -> None:
         """A site of Twisted, which reads bodies before they are asked for, has the token service like any other."""

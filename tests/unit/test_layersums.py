@@ -14,9 +14,10 @@ from dockreg.model.access import Caller
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.v1 import Checksums, ClaimedChecksums, PushScope, V1Image
 from dockreg.providers.blobs.memory import MemoryBlobStore
+from dockreg.registry import AnnouncedImages, Registry
 from dockreg.testing.tarsums import tarsum
-from dockreg.v1images import ImageLimits
-from tests.unit.v1case import ONE, A, V1ImagesTestCase, document, payload, tar_layer, token
+from dockreg.v1images import ImageLimits, V1Images
+from tests.unit.v1case import ONE, A, V1ImagesTestCase, document, here, payload, tar_layer, token
 
 _WRONG = ClaimedChecksums(None, "tarsum+sha256:" + "0" * 64)
 
@@ -175,6 +176,17 @@ class ClaimedTarsumTests(LayerSumsTestCase):
         self.claim(self.right)
         self.assertEqual((2, 0), (len(self.blobs.opened), self.blobs.open_readers))
         self.assertEqual((self.content, self.layer), self.read(self.caller, A))
+
+    def test_another_worker(self) -> None:
+        """Another process, which has not seen the layer, judges its tarsum, and what it has found out is there for all."""
+        self.send()
+        registry = Registry(self.metadata, self.blobs, self.policy, self.clock, here)
+        other = V1Images(registry, AnnouncedImages(self.metadata), self.views, self.limits)
+        self.refused(ChecksumMismatch, other.put_checksum(self.caller, A, _WRONG))
+        self.assertEqual([frozenset((self.right.tarsum,))], [sums.tarsums for sums in self.staged()])
+        self.result(other.put_checksum(self.caller, A, self.right))
+        self.claim(self.right)
+        self.assertEqual(1, len(self.blobs.opened))
 
     def test_limits_of_today(self) -> None:
         """A layer that is over a limit by now is refused, and may be sent again."""

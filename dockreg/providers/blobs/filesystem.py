@@ -33,6 +33,7 @@ from dockreg.providers.blobs.fileupload import Beginning, FileUpload, Workshop
 from dockreg.providers.blobs.handover import hand_over
 from dockreg.providers.blobs.listing import objects_behind
 from dockreg.providers.blobs.names import is_upload_id
+from dockreg.providers.blobs.observing import Beside, Helpers
 from dockreg.providers.blobs.reading import Examination, FileBlobReader
 from dockreg.providers.blobs.staging import Folders, noted
 
@@ -49,16 +50,19 @@ class FilesystemBlobStore:
     :mod:`dockreg.providers.blobs.staging` tells what a crash leaves and how it is settled.
     """
 
-    def __init__(self, folder: Path, in_thread: InThread, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, folder: Path, in_thread: InThread, new_id: Callable[[], str], beside: Beside | None = None
+    ) -> None:
         """
         :param folder: made with mode 0700 when it is first written to.
         :param new_id: makes unguessable names of 16 to 24 characters ``A-Z``, ``a-z``, ``0-9``, ``_`` and ``-``.
+        :param beside: for digests beside that of a blob; without it, the store has threads of its own.
         """
         self._folders = Folders(folder)
         self._kept = KeptHashers()
         self._in_thread = in_thread
         self._new_id = new_id
-        self._shop = Workshop(self._folders, self._kept, new_id, in_thread)
+        self._shop = Workshop(self._folders, self._kept, new_id, in_thread, beside=beside or Helpers())
 
     async def start_upload(self, observers: Sequence[ByteObserver] = (), algorithm: str = "sha256") -> IUpload:
         """See :class:`~dockreg.interfaces.IBlobStore`."""

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
 from threading import Lock
@@ -18,7 +17,7 @@ from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.digesting import KeptHashers, digest_file, seal, sealed
 from dockreg.providers.blobs.disk import beginning_of, disk_errors, flush_folder, gathered, remove, write_all
 from dockreg.providers.blobs.handover import hand_over
-from dockreg.providers.blobs.observing import helpers, observe
+from dockreg.providers.blobs.observing import Beside, Helpers, observe
 from dockreg.providers.blobs.staging import Folders
 from dockreg.providers.blobs.writeback import Begin, Writeback, begin_writing
 
@@ -33,7 +32,7 @@ class Workshop:
     in_thread: InThread
     begin_writing: Begin | None = begin_writing
     #: For digests beside that of the blob.
-    beside: Executor = field(factory=helpers)
+    beside: Beside = field(factory=Helpers)
 
 
 @frozen

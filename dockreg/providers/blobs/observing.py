@@ -1,22 +1,52 @@
 """Several digests of the same bytes at the same time."""
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Final
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import Any, Final, Protocol, TypeVar
+
+from twisted.application.service import Service
 
 from dockreg.callables import ByteObserver, Piece
+
+T = TypeVar("T")
 
 #: For fewer bytes it takes longer to wake a thread than to digest them.
 LEAST_BYTES: Final = 128 * 1024
 
 
-def helpers() -> Executor:
-    """Threads for what can be done beside; they start when they are needed, and none does without work."""
-    return ThreadPoolExecutor(os.cpu_count() or 1, "dockreg digests")
+class Beside(Protocol):
+    """Threads for what can be done beside."""
+
+    def submit(self, job: Callable[..., T], /, *args: Any) -> "Future[T]":
+        """Have a job done. See :meth:`concurrent.futures.Executor.submit`."""
 
 
-def observe(chunks: Sequence[Piece], observers: Sequence[ByteObserver], beside: Executor) -> None:
+class Helpers(Service):
+    """Threads that start when they are needed, none without work, and end when the service is stopped."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._threads: ThreadPoolExecutor | None = None
+
+    def submit(self, job: Callable[..., T], /, *args: Any) -> "Future[T]":
+        """See :class:`Beside`. Whoever does this is to end before the service is stopped."""
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "dockreg digests")
+            return self._threads.submit(job, *args)
+
+    def stopService(self) -> None:
+        """Wait for the work that is under way, and end the threads."""
+        super().stopService()
+        with self._lock:
+            threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown()
+
+
+def observe(chunks: Sequence[Piece], observers: Sequence[ByteObserver], beside: Beside) -> None:
     """
     Tell all observers of these bytes, and return when the last of them is done.
 

@@ -1,13 +1,13 @@
 import hashlib
 import os
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from threading import Barrier, get_ident
+from threading import Barrier, Thread, current_thread, get_ident
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.callables import Piece
-from dockreg.providers.blobs.observing import LEAST_BYTES, helpers, observe
+from dockreg.providers.blobs.observing import LEAST_BYTES, Helpers, observe
 
 _PATIENCE_SECONDS = 30
 
@@ -94,11 +94,43 @@ class ObserveTests(SynchronousTestCase):
 
     def test_digests(self) -> None:
         """Digests come out the same, of many pieces one after the other."""
-        beside = helpers()
-        self.addCleanup(beside.shutdown)
+        beside = Helpers()
+        self.addCleanup(beside.stopService)
         digests = [hashlib.sha256(b"%d" % number) for number in range(3)]
         content = os.urandom(4 * LEAST_BYTES)
         for _ in range(50):
             observe([content], digests, beside)
         wanted = [hashlib.sha256(b"%d" % number + content * 50).digest() for number in range(3)]
         self.assertEqual(wanted, [each.digest() for each in digests])
+
+
+class HelpersTests(SynchronousTestCase):
+    """The threads of a service."""
+
+    def test_life(self) -> None:
+        """None is there without work; all end with the service, which may start again."""
+        helpers = Helpers()
+        helpers.stopService()
+        for _ in range(2):
+            helpers.startService()
+            barrier = Barrier(2)
+
+            def meet(barrier: Barrier = barrier) -> Thread:
+                barrier.wait(_PATIENCE_SECONDS)
+                return current_thread()
+
+            meeting = helpers.submit(meet)
+            barrier.wait(_PATIENCE_SECONDS)
+            thread = meeting.result()
+            self.assertTrue(thread.is_alive())
+            helpers.stopService()
+            self.assertFalse(thread.is_alive())
+
+    def test_work_is_done(self) -> None:
+        """What is under way is waited for."""
+        helpers = Helpers()
+        done: list[int] = []
+        for number in range(20):
+            helpers.submit(done.append, number)
+        helpers.stopService()
+        self.assertEqual(set(range(20)), set(done))
