@@ -228,6 +228,10 @@ class IAuthorizer(Interface):
         """The same for the entries of a list, which were just read: as fast as it can be told."""
 
 
+class IStoredRights(IAuthorizer):
+    """One that decides about who has no name by what is stored and configured, and nothing else, such as the time of day."""
+
+
 class ITokenIssuer(Interface):
     """Makes the v1 tokens that the index role hands out."""
 

@@ -15,3 +15,10 @@ class IMoments(Interface):
 
     def end_moment() -> None:
         """Each question has a moment of its own again. Harmless when none has begun."""
+
+    def version() -> object | None:
+        """
+        The same object (``is``) for as long as nobody, in any process, has written; within a moment, that of the moment.
+
+        None when the store can not tell, or not without a wait.
+        """

@@ -147,6 +147,19 @@ class MetadataStoreContract(MetadataContract):
         metadata.end_moment()
         self.assertEqual(some_blob(), await metadata.blobs.find(some_blob().digest))
 
+    async def test_version(self) -> None:
+        """What is stored has a version that is the same while nothing is written, if the store can tell at all."""
+        metadata = await self.opened()
+        before = metadata.version()
+        self.assertIs(before, metadata.version())
+        self.assertIsNone(await metadata.blobs.find(some_blob().digest))
+        self.assertIs(before, metadata.version())
+        await metadata.blobs.record(some_blob(), None, 0.0)
+        after = metadata.version()
+        self.assertTrue(after is None or after is not before)
+        await metadata.close()
+        self.assertIsNone(metadata.version())
+
     async def test_check(self) -> None:
         """An open store passes its check."""
         metadata = await self.opened()

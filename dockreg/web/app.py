@@ -16,6 +16,8 @@ from zope.interface import implementer
 
 from dockreg.errors import NameInvalid, NameUnknown, RegistryError, RequestInvalid, Unauthorized
 from dockreg.interfaces import IMetadataStore
+from dockreg.interfaces_access import IStoredRights
+from dockreg.model.access import ANONYMOUS, Caller
 from dockreg.model.names import is_host_port
 from dockreg.web.access import Gate, Parts, challenged
 from dockreg.web.audit import Witness
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+_ANYBODY = Caller(ANONYMOUS)
 #: The first segments of the paths that a registry claims in somebody else's site.
 CLAIMED = (b"v1", b"v2", b"_ping", b"_status")
 
@@ -44,6 +47,8 @@ class _Endpoint:
     gate: Gate
     version: bytes
     name_characters: int
+    #: Whether answers to who sends no credentials can be given again.
+    repeats: bool = False
 
     async def run(self, request: Request, **parts: str) -> bytes | None:
         """As Klein calls it, with the parts of the path that vary."""
@@ -67,6 +72,8 @@ class _Endpoint:
             raise
         if witness is not None:
             witness.ended(None)
+        elif self.repeats and isinstance(request, StreamedRequest):
+            request.repeats = _is_anybody(request, exchange)
         return None if body is None else _finish(request, body)
 
     def _check_name(self, parts: Mapping[str, str]) -> None:
@@ -138,8 +145,11 @@ def make_routing(doors: Doors, gate: Gate, responses: ErrorResponses, version: s
     :param name_characters: how long the name of a repository may be that something is pushed to.
     """
     rules: list[tuple[str, str, _Endpoint]] = []
+    can_repeat = (
+        gate.audit is None and not gate.takes_certificates and IStoredRights.providedBy(gate.registry.authorizer)
+    )
     for route in routes(doors):
-        endpoint = _Endpoint(route, gate, version.encode("ascii"), name_characters)
+        endpoint = _Endpoint(route, gate, version.encode("ascii"), name_characters, can_repeat and route.repeats)
         rules.extend((route.method, rule, endpoint) for rule in _slash_forms(route))
 
     def failed(request: Request, failure: Failure) -> bytes:
@@ -157,6 +167,10 @@ def _slash_forms(route: Route) -> tuple[str, ...]:
         return (plain, f"{plain}/")
     own = route.rule.endswith("/") or (route.method == "PUT" and route.rule.endswith("/images"))
     return (route.rule,) if own else (route.rule, f"{route.rule}/")
+
+
+def _is_anybody(request: Request, exchange: Exchange) -> bool:
+    return exchange.caller == _ANYBODY and not request.requestHeaders.hasHeader(b"authorization")
 
 
 def _set_version(request: Request, version: bytes) -> None:
@@ -231,9 +245,13 @@ class RegistryResource:
         work = self._routing.answer(request, endpoint, parts)
         metadata = self._routing.metadata
         metadata.begin_moment()
+        version = metadata.version() if endpoint.repeats and request.is_known else None
         try:
             waits_for = work.send(None)
         except StopIteration:
+            # It has not waited. If it has written something, the version is another one.
+            if version is not None and metadata.version() is version:
+                request.keep_answer(version, metadata.version)
             return NOT_DONE_YET
         finally:
             metadata.end_moment()

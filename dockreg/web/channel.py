@@ -15,7 +15,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from dockreg.model.networks import NO_ADDRESS, host_of
+from dockreg.model.networks import host_of
 from dockreg.web.admission import body_size, refusal
 from dockreg.web.bodies import CutReason, StreamedBody
 from dockreg.web.chunks import ChunksMalformed
@@ -47,11 +47,6 @@ class Channel(FramedChannel):
     _drained = 0
     # The address under which this connection is counted as half-read, while it is.
     _counted: str | None = None
-    #: The address of who we talk to, and whether it is believed when it speaks for others.
-    peer = NO_ADDRESS
-    trusts_peer = False
-    #: The address under which its requests are counted, unless a proxy brings them.
-    rated_as = NO_ADDRESS
     _parsing = False
     _whole: bytes | None = None  # What came in one read and may be a whole head.
     # Whether reads are larger, for the sake of a body.
@@ -175,6 +170,9 @@ class Channel(FramedChannel):
             return
         self._whole = None
         if phase in (Phase.NEW, Phase.IDLE):
+            if self.answer_again(data):
+                self._enter(Phase.IDLE)
+                return
             known = self.site.heads.find(data)
             if known is not None:
                 self._expects, self._drained = False, 0

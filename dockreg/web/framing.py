@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IAddress, ITransport
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
+from dockreg.model.networks import NO_ADDRESS
 from dockreg.web.chunks import ChunkedDecoder
 from dockreg.web.heads import KnownHead
 
@@ -35,6 +36,11 @@ class FramedChannel(HTTPChannel):
 
     site: "Site"
     requests: "list[Request]"
+    #: The address of who we talk to, and whether it is believed when it speaks for others.
+    peer = NO_ADDRESS
+    trusts_peer = False
+    #: The address under which its requests are counted, unless a proxy brings them.
+    rated_as = NO_ADDRESS
     # What was written and is not sent yet, while that is so.
     _held: list[bytes] | None = None
     # Who talks to whom, once that was asked: of the kernel, for each request, it takes a while.
@@ -150,6 +156,21 @@ class FramedChannel(HTTPChannel):
         held, self._held = self._held, None
         if held:
             self.writeSequence(held)
+
+    def answer_again(self, head: bytes) -> bool:
+        """Answer a request as one with the same head was answered, if that may be; whether it was."""
+        site = self.site
+        began = site.clock.seconds()
+        answer = site.repeats.find(head)
+        if answer is None or site.draining or self.trusts_peer:
+            return False
+        rates = site.entrance.rates
+        if rates is not None and rates.take(self.rated_as):
+            # It counts nothing, and is asked again by who answers.
+            return False
+        cast("ITransport", self.transport).write(answer.data)
+        site.request_repeated(self.peer, answer, site.clock.seconds() - began)
+        return True
 
     def take_known(self, known: KnownHead) -> None:
         """Begin a request whose head was seen before: what the parser does with one that begins and ends in one read."""

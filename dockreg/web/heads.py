@@ -32,6 +32,7 @@ _METHODS = (b"GET ", b"HEAD ")
 class KnownHead:
     """What was made of one head. Nobody changes what is in it."""
 
+    data: bytes
     method: bytes
     uri: bytes
     path: bytes

@@ -22,6 +22,7 @@ from dockreg.web.bodies import EMPTY_BODY, BodyCut, IRequestBody, StreamedBody
 from dockreg.web.heads import KnownHead, ResponseHeaders
 from dockreg.web.proxies import Origin
 from dockreg.web.records import RequestRecord
+from dockreg.web.repeats import Repeat, Version
 
 if TYPE_CHECKING:
     from dockreg.web.channel import Channel
@@ -59,6 +60,10 @@ class Request(server.Request):
     #: The bytes of its head, if a request with the same may be begun without parsing it; and what was made of them then.
     head: bytes | None = None
     _known: KnownHead | None = None
+    #: Whether it has sent no credentials, and everybody who does so is given the same answer; the handler's door says so.
+    repeats = False
+    # The whole answer, if it was sent in one piece, and the connection stays open.
+    _answer: bytes | None = None
     #: While a thread sends the response: has what it has sent counted, and says whether that was all.
     note_sent: Callable[[], bool] | None = None
 
@@ -162,8 +167,22 @@ class Request(server.Request):
             return
         texts = (*self._texts(), self._agent())
         args, cookies = cast("dict[bytes, list[bytes]]", self.args), self.received_cookies
-        known = KnownHead(self.method, self.uri, self.path, args, self.requestHeaders, cookies, render, texts)
+        known = KnownHead(
+            self.head, self.method, self.uri, self.path, args, self.requestHeaders, cookies, render, texts
+        )
         self._owner.heads.keep(self.head, known)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its head was seen before, and comes from the client itself."""
+        return self._known is not None and not self._trusts_peer
+
+    def keep_answer(self, version: object, ask: Version) -> None:
+        """Have its answer, once that is sent, given to others who send the same; see :meth:`.Repeats.keep`."""
+        if self._known is None or self._answer is None or not self.repeats:
+            return
+        answer = Repeat(self._answer, self.code, self.sentLength, self._known.texts)
+        self._owner.repeats.keep(self._known.data, answer, int(self._began), version, ask)
 
     def process(self) -> None:
         """Find who answers, and let him begin."""
@@ -240,7 +259,10 @@ class Request(server.Request):
         data = b"" if bodyless or body is None else body
         self.sentLength = len(data)
         head = self.channel.head_of(self.clientproto, b"%d" % self.code, self.code_message, self.responseHeaders)
-        self.channel.write(head + data)
+        answer = head + data
+        if self._known is not None and self.channel.persistent:
+            self._answer = answer
+        self.channel.write(answer)
         super().finish()
 
     def finish(self) -> None:

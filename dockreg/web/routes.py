@@ -18,6 +18,9 @@ class Route:
     ``to`` is called with the exchange and the parsed parts of the path. It returns the body, or None when it has
     written the response itself. Where it has an answer for repositories that are not there, ``hidden`` gives the same to
     a known caller who may not know that there is one; elsewhere he gets the 404 of an absent repository.
+
+    ``repeats`` says that an answer for which nothing was waited depends on nothing but the head of the request, who asks,
+    what is stored, and the second: to who sends no credentials it may be given again, see :mod:`dockreg.web.repeats`.
     """
 
     endpoint: str
@@ -26,6 +29,7 @@ class Route:
     needs: Right | Public
     to: Handler
     hidden: Handler | None = None
+    repeats: bool = False
 
 
 _PULL = Right(Action.PULL, On.REPOSITORY)
@@ -69,7 +73,7 @@ def _image_routes(doors: Doors) -> Iterator[Route]:
     yield Route("v1-put-json", "PUT", f"{_IMAGE}/json", _PUSH_IMAGE, images.put_json)
     yield Route("v1-put-layer", "PUT", f"{_IMAGE}/layer", _PUSH_IMAGE, images.put_layer)
     yield Route("v1-put-checksum", "PUT", f"{_IMAGE}/checksum", _PUSH_IMAGE, images.put_checksum)
-    yield Route("v1-get-json", "GET", f"{_IMAGE}/json", _PULL_IMAGE, images.get_json)
+    yield Route("v1-get-json", "GET", f"{_IMAGE}/json", _PULL_IMAGE, images.get_json, repeats=True)
     yield Route("v1-get-layer", "GET", f"{_IMAGE}/layer", _PULL_IMAGE, images.get_layer)
     yield Route("v1-get-ancestry", "GET", f"{_IMAGE}/ancestry", _PULL_IMAGE, images.get_ancestry)
     yield Route("v1-get-files", "GET", f"{_IMAGE}/files", _PULL_IMAGE, images.get_files)
@@ -114,9 +118,9 @@ def _v2_routes(v2: V2Doors) -> Iterator[Route]:
     blob, manifest = f"{_NAME}/blobs/<digest>", f"{_NAME}/manifests/<reference>"
     sessions = f"{_NAME}/blobs/uploads/"
     session = f"{sessions}<upload_id>"
-    yield Route("end-1", "GET", "/v2/", Right(Action.PULL, On.CALLER), v2.base.check)
-    yield Route("end-2", "GET", blob, _PULL, v2.blobs.get)
-    yield Route("end-3", "GET", manifest, _PULL, v2.manifests.get)
+    yield Route("end-1", "GET", "/v2/", Right(Action.PULL, On.CALLER), v2.base.check, repeats=True)
+    yield Route("end-2", "GET", blob, _PULL, v2.blobs.get, repeats=True)
+    yield Route("end-3", "GET", manifest, _PULL, v2.manifests.get, repeats=True)
     yield Route("end-4", "POST", sessions, _PUSH, uploads.start)
     yield Route("end-5", "PATCH", session, _PUSH, uploads.append)
     yield Route("end-6", "PUT", session, _PUSH, uploads.finish)

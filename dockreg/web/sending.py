@@ -81,9 +81,11 @@ class Pace:
             waiting.errback(CancelledError())
 
 
-async def send(request: server.Request, reader: IBlobReader, length: int) -> None:
+async def send(request: server.Request, reader: IBlobReader, length: int) -> bytes | None:
     """
     Send the next ``length`` bytes of ``reader`` as the body of a response, and close the reader in every case.
+
+    Returns them instead when they are in memory, for the caller to send: with the head, and at once.
 
     Sets ``Content-Length``; a HEAD request gets no more than that. The caller finishes the request, as Klein does.
 
@@ -94,11 +96,11 @@ async def send(request: server.Request, reader: IBlobReader, length: int) -> Non
     request.setHeader(b"Content-Length", b"%d" % length)
     if request.method == b"HEAD" or length == 0:
         reader.close()
-        return
+        return None
     if IBlobInMemory.providedBy(reader):
-        request.write(reader.take(length))
+        data: bytes = reader.take(length)
         reader.close()
-        return
+        return data
     try:
         with _paced(request) as pace:
             kernel = request.kernel if isinstance(request, Request) else None
@@ -108,6 +110,7 @@ async def send(request: server.Request, reader: IBlobReader, length: int) -> Non
                 await _write_all(request, reader, length, pace)
     finally:
         reader.close()
+    return None
 
 
 @contextmanager
@@ -186,7 +189,7 @@ async def send_blob(
     *,
     several: bool = False,
     new_id: Callable[[], str] | None = None,
-) -> None:
+) -> bytes | None:
     """
     Answer a GET or HEAD for a blob: the whole, ranges of it, 304, or 416 with an empty body.
 
@@ -198,11 +201,12 @@ async def send_blob(
     :param etag: its entity tag, quotes included.
     :param several: whether several ranges in one request are answered, in parts; else they are ignored.
     :param new_id: makes names of ``A-Z``, ``a-z``, ``0-9``, ``_`` and ``-`` that nobody can guess; needed for several.
+    :return: the body, if it is left to the caller, as :func:`send` does.
     """
     if matches_etag(_header(request, b"if-none-match"), etag):
         request.setResponseCode(304)
         _set_etag(request, etag)
-        return
+        return None
     selected = _selected(request, size, etag, several=several and new_id is not None)
     wanted = selected[0]
     # Before any header is set: what cannot be opened is answered by another response.
@@ -217,7 +221,8 @@ async def send_blob(
     elif new_id is not None and len(selected) > 1:
         await _send_parts(request, reader, open_blob, ByteRanges(selected, _content_type(request), new_id()))
     else:
-        await send(request, reader, wanted.length)
+        return await send(request, reader, wanted.length)
+    return None
 
 
 def _set_etag(request: server.Request, etag: str | None) -> None:

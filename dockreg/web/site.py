@@ -19,6 +19,7 @@ from dockreg.web.kernel import KernelSender
 from dockreg.web.limits import Limits
 from dockreg.web.proxies import Proxies
 from dockreg.web.records import RequestRecord
+from dockreg.web.repeats import Repeat, Repeats
 from dockreg.web.requests import Request
 from dockreg.web.sockets import ReadSizes
 
@@ -62,6 +63,7 @@ class Site(server.Site):
         self.half_read = HalfRead(self.limits)
         self.read_sizes = ReadSizes(self.limits.window_bytes)
         self.heads = KnownHeads()
+        self.repeats = Repeats(clock)
         #: Whether the site has begun to stop.
         self.draining = False
         #: Requests whose handler has begun and whose response has not ended.
@@ -205,6 +207,13 @@ class Site(server.Site):
                 principal=None,
                 complete=True,
             )
+        )
+
+    def request_repeated(self, address: str, answer: Repeat, seconds: float) -> None:
+        """A request was answered with what another one was answered before."""
+        method, path, agent = answer.texts
+        self._tell(
+            RequestRecord(address, method, path, answer.status, answer.body_bytes, 0, seconds, agent, None, True)
         )
 
     def log(self, request: server.Request) -> None:  # type: ignore[override]  # HTTPFactory serves other requests too

@@ -58,7 +58,7 @@ from weakref import ref
 from attrs import define, field
 from zope.interface import implementer
 
-from dockreg.interfaces_access import IAuthorizer
+from dockreg.interfaces_access import IStoredRights
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.model.access import NOTHING, Access, Action, Principal
 from dockreg.model.names import RepositoryName
@@ -77,7 +77,7 @@ ANONYMOUS_ACTIONS: Mapping[str, frozenset[Action]] = MappingProxyType(
 )
 
 
-@implementer(IAuthorizer)
+@implementer(IStoredRights)
 @define(eq=False)
 class Rules:
     """The rules above. Each question about repositories is one look at what is stored."""

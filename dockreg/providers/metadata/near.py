@@ -43,6 +43,8 @@ class NearReads:
         driver: Any = self._pooled.connection.driver_connection
         self._cursor: sqlite3.Cursor = driver.cursor()
         self._version: int | None = None
+        # Another object for each version: the numbers of two connections may be the same.
+        self._unchanged = object()
         self._known: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
         self._weight = 0
         # Whether what is asked may be answered as of one moment, and whether that has been.
@@ -80,6 +82,15 @@ class NearReads:
         finally:
             self._connection.rollback()
 
+    def version(self) -> object | None:
+        """See :meth:`.IMoments.version`."""
+        try:
+            if not self._has_looked:
+                self._forget_what_changed()
+        except NotNow:
+            return None
+        return self._unchanged
+
     def begin_moment(self) -> None:
         """See :meth:`.IMoments.begin_moment`: the next question finds out whether somebody has written, the others do not."""
         self._in_moment, self._has_looked = True, False
@@ -112,7 +123,7 @@ class NearReads:
             raise NotNow from error
         if version != self._version:
             self._forget_all()
-            self._version = version
+            self._version, self._unchanged = version, object()
         self._has_looked = self._in_moment
 
     def _forget_all(self) -> None:

@@ -106,6 +106,10 @@ class SQLMetadataStore:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""
         self._database.end_moment()
 
+    def version(self) -> object | None:
+        """See :class:`~dockreg.interfaces.IMetadataStore`."""
+        return self._database.version()
+
     async def check(self) -> None:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""
         await self._database.read(_look)

@@ -149,6 +149,10 @@ class Database:
         if self._near is not None:
             self._near.end_moment()
 
+    def version(self) -> object | None:
+        """See :meth:`.IMoments.version`. PostgreSQL does not tell."""
+        return None if self._near is None else self._near.version()
+
     async def _change(self, wanted: Wanted) -> Any:
         if self._batches is None:
             return await self._job(self._repeat, True, wanted.change)

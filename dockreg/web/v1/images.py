@@ -80,11 +80,12 @@ class ImagesDoor:
             return None
         return _json(exchange, found.image)
 
-    async def get_layer(self, exchange: Exchange, image_id: ImageID) -> None:
+    async def get_layer(self, exchange: Exchange, image_id: ImageID) -> bytes | None:
         """``GET …/layer``: the bytes that were pushed. Engines since 0.12 resume with ranges."""
         found = await self.images.get(exchange.caller, image_id)
-        if not self._is_unchanged(exchange, found):
-            await self._send_layer(exchange, found.image)
+        if self._is_unchanged(exchange, found):
+            return None
+        return await self._send_layer(exchange, found.image)
 
     async def get_ancestry(self, exchange: Exchange, image_id: ImageID) -> bytes | None:
         """``GET …/ancestry``: ids, this image first, base last."""
@@ -115,9 +116,9 @@ class ImagesDoor:
         image = await self._private(exchange, image_id)
         return _json(exchange, image)
 
-    async def get_private_layer(self, exchange: Exchange, image_id: ImageID) -> None:
+    async def get_private_layer(self, exchange: Exchange, image_id: ImageID) -> bytes | None:
         """``GET /v1/private_images/(id)/layer``."""
-        await self._send_layer(exchange, await self._private(exchange, image_id))
+        return await self._send_layer(exchange, await self._private(exchange, image_id))
 
     async def get_private_files(self, exchange: Exchange, image_id: ImageID) -> bytes:
         """``GET /v1/private_images/(id)/files``."""
@@ -142,13 +143,14 @@ class ImagesDoor:
         exchange.request.responseHeaders.removeHeader(b"content-type")
         return True
 
-    async def _send_layer(self, exchange: Exchange, image: V1Image) -> None:
+    async def _send_layer(self, exchange: Exchange, image: V1Image) -> bytes | None:
         exchange.request.setHeader(b"content-type", b"application/octet-stream")
         whole = exchange.header("range") is None
         opened = partial(self.images.registry.open_blob, image.layer, whole=whole)
-        await send_blob(exchange.request, opened, image.layer.size)
+        body = await send_blob(exchange.request, opened, image.layer.size)
         if exchange.request.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             exchange.request.setHeader(b"cache-control", b"no-cache")
+        return body
 
 
 def _json(exchange: Exchange, image: V1Image) -> bytes:

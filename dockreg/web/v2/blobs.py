@@ -24,7 +24,7 @@ class BlobsDoor:
     registry: Registry
     new_id: IdentifierFactory
 
-    async def get(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> None:
+    async def get(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> bytes | None:
         """``GET`` and ``HEAD`` (end-2): the bytes, whole or in ranges."""
         told = exchange.request.method == b"HEAD"
         blob = await (
@@ -38,7 +38,7 @@ class BlobsDoor:
         request.setHeader(b"vary", b"Authorization")
         set_digest(exchange, digest)
         opened = partial(self.registry.open_blob, blob, whole=exchange.header("range") is None)
-        await send_blob(request, opened, blob.size, f'"{digest}"', several=True, new_id=self.new_id)
+        return await send_blob(request, opened, blob.size, f'"{digest}"', several=True, new_id=self.new_id)
 
     async def delete(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> bytes:
         """``DELETE`` (end-10): the blob is no longer part of the repository. What a manifest refers to stays."""

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,11 +17,11 @@ from twisted.web.server import NOT_DONE_YET
 
 from dockreg.config import read_config
 from dockreg.service import open_registry
-from dockreg.web.app import _continued
 from dockreg.web.entrance import Entrance
 from dockreg.web.heads import KnownHead, KnownHeads, ResponseHeaders, may_be_kept
 from dockreg.web.rates import RateLimit
 from dockreg.web.records import RequestRecord
+from dockreg.web.repeats import Repeats
 from dockreg.web.requests import Request
 from dockreg.web.site import Site
 from tests.unit.web.wire import Transport, head, leave
@@ -59,6 +59,14 @@ class Mirror(Resource):
             return NOT_DONE_YET
         if request.path == b"/fails":
             raise ValueError("as it should")
+        if request.path == b"/a":
+            # As the root of a registry does it where the answer is the same for all.
+            request.setHeader(b"Content-Length", b"2")
+            request.repeats = True
+            request.end_with(b"ok")
+            if request.is_known:
+                request.keep_answer(self, lambda: self)
+            return NOT_DONE_YET
         return self.end(request)
 
     def end(self, request: Request) -> Any:
@@ -78,6 +86,7 @@ class Served:
         self.site = Site(self.mirror, self.clock, access_log=self.records.append)
         if not keeps:
             self.site.heads = KnownHeads(most_bytes=0)
+            self.site.repeats = Repeats(self.clock, most_bytes=0)
         self.connect()
 
     def connect(self) -> None:
@@ -113,7 +122,7 @@ class Served:
 
 _LINES = st.sampled_from(
     [
-        "GET /v2/", "HEAD /v2/", "GET /later", "GET /a?b=c&b=d&e=", "GET /a%20b", "POST /v2/", "OPTIONS *", "GET /fails",
+        "GET /v2/", "HEAD /v2/", "GET /later", "GET /a", "HEAD /a", "GET /a?b=c&b=d&e=", "GET /a%20b", "POST /v2/", "OPTIONS *", "GET /fails",
         "GET http://u:p@h/x",
     ]
 )  # fmt: skip
@@ -148,6 +157,9 @@ class SameTests(SynchronousTestCase):
     @example([head("GET /later"), PING + PING, b""], 2)
     @example([head("GET /v2/", "Connection: close")], 2)
     @example([head("GET /fails"), PING], 2)
+    @example([head("GET /a"), head("HEAD /a"), head("GET /a")], 3)
+    @example([head("GET /a"), head("GET /a", "Connection: close")], 3)
+    @example([head("GET /a"), head("GET /a") + PING, PING[:5]], 3)
     def test_same(self, reads: list[bytes], times: int) -> None:
         """Whatever comes, in whatever pieces, is answered, logged and counted the same with and without memory."""
         outcomes: list[list[Any]] = []
@@ -223,7 +235,7 @@ class BoundTests(SynchronousTestCase):
     """How much is kept."""
 
     def head(self) -> KnownHead:
-        return KnownHead(b"GET", b"/", b"/", {}, Headers(), {}, lambda _: None, ("", "", ""))
+        return KnownHead(b"", b"GET", b"/", b"/", {}, Headers(), {}, lambda _: None, ("", "", ""))
 
     def test_bounded(self) -> None:
         """The ones that were not seen for the longest time go."""
@@ -345,48 +357,3 @@ class RegistryTests(SynchronousTestCase):
             for _ in range(2):
                 channel.dataReceived(head(line))
         self.assertEqual(1, len(channel.site.heads))
-
-
-class WaitingTests(SynchronousTestCase):
-    """Handlers that wait, on the way that makes a Deferred only for them."""
-
-    def test_cancelled(self) -> None:
-        """A handler whose client leaves is cancelled where it waits, however often it has waited before."""
-        steps: list[Any] = []
-        gates: list[Deferred[int]] = [Deferred(), Deferred()]
-
-        async def work() -> None:
-            try:
-                steps.append(await gates[0])
-                try:
-                    await gates[1]
-                except CancelledError:
-                    steps.append("cancelled")
-                    raise
-            finally:
-                steps.append("end")
-
-        begun = work()
-        answer = Deferred.fromCoroutine(_continued(begun, begun.send(None)))
-        gates[0].callback(3)
-        answer.cancel()
-        self.failureResultOf(answer, CancelledError)
-        self.assertEqual([3, "cancelled", "end"], steps)
-
-    def test_failure(self) -> None:
-        """What a step raises comes to where it is waited for, and may be caught there."""
-        gate: Deferred[None] = Deferred()
-
-        async def work() -> None:
-            try:
-                await gate
-            except ValueError:
-                await Deferred.fromCoroutine(more())
-
-        async def more() -> None:
-            raise KeyError
-
-        begun = work()
-        answer = Deferred.fromCoroutine(_continued(begun, begun.send(None)))
-        gate.errback(ValueError())
-        self.failureResultOf(answer, KeyError)

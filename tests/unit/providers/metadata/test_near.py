@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from dockreg.errors import NameUnknown
+from dockreg.model.names import RepositoryName
 from dockreg.model.rights import Subject
 from dockreg.providers.metadata import near
 from dockreg.providers.metadata.sql import SQLMetadataStore
@@ -139,6 +140,49 @@ class MomentTests(NearCase):
         await store.repositories.create(samples.BUSYBOX, None, 1.0)
         self.assertEqual((("busybox", ""),), await self.found(store))
         store.end_moment()
+
+
+class VersionTests(NearCase):
+    """Whether anybody has written."""
+
+    async def test_same(self) -> None:
+        """It is the same object until somebody writes, in whichever store, and for no two writes the same."""
+        one, other = await self.opened(), await self.opened()
+        versions = [one.version(), one.version()]
+        self.assertIs(versions[0], versions[1])
+        for number, store in enumerate((one, other, one, other)):
+            await store.repositories.create(RepositoryName(f"a{number}"), None, 1.0)
+            versions.append(one.version())
+            self.assertIs(versions[-1], one.version())
+        self.assertEqual(5, len({id(each) for each in versions}))
+        self.assertNotIn(None, versions)
+
+    async def test_moment(self) -> None:
+        """Within a moment it is that of the moment; behind it, it is another one if somebody has written."""
+        one, other = await self.opened(), await self.opened()
+        one.begin_moment()
+        before = one.version()
+        self.assertEqual((), await self.found(one))
+        await other.repositories.create(samples.BUSYBOX, None, 1.0)
+        self.assertIs(before, one.version())
+        one.end_moment()
+        self.assertIsNot(before, one.version())
+
+    async def test_questions(self) -> None:
+        """What was found before it was asked for the version, within a moment, is as of that."""
+        one, other = await self.opened(), await self.opened()
+        one.begin_moment()
+        self.assertEqual((), await self.found(one))
+        await other.repositories.create(samples.BUSYBOX, None, 1.0)
+        version = one.version()
+        one.end_moment()
+        self.assertIsNot(version, one.version())
+
+    async def test_not_open(self) -> None:
+        """A store that is not open does not tell."""
+        store = await self.opened()
+        await store.close()
+        self.assertIsNone(store.version())
 
 
 class LimitTests(NearCase):

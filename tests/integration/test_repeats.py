@@ -1,0 +1,171 @@
+"""Two processes that are asked the same again and again within a second, and answer what there is now."""
+
+import re
+import time
+from contextlib import ExitStack
+from typing import Any
+
+from attrs import frozen
+
+from dockreg.model.conditions import Condition
+from dockreg.model.digest import Digest
+from dockreg.model.mediatypes import OCI_INDEX
+from dockreg.providers.metadata.sql import SQLMetadataStore
+from tests.integration.rightscase import OPEN, SAMPLE, Database, RightsCase, header
+from tests.integration.streaming import Client, head
+from tests.integration.v2case import V2Case, digest_of, make_index, make_sample
+
+#: With an audit log each answer has an id of its own.
+_NO_AUDIT = "[log]\naccess = '-'\n"
+#: So many that both processes have some of them.
+_CONNECTIONS = 6
+_LOG_SECONDS = 30.0
+
+
+@frozen
+class Said:
+    """An answer, without its date."""
+
+    status: int
+    lines: tuple[bytes, ...]
+    body: bytes
+
+
+class RepeatsCase(V2Case):
+    """Connections to both processes."""
+
+    CONFIG = f"workers = 2\n{_NO_AUDIT}"
+
+    def setUp(self) -> None:
+        super().setUp()
+        opened = ExitStack()
+        self.addCleanup(opened.close)
+        self.clients = [Client(self.daemon.port) for _ in range(_CONNECTIONS)]
+        for each in self.clients:
+            opened.callback(each.close)
+
+    def say(self, client: Client, line: str, *headers: str) -> Said:
+        """One answer."""
+        client.send(head(line, *headers))
+        status = int(client.line().split()[1])
+        lines = []
+        while got := client.line():
+            lines.append(got)
+        length = next((int(each[15:]) for each in lines if each.lower().startswith(b"content-length:")), 0)
+        body = b"" if line.startswith("HEAD") or status == 304 else client._exactly(length)
+        return Said(status, tuple(each for each in lines if not each.startswith(b"Date:")), body)
+
+    def everywhere(self, line: str, *headers: str) -> Said:
+        """What all answer, four times each: parsed, found by its bytes, and twice as it was kept."""
+        said = [self.say(each, line, *headers) for each in self.clients for _ in range(4)]
+        for each in said:
+            self.assertEqual(said[0], each)
+        return said[0]
+
+
+class RepeatsTests(RepeatsCase):
+    """What is written is seen by the next request, in whichever process."""
+
+    def test_tag(self) -> None:
+        """A tag that appears, is moved and is deleted."""
+        line = f"/v2/{self.name}/manifests/now"
+        self.assertEqual(404, self.everywhere(f"GET {line}").status)
+        for number in range(4):
+            manifest = make_index(annotations={"number": str(number)})
+            self.assertEqual(201, self.put("now", manifest, OCI_INDEX).status)
+            self.assertEqual(manifest, self.everywhere(f"GET {line}").body)
+            digest = digest_of(manifest).encode()
+            self.assertIn(b"Docker-Content-Digest: " + digest, self.everywhere(f"HEAD {line}").lines)
+            self.assertEqual(304, self.everywhere(f"GET {line}", f'If-None-Match: "{digest.decode()}"').status)
+        self.assertEqual(202, self.ask("DELETE", "manifests/now").status)
+        self.assertEqual(404, self.everywhere(f"GET {line}").status)
+        self.assertEqual(404, self.everywhere(f"HEAD {line}").status)
+
+    def test_blob(self) -> None:
+        """A blob that appears, is no longer part of the repository, and is pushed again."""
+        content = b"bytes of a blob"
+        line = f"/v2/{self.name}/blobs/{digest_of(content)}"
+        for _ in range(2):
+            self.assertEqual(404, self.everywhere(f"HEAD {line}").status)
+            self.push_blob(content)
+            told = self.everywhere(f"HEAD {line}")
+            self.assertEqual((200, b""), (told.status, told.body))
+            self.assertIn(b"Content-Length: 15", told.lines)
+            sent = self.everywhere(f"GET {line}")
+            self.assertEqual((content, told.lines), (sent.body, sent.lines))
+            part = self.everywhere(f"GET {line}", "Range: bytes=1-2")
+            self.assertEqual((206, b"yt"), (part.status, part.body))
+            self.assertEqual(202, self.ask("DELETE", line).status)
+            self.assertEqual(404, self.everywhere(f"GET {line}").status)
+
+    def test_lost(self) -> None:
+        """A blob that another process finds to be lost, and to be well again."""
+        content = b"bytes that are lost"
+        digest = self.push_blob(content)
+        line = f"/v2/{self.name}/blobs/{digest}"
+
+        def note(condition: Condition | None) -> None:
+            async def work(metadata: SQLMetadataStore) -> Any:
+                blob = await metadata.blobs.find(Digest.parse(digest))
+                assert blob is not None
+                return await metadata.conditions.note(blob, condition, 1.0)
+
+            self.assertTrue(Database(self.daemon).do(self, work))
+
+        for condition, status in ((None, 200), (Condition.DAMAGED, 404), (None, 200)):
+            if condition is not None or status != self.everywhere(f"HEAD {line}").status:
+                note(condition)
+            self.assertEqual(status, self.everywhere(f"HEAD {line}").status)
+            self.assertEqual(status, self.everywhere(f"GET {line}").status)
+
+    def test_image(self) -> None:
+        """A v1 image whose repository is deleted."""
+        self.push(make_sample("repeats"))
+        image_id = self.ask("GET", f"/v1/repositories/{self.name}/tags").document["latest"]
+        line = f"GET /v1/images/{image_id}/json"
+        said = self.everywhere(line)
+        self.assertIn(image_id.encode(), said.body)
+        self.assertTrue([each for each in said.lines if each.startswith(b"X-Docker-Size:")])
+        self.assertEqual(200, self.ask("DELETE", f"/v1/repositories/{self.name}/").status)
+        self.assertEqual(404, self.everywhere(line).status)
+
+    def test_base(self) -> None:
+        """What answers whether this is a registry; each request is in the log."""
+        agent = "User-Agent: repeats/1"
+        self.assertEqual(b"{}", self.everywhere("GET /v2/", agent).body)
+        self.assertEqual(b"", self.everywhere("HEAD /v2/", agent).body)
+        times = 4 * _CONNECTIONS
+        deadline, lines = time.monotonic() + _LOG_SECONDS, list[Any]()
+        while len(lines) < 2 * times and time.monotonic() < deadline:
+            time.sleep(0.02)
+            lines = re.findall(r'"(GET|HEAD) /v2/" 200 (\d) "-" "repeats/1"', self.daemon.log())
+        self.assertEqual([("GET", "2")] * times + [("HEAD", "0")] * times, sorted(lines))
+
+
+class RightsTests(RepeatsCase, RightsCase):
+    """Who may read."""
+
+    CONFIG = f"workers = 2\n{RightsCase.CONFIG}{_NO_AUDIT}"
+
+    def test_private(self) -> None:
+        """A repository that is made private is closed at once to who has no name, and open to who may read it."""
+        line = f"/v2/{OPEN}/manifests/latest"
+        (credentials,) = (f"{name}: {value}" for name, value in header("carl").items())
+        for private in (False, True, False):
+            self.set_private(OPEN, private=private)
+            expected = 401 if private else 200
+            self.assertEqual(expected, self.everywhere(f"GET {line}").status)
+            self.assertEqual(expected, self.everywhere(f"HEAD {line}").status)
+            blob = f"GET /v2/{OPEN}/blobs/{digest_of(SAMPLE.config)}"
+            self.assertEqual(expected, self.everywhere(blob).status)
+            named = self.everywhere(f"GET {line}", credentials)
+            self.assertEqual((200, SAMPLE.manifest), (named.status, named.body))
+
+    def test_names(self) -> None:
+        """Who has a name gets his own answer, whoever has asked before without one."""
+        line = f"GET /v2/{OPEN}/blobs/{digest_of(SAMPLE.config)}"
+        (credentials,) = (f"{name}: {value}" for name, value in header("carl").items())
+        for _ in range(2):
+            shared, own = self.everywhere(line), self.everywhere(line, credentials)
+            self.assertIn(b"Cache-Control: public, max-age=31536000, immutable", shared.lines)
+            self.assertIn(b"Cache-Control: private, max-age=31536000, immutable", own.lines)
