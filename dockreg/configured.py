@@ -6,8 +6,8 @@ from twisted.internet.interfaces import IReactorTime
 from dockreg.config import Config
 from dockreg.model.networks import Networks
 from dockreg.model.platforms import Platform
+from dockreg.model.uploads import UploadLimits
 from dockreg.providers.listening import Proxying
-from dockreg.uploads import UploadLimits
 from dockreg.v1images import ImageLimits
 from dockreg.web.assembly import DoorSettings
 from dockreg.web.exchange import Role

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from zope.interface import Attribute, Interface
 
-from dockreg.callables import ByteObserver, Piece
+from dockreg.callables import ByteObserver
 from dockreg.interfaces_access import IAccountStore, IKeyStore
-from dockreg.interfaces_blobs import IBlobOpener, IConditionStore, IReferenceStore
+from dockreg.interfaces_blobs import IBlobOpener, IConditionStore, IReferenceStore, IUpload
 from dockreg.interfaces_collection import ICollection, ILeaseStore
 from dockreg.interfaces_listing import IManifestList
 from dockreg.interfaces_moments import IMoments
@@ -32,48 +32,6 @@ from dockreg.model.repositories import Referrer, RepositoryRecord, Sparse, Store
 from dockreg.model.v1 import LayerFacts, TagClient, V1Image
 
 # Blobs
-
-
-class IUpload(Interface):
-    """Bytes on their way to becoming a blob. One writer at a time."""
-
-    upload_id: str = Attribute("Unguessable and safe in a URL.")
-    size: int = Attribute("Bytes accepted so far.")
-
-    async def write(chunks: Sequence[Piece]) -> None:
-        """
-        Append ``chunks`` in order.
-
-        :raises StorageFull: there was no room for all of them (or StoreUnavailable: the disk failed); :attr:`size` tells
-            how many bytes were taken. After any other error the upload can only be aborted.
-        """
-
-    async def suspend() -> Received:
-        """
-        Make the bytes durable and let go of them, so that :meth:`IBlobStore.resume_upload` can go on, in any process.
-
-        This object is of no use afterwards; :meth:`abort` is harmless then and drops nothing.
-
-        :raises StorageFull: there was no room (or StoreUnavailable): what was suspended before is there, and no more.
-        """
-
-    async def commit(expected: Digest | None = None, last: Sequence[Piece] = ()) -> StoredBlob:
-        """
-        Make the bytes, and their name, durable as a new generation, and end the upload.
-
-        :param last: what is written before; together with the commit that costs less.
-
-        Bytes are read again only when nobody has digested them by the algorithm of ``expected`` as they passed.
-
-        The object is kept for good once :meth:`IBlobStore.confirm` was called for it. Until then a crash leaves a note
-        of it that :meth:`IBlobStore.recover` settles.
-
-        :raises DigestInvalid: the bytes hash to something else than ``expected``; nothing is kept.
-        :raises StorageFull: there was no room (or StoreUnavailable): there is no object, and the upload may be suspended.
-        """
-
-    async def abort() -> None:
-        """Drop the bytes and end the upload. Harmless after :meth:`commit`, and more than once."""
 
 
 class IBlobStore(IBlobOpener):

@@ -1,11 +1,17 @@
-"""What providers promise of reading blobs, and of those that are lost. :mod:`dockreg.interfaces` says what holds for all."""
+"""
+What providers promise of blobs that are read or written, and of those that are lost.
 
-from collections.abc import Sequence
+:mod:`dockreg.interfaces` says what holds for all.
+"""
+
+from collections.abc import Callable, Sequence
 
 from zope.interface import Attribute, Interface
 
-from dockreg.model.blobs import LostBlob, StoredBlob
+from dockreg.callables import Piece
+from dockreg.model.blobs import LostBlob, Received, StoredBlob
 from dockreg.model.conditions import Condition, ScrubState
+from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest
 from dockreg.model.references import BrokenReference, ImagePage, KeptManifest, ManifestPage
 
@@ -33,6 +39,56 @@ class IBlobOpener(Interface):
         :raises BlobLost: the object is not there, or not of the size that the metadata recorded.
         :raises RangeInvalid: ``start`` lies beyond the end.
         """
+
+
+class IUpload(Interface):
+    """Bytes on their way to becoming a blob. One writer at a time."""
+
+    upload_id: str = Attribute("Unguessable and safe in a URL.")
+    size: int = Attribute("Bytes accepted so far.")
+
+    async def write(chunks: Sequence[Piece]) -> None:
+        """
+        Append ``chunks`` in order.
+
+        :raises StorageFull: there was no room for all of them (or StoreUnavailable: the disk failed); :attr:`size`
+            tells how many bytes were taken. After any other error the upload can only be aborted.
+        """
+
+    async def receive(fetch: Callable[[], Piece]) -> None:
+        """
+        Append what ``fetch`` returns until that is nothing; each piece is there until the next call only.
+
+        :param fetch: called where it may take a while, and not once the upload has ended.
+        :raises StorageFull: as for :meth:`write`.
+        """
+
+    async def suspend() -> Received:
+        """
+        Make the bytes durable and let go of them, so that :meth:`.IBlobStore.resume_upload` can go on, in any process.
+
+        This object is of no use afterwards; :meth:`abort` is harmless then and drops nothing.
+
+        :raises StorageFull: there was no room (or StoreUnavailable): what was suspended before is there, and no more.
+        """
+
+    async def commit(expected: Digest | None = None, last: Sequence[Piece] = ()) -> StoredBlob:
+        """
+        Make the bytes, and their name, durable as a new generation, and end the upload.
+
+        :param last: what is written before; together with the commit that costs less.
+
+        Bytes are read again only when nobody has digested them by the algorithm of ``expected`` as they passed.
+
+        The object is kept for good once :meth:`.IBlobStore.confirm` was called for it. Until then a crash leaves a note
+        of it that :meth:`.IBlobStore.recover` settles.
+
+        :raises DigestInvalid: the bytes hash to something else than ``expected``; nothing is kept.
+        :raises StorageFull: there was no room (or StoreUnavailable): there is no object, and the upload may be suspended.
+        """
+
+    async def abort() -> None:
+        """Drop the bytes and end the upload. Harmless after :meth:`commit`, and more than once."""
 
 
 class IConditionStore(Interface):

@@ -7,7 +7,7 @@ from attrs import define, field
 
 from dockreg.callables import Piece
 from dockreg.errors import BodyTooLarge
-from dockreg.interfaces import IUpload
+from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.layers import LayerInspector, PayloadHasher
 from dockreg.model.v1 import Checksums, LayerFacts, StagedImage

@@ -15,9 +15,9 @@ from zope.interface import implementer
 
 from dockreg.callables import InThread
 from dockreg.errors import BlobUnknown, Denied, NameUnknown, RegistryError, StorageFull, StoreUnavailable, Unauthorized
-from dockreg.interfaces import IBlobStore, IMetadataStore, IUpload
+from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.interfaces_access import IAuthorizer
-from dockreg.interfaces_blobs import IBlobReader
+from dockreg.interfaces_blobs import IBlobReader, IUpload
 from dockreg.interfaces_v1 import IImageList
 from dockreg.leases import Leases
 from dockreg.model.access import Access, Action, Principal

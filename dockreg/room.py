@@ -65,6 +65,15 @@ class Room:
         if self._left is not None:
             self._left -= length
 
+    def is_plenty(self, length: int) -> bool:
+        """Whether there is room for so many bytes, as far as is known."""
+        return not self._reserve or self._left is None or self._left >= length
+
+    def give_back(self, length: int) -> None:
+        """So many of the bytes that room was taken for have not come."""
+        if self._reserve and self._left is not None:
+            self._left += length
+
     async def _look(self, kept_seconds: float, length: int) -> None:
         """Ask the store, unless it was asked so shortly before."""
         now = self._clock.seconds()

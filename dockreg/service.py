@@ -59,6 +59,7 @@ from dockreg.web.accesslog import AccessLog
 from dockreg.web.app import RegistryResource
 from dockreg.web.assembly import Core, make_resource
 from dockreg.web.exchange import API
+from dockreg.web.inflow import Inflows
 from dockreg.web.kernel import KernelSender
 from dockreg.web.monitoring import Metrics, Monitoring
 from dockreg.web.mounting import MountedResource
@@ -311,9 +312,10 @@ def _serving(
             each(done)
 
     sites = Sites.make(config, opened.resource, monitoring, clock, record, opened.threads.bytes.in_thread)
-    kernel = _kernel_sender(opened)
+    kernel, writers = _kernel_sender(opened), opened.threads.bytes
+    inflows = Inflows(lambda: writers.busy > _BYTES_THREADS)
     for site in sites.all:
-        site.kernel = kernel
+        site.kernel, site.inflows = kernel, inflows
     plan = opened.plan(
         periodic=periodic,
         set_closed=sites.set_closed,

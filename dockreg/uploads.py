@@ -7,10 +7,10 @@ middle: what has arrived stays.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import CancelledError
 
 from dockreg.callables import IdentifierFactory, Piece
@@ -25,14 +25,14 @@ from dockreg.errors import (
     UploadUnknown,
 )
 from dockreg.errors_quotas import QuotaExceeded
-from dockreg.interfaces import IUpload
+from dockreg.interfaces_blobs import IUpload
 from dockreg.jumps import Jumps
 from dockreg.model.access import Principal
 from dockreg.model.blobs import NOTHING_RECEIVED, Blob, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.layers import LayerInspector
 from dockreg.model.names import RepositoryName
-from dockreg.model.uploads import UploadSession
+from dockreg.model.uploads import UploadLimits, UploadSession
 from dockreg.quotas import Reservation
 from dockreg.registry import Registry
 from dockreg.shield import shielded
@@ -41,18 +41,10 @@ _EXPIRY_BATCH = 100
 #: Expiry is asked for every ten minutes.
 _EXPIRY_GAP_SECONDS = 3600.0
 _MOST_INSPECTORS = 64
+#: What is received without looking up; others wait for a thread meanwhile.
+_AT_ONCE = 8 * 1024 * 1024
 #: Repositories that are looked at for one that the caller may read, when a mount names none.
 _MOST_HOLDERS = 100
-
-
-@frozen
-class UploadLimits:
-    """``max_blob`` in bytes, 0 for no limit; ``session_seconds`` without a write end a session."""
-
-    max_blob: int = 0
-    session_seconds: float = 7 * 86400
-    max_uncompressed: int = 100 * 2**30
-    max_entries: int = 250_000
 
 
 @define(eq=False)
@@ -86,9 +78,31 @@ class BlobUpload:
 
         :raises BodyTooLarge: the blob has more than it may have. :raises QuotaExceeded: its namespace would.
         """
-        await self._take(chunks)
+        await self._take(sum(map(len, chunks)))
+        await self._append(self._upload.write(chunks))
+
+    def at_once(self) -> int:
+        """How many bytes may be received without a question about room in between."""
+        limit, reservation, room = self._limits.max_blob, self._reservation, self._registry.room
+        most = _AT_ONCE if room is None or room.is_plenty(8 * _AT_ONCE) else 0
+        if limit:
+            most = min(most, limit - self.size)
+        return most if reservation is None else min(most, reservation.reserved - self.size)
+
+    async def receive(self, fetch: Callable[[], Piece], most: int) -> None:
+        """The same as :meth:`write` with bytes that come elsewhere; ``most`` of them, no more than :meth:`at_once` says."""
+        room, before = self._registry.room, self.size
+        if room is not None:
+            await room.take(most)
         try:
-            await self._upload.write(chunks)
+            await self._append(self._upload.receive(fetch))
+        finally:
+            if room is not None:
+                room.give_back(most - (self.size - before))
+
+    async def _append(self, writing: Awaitable[None]) -> None:
+        try:
+            await writing
         except UploadBusy:
             self._ended = True  # the session is somebody else's now
             raise
@@ -99,9 +113,9 @@ class BlobUpload:
             self._failed = True
             raise
 
-    async def _take(self, chunks: Sequence[Piece]) -> None:
+    async def _take(self, coming: int) -> None:
         """Have room for the next bytes."""
-        limit, coming = self._limits.max_blob, sum(map(len, chunks))
+        limit = self._limits.max_blob
         if limit and self.size + coming > limit:
             raise BodyTooLarge(limit)
         if self._registry.room is not None:
@@ -142,7 +156,7 @@ class BlobUpload:
             await self.write(last)
             last = ()
         elif last:
-            await self._take(last)
+            await self._take(sum(map(len, last)))
         self._ended = True
         return await shielded(self._commit(digest, last))
 
@@ -230,7 +244,7 @@ class Uploads:
 
     registry: Registry
     new_id: IdentifierFactory
-    limits: UploadLimits = UploadLimits()
+    limits: UploadLimits = field(factory=UploadLimits)
     _jumps: Jumps = field(init=False)
     # What was seen of layers whose sessions go on, by upload id; the oldest goes when there are too many.
     _inspectors: OrderedDict[str, tuple[int, LayerInspector]] = field(factory=OrderedDict, init=False)

@@ -21,3 +21,13 @@ class UploadSession:
     algorithm: str
     received: Received
     started_at: float
+
+
+@frozen
+class UploadLimits:
+    """``max_blob`` in bytes, 0 for no limit; ``session_seconds`` without a write end a session."""
+
+    max_blob: int = 0
+    session_seconds: float = 7 * 86400
+    max_uncompressed: int = 100 * 2**30
+    max_entries: int = 250_000

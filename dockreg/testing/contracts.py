@@ -15,8 +15,8 @@ from zope.interface.verify import verifyObject
 
 from dockreg.callables import Piece
 from dockreg.errors import BlobUnknown, DigestInvalid, RangeInvalid, StorageFull
-from dockreg.interfaces import IBlobStore, IUpload
-from dockreg.interfaces_blobs import IBlobReader
+from dockreg.interfaces import IBlobStore
+from dockreg.interfaces_blobs import IBlobReader, IUpload
 from dockreg.model.blobs import Received, StoredBlob
 from dockreg.model.digest import Digest
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from dockreg.callables import Piece
 from dockreg.errors import DigestInvalid, StorageFull, UploadBusy, UploadUnknown
-from dockreg.interfaces import IBlobStore, IUpload
+from dockreg.interfaces import IBlobStore
+from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, Received
 from dockreg.model.digest import Digest
 from dockreg.testing.contracts import Contract, Recorder, content_of, nothing_recorded, nothing_resumable
@@ -59,6 +60,26 @@ class UploadContract(Contract):
         await upload.write([b"end"])
         blob = await upload.commit(Digest.sha256(expected + b"end"))
         self.assertEqual(expected + b"end", await content_of(blobs, blob))
+
+    async def test_received_from_elsewhere(self) -> None:
+        """What a function returns until it returns nothing is appended, each piece while it is there."""
+        blobs = self.make_blob_store()
+        upload = await blobs.start_upload()
+        await upload.write([b"0"])
+        buffer = bytearray(3)
+        pieces = iter((b"abc", b"de", b""))
+
+        def fetch() -> memoryview:
+            piece = next(pieces)
+            buffer[:] = bytes(3)
+            buffer[: len(piece)] = piece
+            return memoryview(buffer)[: len(piece)]
+
+        await upload.receive(fetch)
+        self.assertEqual(6, upload.size)
+        await upload.write([b"1"])
+        blob = await upload.commit(Digest.sha256(b"0abcde1"))
+        self.assertEqual(b"0abcde1", await content_of(blobs, blob))
 
     async def test_nothing_more(self) -> None:
         """An upload that is resumed may be committed, or suspended, as it is."""

@@ -5,7 +5,7 @@ Handlers ask for :class:`IRequestBody`. On a dockreg site it is a :class:`Stream
 a foreign ``twisted.web.server.Site`` a :class:`BufferedBody` over what twisted.web has collected.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -16,9 +16,14 @@ from zope.interface import Attribute, Interface, implementer
 
 from dockreg.callables import Piece
 from dockreg.errors import BodyTooLarge
+from dockreg.web.inflow import Inflow
 
 #: What one read takes from a body that twisted.web has buffered, in bytes.
 BUFFERED_READ_BYTES = 256 * 1024
+
+
+#: Takes what a function returns until that is nothing.
+Receive = Callable[[Callable[[], Piece]], Awaitable[None]]
 
 
 class CutReason(Enum):
@@ -71,6 +76,15 @@ class IRequestBody(Interface):
         :raises BodyCut: the body ended before its end; whatever came before has been returned.
         """
 
+    async def pour(receive: Receive, most: int) -> int:  # noqa: N805 - zope.interface has no self
+        """
+        Have bytes received that come so quickly that somebody else had better read them; whether he does is ours to say.
+
+        :param receive: as :meth:`.IUpload.receive`, called once if at all.
+        :param most: bytes that it may get.
+        :return: how many it got; 0 when it is time for :meth:`read`.
+        """
+
     async def collect(limit: int, hold: Callable[[int], None] = ...) -> bytes:  # noqa: N805 - zope.interface has no self
         """
         The whole of a small document.
@@ -109,6 +123,12 @@ class BodyWire(Protocol):
 
     def body_taken(self) -> None:
         """There is room for more."""
+
+    def begin_turn(self, first: Sequence[Piece], most: int) -> Inflow | None:
+        """Let somebody else read, if it is worth it; what was read goes before that."""
+
+    def settle_turn(self, inflow: Inflow, *, resting: bool) -> None:
+        """He has come to his end, or is given up."""
 
 
 @implementer(IRequestBody)
@@ -194,6 +214,24 @@ class StreamedBody:
             raise BodyCut(self._cut, self.received, self.length)
         return ()
 
+    async def pour(self, receive: Receive, most: int) -> int:
+        """See :meth:`IRequestBody.pour`."""
+        if self._cut or self._ended or self._waiting is not None:
+            return 0
+        inflow = self._wire.begin_turn(self._chunks, most)
+        if inflow is None:
+            return 0
+        first, self._chunks, self._queued = self._queued, [], 0
+        resting = True
+        try:
+            await receive(inflow.fetch)
+        except CancelledError:
+            resting = False
+            raise
+        finally:
+            self._wire.settle_turn(inflow, resting=resting)
+        return first + inflow.carried
+
     async def collect(self, limit: int, hold: Callable[[int], None] = _hold_any) -> bytes:
         """See :meth:`IRequestBody.collect`."""
         return await _collect(self, limit, hold)
@@ -214,6 +252,10 @@ class EmptyBody:
     async def read(self) -> Sequence[Piece]:
         """See :meth:`IRequestBody.read`."""
         return ()
+
+    async def pour(self, receive: Receive, most: int) -> int:
+        """See :meth:`IRequestBody.pour`."""
+        return 0
 
     async def collect(self, limit: int, hold: Callable[[int], None] = _hold_any) -> bytes:
         """See :meth:`IRequestBody.collect`."""
@@ -249,6 +291,10 @@ class BufferedBody:
         data = self._content.read(BUFFERED_READ_BYTES)
         self.received += len(data)
         return (data,) if data else ()
+
+    async def pour(self, receive: Receive, most: int) -> int:
+        """See :meth:`IRequestBody.pour`."""
+        return 0
 
     async def collect(self, limit: int, hold: Callable[[int], None] = _hold_any) -> bytes:
         """See :meth:`IRequestBody.collect`."""

@@ -5,7 +5,8 @@ Parsing and framing stay Twisted's. What is added: the body reaches its handler 
 the handler, ``100 Continue`` waits until the body is wanted, and a response that is finished before its body has ended
 never lets the rest be taken for a request (RFC 9112 6 and 9.3).
 
-Only this module, :mod:`dockreg.web.framing` and :mod:`dockreg.web.requests` name private things of twisted.web's server side.
+Only this module, :mod:`dockreg.web.framing`, :mod:`dockreg.web.receiving` and :mod:`dockreg.web.requests` name private things
+of twisted.web's server side.
 """
 
 from typing import Any, cast
@@ -19,8 +20,9 @@ from dockreg.model.networks import host_of
 from dockreg.web.admission import body_size, refusal
 from dockreg.web.bodies import CutReason, StreamedBody
 from dockreg.web.chunks import ChunksMalformed
-from dockreg.web.framing import FramedChannel
 from dockreg.web.heads import may_be_kept
+from dockreg.web.inflow import FLOWING_BYTES
+from dockreg.web.receiving import ReceivingChannel
 from dockreg.web.requests import Request
 from dockreg.web.sockets import unacknowledged_bytes, unsent_bytes
 from dockreg.web.watch import HALF_READ, Expiry, Phase, Watch
@@ -31,26 +33,15 @@ log = Logger()
 TLS_HANDSHAKE = b"\x16"
 
 
-class Channel(FramedChannel):
+class Channel(ReceivingChannel):
     """One connection. Requests on it are answered one after the other."""
 
-    # Twisted declares an optional transport, and none that can be cut off or half-closed.
-    transport: Any
-    _watch: Watch
-    # The body that is arriving, if one is; None again as soon as its last byte has come.
-    _body: StreamedBody | None = None
-    # The client waits for 100 Continue before it sends its body.
-    _expects = False
-    # Whether the transport reads for the body; None when Twisted may have changed it.
-    _reading: bool | None = None
     # Bytes that came after the response was finished.
     _drained = 0
     # The address under which this connection is counted as half-read, while it is.
     _counted: str | None = None
     _parsing = False
     _whole: bytes | None = None  # What came in one read and may be a whole head.
-    # Whether reads are larger, for the sake of a body.
-    _reads_much = False
 
     # Connection
 
@@ -76,6 +67,7 @@ class Channel(FramedChannel):
         body, self._body = self._body, None
         if body is not None:
             body.cut(CutReason.DISCONNECTED)
+        self.end_turn()
         self._enter(Phase.CLOSING)
         super().connectionLost(reason)
         if body is not None:
@@ -124,16 +116,12 @@ class Channel(FramedChannel):
         else:
             self.abort()
 
-    def _now(self) -> float:
-        return self.site.clock.seconds()
-
     def _enter(self, phase: Phase) -> None:
         self._watch.enter(phase, self._now())
         if phase not in HALF_READ:
             self._release()
-        if self._reads_much and phase is not Phase.BODY:
-            self._reads_much = False
-            self.site.read_sizes.end(self.transport)
+        if phase is not Phase.BODY:
+            self.read_little()
 
     def _admit(self, request: Request | None = None) -> bool:
         """Count the request that is arriving, or refuse it. Once it is known, its client counts, not a proxy."""
@@ -156,6 +144,7 @@ class Channel(FramedChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Take note of the time, then parse; or drop the bytes of a connection that is closed for writing."""
+        self.require_turn()
         phase = self._watch.phase
         if phase in (Phase.LINGERING, Phase.CLOSING):
             self._watch.arrived(len(data), self._now())
@@ -223,6 +212,7 @@ class Channel(FramedChannel):
             super().rawDataReceived(data)
             return
         self._watch.arrived(len(data), self._now())
+        self._flows = len(data) >= FLOWING_BYTES
         request = self.requests[0]
         try:
             cast("Any", self._transferDecoder).dataReceived(data)
@@ -269,43 +259,6 @@ class Channel(FramedChannel):
         self._enter(Phase.CUT)
         self._update_reading()
         self._body.wake()
-
-    # The body's side (BodyWire)
-
-    def body_asked(self) -> None:
-        """The handler wants the body: let a client send that waits for that."""
-        body = self._body
-        if body is None:
-            return
-        if self._expects:
-            self._expects = False
-            # Once bytes come or the response has begun, the client waits no more (RFC 9110 10.1.1).
-            if not body.received and not self.requests[0].startedWriting:
-                super()._send100Continue()
-        self._update_reading()
-
-    def body_taken(self) -> None:
-        """The handler has made room."""
-        self._update_reading()
-
-    def _update_reading(self) -> None:
-        """The one place that pauses and resumes reading while a body is arriving."""
-        body = self._body
-        if body is None or self._watch.phase not in (Phase.BODY, Phase.CUT, Phase.DRAINING):
-            return
-        reading = self._watch.phase is Phase.DRAINING or body.wants_bytes
-        if reading == self._reading:
-            return
-        self._reading = reading
-        self._watch.reading(reading, self._now())
-        if reading:
-            self._networkProducer.resumeProducing()
-        else:
-            self._networkProducer.pauseProducing()
-
-    def _send100Continue(self) -> None:
-        """Only note that the client waits; :meth:`body_asked` answers."""
-        self._expects = True
 
     # Bytes out
 

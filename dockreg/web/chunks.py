@@ -67,6 +67,64 @@ class ChunkedDecoder:
         if rest is not None:
             self._finish(rest)
 
+    def begin_compact(self) -> bytes | None:
+        """
+        Let :meth:`compact` go on where :meth:`dataReceived` has stopped.
+
+        :return: what it has to begin with; None when the body has ended, or all but that.
+        """
+        if self._in_trailer or self._finished:
+            return None
+        begun, self._partial = self._partial, b""
+        return begun
+
+    def compact(self, buffer: bytearray, size: int) -> tuple[int, int, bool]:
+        """
+        Take the first ``size`` bytes of a buffer, and move what they carry to its beginning.
+
+        It takes chunks, and plain lines between two of them. Where it stops, :meth:`dataReceived` goes on; or another
+        call, with the same bytes and those behind them.
+
+        :return: how many bytes of the body there are now, how many were taken for that, and whether nothing but more bytes
+            is missing to go on.
+        """
+        at = carried = 0
+        plain = True
+        with memoryview(buffer) as view:
+            while at < size:
+                if not self._left:
+                    following, plain = self._next_chunk(buffer, at, size)
+                    if not following:
+                        break
+                    at = following
+                count = min(self._left, size - at)
+                if at != carried:
+                    view[carried : carried + count] = view[at : at + count]
+                at += count
+                carried += count
+                self._left -= count
+                self._in_end = not self._left
+        return carried, at, plain
+
+    def _next_chunk(self, buffer: bytearray, at: int, size: int) -> tuple[int, bool]:
+        """Where the bytes of the next chunk begin, 0 where that can not be told; and whether more bytes would tell."""
+        first = at
+        if self._in_end:
+            first += len(_LINE_END)
+            if not _LINE_END.startswith(buffer[at : min(first, size)]):
+                return 0, False
+        found = buffer.find(_LINE_END, first, min(size, first + _MAX_SIZE_LINE + len(_LINE_END)))
+        if found < 0:
+            return 0, size - first <= _MAX_SIZE_LINE
+        try:
+            left = _chunk_size(bytes(buffer[first:found]))
+        except ChunksMalformed:
+            return 0, False
+        if not left:
+            return 0, False
+        self._left, self._in_end = left, False
+        return found + len(_LINE_END), True
+
     def _hand_on(self, data: bytes, pieces: list[tuple[int, int]]) -> None:
         """A view keeps all of what came with it, so what is mostly lines between chunks is copied from there."""
         whole = memoryview(data)

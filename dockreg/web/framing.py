@@ -7,7 +7,7 @@ in two ways is refused here.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.interfaces import IAddress, ITransport
 from twisted.web.http import HTTPChannel
@@ -106,6 +106,20 @@ class FramedChannel(HTTPChannel):
         self._transferDecoder = ChunkedDecoder(self.requests[-1].handleContentChunk, self._finishRequestBody)
         return True
 
+    @property
+    def chunks(self) -> ChunkedDecoder | None:
+        """The decoder of the body that is arriving, if it comes in chunks."""
+        decoder = self._transferDecoder
+        return decoder if isinstance(decoder, ChunkedDecoder) else None
+
+    def begin_turn_of_decoder(self) -> bytes | None:
+        """What came and is not decoded, for whoever decodes in the place of the parser; None when nobody may."""
+        return b"" if self.chunks is None else self.chunks.begin_compact()
+
+    def pass_over(self, count: int) -> None:
+        """So many bytes of a body of known length went another way; there are more of it."""
+        cast("Any", self._transferDecoder).contentLength -= count
+
     def checkPersistence(self, request: "Request", version: bytes) -> bool:
         """Whether the connection stays open after this request (RFC 9112 9.3); unlike the parent, reads lists."""
         if version != b"HTTP/1.1":
@@ -191,8 +205,7 @@ class FramedChannel(HTTPChannel):
 
     def trailers_are_sound(self) -> bool:
         """Whether the lines behind the last chunk are headers, each in one line. Nobody looks at what they say."""
-        decoder = self._transferDecoder
-        return not isinstance(decoder, ChunkedDecoder) or all(map(_is_header, decoder.trailers))
+        return self.chunks is None or all(map(_is_header, self.chunks.trailers))
 
 
 def _is_header(line: bytes) -> bool:

@@ -15,6 +15,7 @@ from dockreg.web.admission import HalfRead
 from dockreg.web.channel import Channel
 from dockreg.web.entrance import Entrance
 from dockreg.web.heads import KnownHeads
+from dockreg.web.inflow import Inflows
 from dockreg.web.kernel import KernelSender
 from dockreg.web.limits import Limits
 from dockreg.web.proxies import Proxies
@@ -70,6 +71,8 @@ class Site(server.Site):
         self.requests_in_flight = 0
         #: Sends files, where the kernel can.
         self.kernel: KernelSender | None = None
+        #: Lets threads read bodies; without it the reactor reads them all.
+        self.inflows: Inflows | None = None
         self._access_log = access_log
         # A connection that neither reads nor writes is known to nobody else, and would be collected as garbage.
         self._channels: set[Channel] = set()

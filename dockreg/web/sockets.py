@@ -3,7 +3,9 @@
 import fcntl
 import struct
 import termios
-from typing import Any
+from typing import Any, cast
+
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 
 #: What Twisted takes from a socket at once. Reads of a request without a large body need no more.
 READ_BYTES = 64 * 1024
@@ -51,6 +53,15 @@ def _lowest(transport: Any) -> Any:
     while (below := getattr(transport, "transport", None)) is not None:
         transport = below
     return transport
+
+
+def plain_descriptor(transport: Any) -> int | None:
+    """The socket that carries just what is written to ``transport`` and read from it; None when something wraps it."""
+    is_tcp = ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(transport)
+    if not is_tcp or getattr(transport, "transport", None) is not None:
+        return None
+    descriptor: int = cast("Any", transport).fileno()
+    return None if descriptor < 0 else descriptor
 
 
 def unsent_bytes(transport: Any) -> int:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest import SkipTest
 
@@ -12,7 +12,8 @@ from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
 from dockreg.callables import ByteObserver, InThread, Piece
-from dockreg.interfaces import IBlobStore, IUpload
+from dockreg.interfaces import IBlobStore
+from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import Received, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.memory import MemoryBlobStore
@@ -80,6 +81,10 @@ class _SlowUpload:
             self.size += len(chunk)
             for observer in self._observers:
                 observer.update(chunk)
+
+    async def receive(self, fetch: Callable[[], Piece]) -> None:
+        while piece := fetch():
+            await self.write([bytes(piece)])
 
     async def suspend(self) -> Received:
         return Received(self.size, None)

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from dockreg.bridge.negotiation import parse_accept
 from dockreg.callables import ByteObserver
 from dockreg.errors import ImageJSONInvalid, ImageUnknown, ReferencesUnknown
-from dockreg.interfaces import IUpload
+from dockreg.interfaces_blobs import IUpload
 from dockreg.manifests import Manifests
 from dockreg.model.access import ANONYMOUS, Action, Caller, Principal
 from dockreg.model.digest import Digest

@@ -49,6 +49,24 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(2, self.store.asked)
         self.assertEqual(100.0 * GIB, room.free)
 
+    def test_given_back(self) -> None:
+        """What was not used counts as room again."""
+        room = self.make(2 * GIB)
+        self.assertTrue(room.is_plenty(GIB))
+        self.take(room, GIB)
+        self.assertFalse(room.is_plenty(1))
+        room.give_back(GIB - 10)
+        self.assertTrue(room.is_plenty(GIB - 10))
+        self.assertFalse(room.is_plenty(GIB))
+        self.take(room, GIB - 10)
+
+    def test_no_reserve(self) -> None:
+        """Where no room is kept, or none can be told, there is always plenty."""
+        for room in (self.make(1, reserve=0), self.make(None)):
+            self.take(room, 10)
+            room.give_back(5)
+            self.assertTrue(room.is_plenty(100 * GIB))
+
     def test_little(self) -> None:
         """Where there is little, each time that others could have taken it."""
         room = self.make(2 * GIB)

@@ -15,7 +15,8 @@ from dockreg.jumps import Jumps
 from dockreg.model.access import Action, Ceiling, Principal
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
-from dockreg.uploads import BlobUpload, UploadLimits
+from dockreg.model.uploads import UploadLimits
+from dockreg.uploads import BlobUpload
 from tests.unit.v1case import ONE, TWO
 from tests.unit.v2case import JANE, JOE, NOBODY, ThreadedTestCase, V2TestCase
 
@@ -149,6 +150,22 @@ class SessionTests(V2TestCase):
         self.result(self.finish(ONE, upload_id, CONTENT[8:], DIGEST))
         self.assertEqual(CONTENT, self.content(ONE, DIGEST))
         self.refused(BodyTooLarge, self.bring(ONE, CONTENT + b"x"))
+
+    def test_at_once(self) -> None:
+        """As much is received without a question as the limit of a blob leaves."""
+        upload_id = self.start()
+        self.result(self.append(ONE, upload_id, b"abc"))
+        part = self.result(self.uploads.resume(JOE, ONE, upload_id))
+        self.assertGreater(part.at_once(), len(CONTENT))
+        self.result(part.release())
+        self.uploads.limits = UploadLimits(max_blob=10)
+        part = self.result(self.uploads.resume(JOE, ONE, upload_id))
+        self.assertEqual(7, part.at_once())
+        pieces = iter([b"de", b"f", b""])
+        self.result(part.receive(lambda: next(pieces), 7))
+        self.assertEqual((6, 4), (part.size, part.at_once()))
+        self.result(part.release())
+        self.assertEqual(6, self.result(self.uploads.size(JOE, ONE, upload_id)))
 
     def test_wrong_digest(self) -> None:
         """Bytes with another digest become no blob, and their session ends."""

@@ -27,11 +27,12 @@ from dockreg.model.mediatypes import (
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import StoredManifest
 from dockreg.model.schema1 import new_schema1_key, sign_schema1
+from dockreg.model.uploads import UploadLimits
 from dockreg.providers.blobs.filesystem import FilesystemBlobStore
 from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.metadata import tables
 from dockreg.testing.samples import V1Image, make_tar
-from dockreg.uploads import UploadLimits, Uploads
+from dockreg.uploads import Uploads
 from tests.unit.providers.blobs.threads import Threads
 from tests.unit.statements import statements
 from tests.unit.v1case import ONE, V1ImagesTestCase

@@ -13,8 +13,8 @@ from zope.interface import implementer
 from dockreg.callables import ByteObserver, InThread
 from dockreg.errors import RangeInvalid, RegistryError, StoreUnavailable, UploadBusy, UploadUnknown
 from dockreg.errors_blobs import BlobLost
-from dockreg.interfaces import IBlobStore, IUpload
-from dockreg.interfaces_blobs import IBlobReader
+from dockreg.interfaces import IBlobStore
+from dockreg.interfaces_blobs import IBlobReader, IUpload
 from dockreg.model.blobs import Received, StoredBlob
 from dockreg.model.collection import Page
 from dockreg.model.conditions import Condition

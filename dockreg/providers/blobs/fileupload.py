@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from dockreg.callables import ByteObserver, InThread, Piece
 from dockreg.errors import DigestInvalid, StorageFull, StoreUnavailable, UploadUnknown
-from dockreg.interfaces import IUpload
+from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.digesting import KeptHashers, digest_file, seal, sealed
@@ -110,19 +110,23 @@ class FileUpload:
         return self
 
     async def write(self, chunks: Sequence[Piece]) -> None:
-        """See :class:`~dockreg.interfaces.IUpload`."""
+        """See :class:`~dockreg.interfaces_blobs.IUpload`."""
         await self._shop.in_thread(self._write, chunks)
 
+    async def receive(self, fetch: Callable[[], Piece]) -> None:
+        """See :class:`~dockreg.interfaces_blobs.IUpload`."""
+        await self._shop.in_thread(self._receive, fetch)
+
     async def suspend(self) -> Received:
-        """See :class:`~dockreg.interfaces.IUpload`."""
+        """See :class:`~dockreg.interfaces_blobs.IUpload`."""
         return await self._shop.in_thread(self._suspend)
 
     async def commit(self, expected: Digest | None = None, last: Sequence[Piece] = ()) -> StoredBlob:
-        """See :class:`~dockreg.interfaces.IUpload`."""
+        """See :class:`~dockreg.interfaces_blobs.IUpload`."""
         return await hand_over(self._shop.in_thread, partial(self._commit, expected, last), self._shop.folders.retract)
 
     async def abort(self) -> None:
-        """See :class:`~dockreg.interfaces.IUpload`."""
+        """See :class:`~dockreg.interfaces_blobs.IUpload`."""
         await self._shop.in_thread(self.drop)
 
     def drop(self) -> None:
@@ -142,6 +146,13 @@ class FileUpload:
             descriptor = self._open_descriptor()
             self._write_now(descriptor, chunks)
             self._writeback.grew(descriptor, self.size)
+
+    def _receive(self, fetch: Callable[[], Piece]) -> None:
+        with self._lock:
+            descriptor = self._open_descriptor()
+            while piece := fetch():
+                self._write_now(descriptor, (piece,))
+                self._writeback.grew(descriptor, self.size)
 
     def _write_now(self, descriptor: int, chunks: Sequence[Piece]) -> None:
         if self._hasher is None:

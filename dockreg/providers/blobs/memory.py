@@ -9,8 +9,8 @@ from zope.interface import implementer
 from dockreg.callables import ByteObserver, Piece
 from dockreg.errors import DigestInvalid, RangeInvalid, StorageFull, UploadBusy, UploadUnknown
 from dockreg.errors_blobs import BlobLost
-from dockreg.interfaces import IBlobStore, IUpload
-from dockreg.interfaces_blobs import IBlobReader
+from dockreg.interfaces import IBlobStore
+from dockreg.interfaces_blobs import IBlobReader, IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.collection import Page
 from dockreg.model.conditions import Condition
@@ -218,6 +218,10 @@ class _MemoryUpload:
             except BaseException as failure:
                 self._failure = failure
                 raise
+
+    async def receive(self, fetch: Callable[[], Piece]) -> None:
+        while piece := fetch():
+            await self.write([bytes(piece)])
 
     async def suspend(self) -> Received:
         self._require_open()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -141,12 +142,16 @@ class UploadsDoor:
         if body.length:
             await upload.expect(body.length)
         left = body.length or 0
-        while chunks := await body.read():
+        while True:
+            most = upload.at_once() if body.length is None else min(upload.at_once(), left)
+            if poured := await body.pour(partial(upload.receive, most=most), most):
+                left -= poured
+                continue
+            chunks = await body.read()
             left -= sum(map(len, chunks))
-            if left == 0:
+            if left == 0 or not chunks:
                 return chunks
             await upload.write(chunks)
-        return ()
 
     async def _answer_kept(self, exchange: Exchange, upload_id: str, upload: BlobUpload) -> None:
         """Tell what a client needs to go on with later."""

@@ -1,13 +1,16 @@
 """Bodies as streams, without a connection."""
 
+from collections.abc import Sequence
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from zope.interface.verify import verifyObject
 
+from dockreg.callables import Piece
 from dockreg.errors import BodyTooLarge
 from dockreg.web.bodies import (
     BUFFERED_READ_BYTES,
@@ -25,12 +28,22 @@ class Wire:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        #: What a turn gives, if there is one.
+        self.inflow: Any = None
 
     def body_asked(self) -> None:
         self.told.append("asked")
 
     def body_taken(self) -> None:
         self.told.append("taken")
+
+    def begin_turn(self, first: Sequence[Piece], most: int) -> Any:
+        if self.inflow is not None:
+            self.told.append(f"begin {b''.join(first)!r} {most}")
+        return self.inflow
+
+    def settle_turn(self, inflow: Any, *, resting: bool) -> None:
+        self.told.append("settle" if resting else "give up")
 
 
 class StoredRequest:
@@ -151,6 +164,46 @@ class StreamedBodyTests(SynchronousTestCase):
     def test_cut_is_a_cancellation(self) -> None:
         """Code that cleans up after cancelled handlers cleans up after a cut."""
         self.assertIsInstance(BodyCut(CutReason.MALFORMED, 1, None), CancelledError)
+
+    def pour(self, result: "Deferred[None]") -> Deferred[Any]:
+        """Begin to pour, into somebody who ends with this."""
+        self.wire.inflow = SimpleNamespace(fetch=lambda: b"", carried=4)
+
+        async def receive(fetch: object) -> None:
+            self.assertIs(self.wire.inflow.fetch, fetch)
+            await result
+
+        return Deferred.fromCoroutine(self.body.pour(receive, 100))
+
+    def test_pour(self) -> None:
+        """What is queued goes before what is poured; both count."""
+        self.body.add(b"ab")
+        self.assertEqual(6, self.successResultOf(self.pour(succeed(None))))
+        self.assertEqual(["begin b'ab' 100", "settle"], self.wire.told)
+        reading = self.read()
+        self.assertNoResult(reading)
+
+    def test_pour_refused(self) -> None:
+        """Nothing is poured where the connection has it so, when the body has ended, or when it was cut."""
+        self.assertEqual(0, self.successResultOf(Deferred.fromCoroutine(self.body.pour(self.fail, 100))))
+        for ends in (lambda: self.body.end(), lambda: self.body.cut(CutReason.TIMED_OUT)):  # noqa: PLW0108 - of the body then
+            self.body = StreamedBody(10, self.wire, 8, 2)
+            ends()
+            self.assertEqual(0, self.successResultOf(self.pour(succeed(None))))
+        self.assertEqual([], self.wire.told)
+
+    def test_pour_fails(self) -> None:
+        """A receiver that fails has come to its end; one that is cancelled may not have."""
+        self.failureResultOf(self.pour(fail(ZeroDivisionError())), ZeroDivisionError)
+        pouring = self.pour(Deferred())
+        pouring.cancel()
+        self.failureResultOf(pouring, CancelledError)
+        self.assertEqual(["settle", "give up"], [each for each in self.wire.told if "begin" not in each])
+
+    def test_pour_of_others(self) -> None:
+        """What was read as a whole, or is nothing, is not poured."""
+        for body in (EMPTY_BODY, BufferedBody(StoredRequest(BytesIO(b"abc"), Content_Length="3"))):  # type: ignore[arg-type]
+            self.assertEqual(0, self.successResultOf(Deferred.fromCoroutine(body.pour(self.fail, 100))))
 
     def test_collect(self) -> None:
         """A small document is the join of its pieces; the limit itself is allowed."""

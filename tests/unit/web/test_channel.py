@@ -1,6 +1,7 @@
 """One connection: when the handler starts, when reading pauses, how a connection ends, and what refusals say."""
 
 import json
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,6 +14,7 @@ from dockreg.web.channel import Channel
 from dockreg.web.chunks import ChunkedDecoder
 from dockreg.web.framing import FramedChannel
 from dockreg.web.limits import Limits
+from dockreg.web.receiving import ReceivingChannel
 from dockreg.web.requests import Request
 from tests.unit.web.wire import ChannelCase, Server, Transport, head, statuses
 
@@ -330,7 +332,7 @@ class TwistedTests(SynchronousTestCase):
         # zope.interface puts names of its own, with two underscores, into classes that it has looked at.
         overridden = {
             name
-            for name in {**vars(Channel), **vars(FramedChannel)}
+            for name in {**vars(Channel), **vars(ReceivingChannel), **vars(FramedChannel)}
             if not name.startswith("__") and name in vars(HTTPChannel) and callable(getattr(Channel, name))
         }
         expected = {
@@ -361,6 +363,10 @@ class TwistedTests(SynchronousTestCase):
         names += ["_failChooseTransferDecoder"]
         self.assertEqual([], [name for name in names if name not in state])
         self.assertIsInstance(channel._transferDecoder, ChunkedDecoder)
+        self.assertEqual((0, b""), (channel.line_mode, channel._buffer))
+        channel, _ = Server(wait).connect()
+        channel.dataReceived(head("PUT /a", "Content-Length: 10") + b"abc")
+        self.assertEqual(7, cast("Any", channel._transferDecoder).contentLength)
         self.assertIs(channel.requests[0].channel, channel)
         self.assertFalse(channel.requests[0]._disconnected)
 

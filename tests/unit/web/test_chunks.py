@@ -126,3 +126,77 @@ class ChunkedDecoderTests(SynchronousTestCase):
             # Only ever stricter, and never about where an end is.
             self.assertTrue(mine[3], (stream, mine))
             self.assertTrue(cut or b"1" * 17 in stream or b"\r" in stream, (stream, mine))
+
+
+class CompactTests(SynchronousTestCase):
+    """Chunks decoded where they are."""
+
+    def test_plain(self) -> None:
+        """What chunks carry is moved together; lines between them are taken with it."""
+        self.assertEqual(
+            (b"hello0123456789abcdefw", 36, True), compacted(b"5\r\nhello\r\n10\r\n0123456789abcdef\r\n5\r\nw")
+        )
+
+    def test_stops(self) -> None:
+        """It stops before a line whose end has not come, and says whether more of it would help."""
+        for line, is_plain in (
+            (b"\r", True),
+            (b"\r\n", True),
+            (b"\r\n1", True),
+            (b"\r\n10\r", True),
+            (b"\r\n" + b"0" * 1_023, True),
+            (b"\r\n" + b"0" * 1_024, False),
+            (b"\n", False),
+            (b"x", False),
+            (b"\r\nx\r\n", False),
+            (b"\r\n0\r\n", False),
+            (b"\r\n0\r\n\r\n", False),
+        ):
+            self.assertEqual((b"hello", 8, is_plain), compacted(b"5\r\nhello" + line), line)
+
+    def test_where_it_ends(self) -> None:
+        """Behind the last chunk there is nothing for it."""
+        decoder = ChunkedDecoder(lambda _: None, lambda _: None)
+        decoder.dataReceived(b"0\r\n")
+        self.assertIsNone(decoder.begin_compact())
+        decoder.dataReceived(b"\r\n")
+        self.assertIsNone(decoder.begin_compact())
+
+    @given(
+        st.lists(st.sampled_from(_TOKENS), max_size=12),
+        st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=6),
+    )
+    def test_same(self, tokens: list[bytes], turns: list[tuple[int, bool]]) -> None:
+        """Whoever decodes in turn, here or in the other way: the same comes of it."""
+        stream = b"".join(tokens)
+        taken: list[bytes] = []
+        ended: list[bytes] = []
+        decoder = ChunkedDecoder(lambda data: taken.append(bytes(data)), ended.append)
+        at, cut = 0, False
+        for size, compacts in [*turns, (len(stream), False)]:
+            data, at = stream[at : at + size], at + size
+            begun = decoder.begin_compact() if compacts and not ended else None
+            if begun is not None:
+                buffer = bytearray(begun + data)
+                carried, end, _ = decoder.compact(buffer, len(buffer))
+                taken.append(bytes(buffer[:carried]))
+                data = bytes(buffer[end:])
+            if ended:
+                ended[0] += data
+                continue
+            try:
+                decoder.dataReceived(data)
+            except ChunksMalformed:
+                cut = True
+                break
+        self.assertEqual(
+            ours(stream), (b"".join(taken), ended[0] if ended else None, list(map(bytes, decoder.trailers)), cut)
+        )
+
+
+def compacted(stream: bytes) -> tuple[bytes, int, bool]:
+    """What is at the beginning of a buffer that had this, how much of it was taken, and whether it was plain."""
+    decoder = ChunkedDecoder(lambda _: None, lambda _: None)
+    buffer = bytearray(b"" if (begun := decoder.begin_compact()) is None else begun) + bytearray(stream)
+    carried, taken, plain = decoder.compact(buffer, len(buffer))
+    return bytes(buffer[:carried]), taken, plain

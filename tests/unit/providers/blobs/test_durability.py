@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.errors import StoreUnavailable
-from dockreg.interfaces import IUpload
+from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.disk import make_folder

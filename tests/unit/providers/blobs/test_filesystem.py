@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from dockreg.callables import InThread, Piece
 from dockreg.errors import BlobUnknown, StorageFull, StoreUnavailable
-from dockreg.interfaces import IBlobStore, IUpload
-from dockreg.interfaces_blobs import IBlobReader
+from dockreg.interfaces import IBlobStore
+from dockreg.interfaces_blobs import IBlobReader, IUpload
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.filesystem import FilesystemBlobStore

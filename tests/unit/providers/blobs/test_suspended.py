@@ -11,7 +11,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.errors import UploadBusy, UploadUnknown
-from dockreg.interfaces import IBlobStore, IUpload
+from dockreg.interfaces import IBlobStore
+from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs import digesting

@@ -1,0 +1,171 @@
+"""
+Bytes of a body that a thread takes from the socket itself, past the reactor.
+
+While a large body arrives quickly, the thread that digests and writes it also reads it: into memory that is used again
+and again, and without telling anybody of each piece. The thread has its turn of some megabytes, during which the reactor
+does not read. What is not in the middle of a body (its beginning, its end, what is between two chunks and is no plain
+size) is left to the ordinary path, and so is a client that keeps a thread waiting.
+"""
+
+import os
+import select
+from collections import deque
+from collections.abc import Callable
+from threading import Lock
+from typing import Final
+
+from attrs import define, field
+
+from dockreg.callables import Piece
+from dockreg.web.chunks import ChunkedDecoder
+
+#: Fewer bytes are not worth a turn.
+LEAST_BYTES: Final = 256 * 1024
+#: What the reactor reads at once when more is there; who sends less at a time needs no thread.
+FLOWING_BYTES: Final = 32 * 1024
+#: The end of a body of known length, which is left to the reactor.
+_END_BYTES: Final = 64 * 1024
+#: What is read, digested and written at once.
+_PIECE_BYTES: Final = 512 * 1024
+#: How long a thread waits for a client that has sent nothing more, and how often in one turn.
+_WAIT_MILLISECONDS: Final = 3
+_MOST_WAITS: Final = 8
+#: Buffers that are kept while nobody uses them.
+_SPARE: Final = 4
+
+
+@define(eq=False)
+class Inflows:
+    """
+    What all connections have in common that may be read by threads.
+
+    :param crowded: whether somebody waits for a thread.
+    """
+
+    crowded: Callable[[], bool]
+    _spare: deque[bytearray] = field(factory=deque, init=False)
+
+    def take_buffer(self) -> bytearray:
+        """Memory for one turn; may be called in any thread."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return bytearray(_PIECE_BYTES)
+
+    def give_back(self, buffer: bytearray) -> None:
+        """Nobody looks at this any more."""
+        if len(self._spare) < _SPARE:
+            self._spare.append(buffer)
+
+
+class Inflow:
+    """
+    One turn of a thread with a connection.
+
+    :param connection: the descriptor of a socket that does not block; it is duplicated.
+    :param decoder: of a body in chunks, at rest; None where all bytes are of the body.
+    :param begun: bytes that came from there for the decoder, and are not the whole of a line.
+    :param first: what the reactor has read of the body already.
+    :param most: bytes that may be taken from the socket.
+    """
+
+    def __init__(
+        self, owner: Inflows, connection: int, decoder: ChunkedDecoder | None, begun: bytes, first: bytes, most: int
+    ) -> None:
+        self._owner = owner
+        self._decoder = decoder
+        self._first = first
+        self._most = most
+        #: What came and is not a part of the middle of the body, to be taken by the reactor after the turn.
+        self.rest = begun
+        #: Bytes taken from the socket, and those of the body among them.
+        self.taken = 0
+        self.carried = 0
+        #: Whether the turn ended because nothing more was there, or something that is for the reactor.
+        self.dry = False
+        self._buffer: bytearray | None = None
+        self._waits = 0
+        self._socket = os.dup(connection)
+        self._lock = Lock()
+        self._running = False
+        self._closed = False
+
+    def fetch(self) -> Piece:
+        """The next bytes of the body, in a thread; none at the end of the turn. They are there until the next call."""
+        if self._first:
+            first, self._first = self._first, b""
+            return first
+        with self._lock:
+            if self._closed:
+                return b""
+            self._running = True
+        try:
+            return self._fetch()
+        finally:
+            with self._lock:
+                self._running = False
+                if self._closed:
+                    os.close(self._socket)
+
+    def end(self, *, resting: bool) -> None:
+        """
+        The turn is over; in the thread of the reactor. Harmless when it was said before.
+
+        :param resting: no thread is at it any more. Otherwise one may still be reading, and what it reads is lost.
+        """
+        with self._lock:
+            if not self._closed and not self._running:
+                os.close(self._socket)
+            self._closed = True
+        if resting and self._buffer is not None:
+            self._owner.give_back(self._buffer)
+            self._buffer = None
+
+    def _fetch(self) -> Piece:
+        if self._buffer is None:
+            self._buffer = self._owner.take_buffer()
+        view = memoryview(self._buffer)
+        while not self.dry and self.taken < self._most:
+            kept = len(self.rest)
+            view[:kept] = self.rest
+            came = self._read(view[kept : kept + self._most - self.taken])
+            self.taken += came
+            carried = self._carried(view, kept + came) if came else 0
+            self.carried += carried
+            if carried:
+                return view[:carried]
+        return b""
+
+    def _read(self, room: memoryview) -> int:
+        while True:
+            try:
+                came = os.readv(self._socket, [room])
+            except BlockingIOError:
+                self._waits += 1
+                if self._waits <= _MOST_WAITS and not self._owner.crowded() and self._wait():
+                    continue
+                came = 0
+            except OSError:
+                # The reactor will find out, too.
+                came = 0
+            self.dry = not came
+            return came
+
+    def _carried(self, view: memoryview, size: int) -> int:
+        """Where the bytes of the body end that are at the beginning of the buffer."""
+        if self._decoder is None or self._buffer is None:
+            return size
+        carried, at, plain = self._decoder.compact(self._buffer, size)
+        self.rest = bytes(view[at:size])
+        self.dry = not plain
+        return carried
+
+    def _wait(self) -> bool:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(_WAIT_MILLISECONDS))
+
+
+def most_of(length_left: int | None, most: int) -> int:
+    """How many bytes a turn may take of a body of which so many are left; None: nobody knows how many."""
+    return most if length_left is None else min(most, length_left - _END_BYTES)

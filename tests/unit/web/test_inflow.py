@@ -1,0 +1,133 @@
+"""Turns of a thread with a socket, in this thread."""
+
+import socket
+import threading
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dockreg.web.chunks import ChunkedDecoder
+from dockreg.web.inflow import Inflow, Inflows, most_of
+
+MIB = 1024 * 1024
+
+
+class InflowTests(SynchronousTestCase):
+    """One turn."""
+
+    def setUp(self) -> None:
+        self.crowded = False
+        self.inflows = Inflows(lambda: self.crowded)
+        self.client, self.ours = socket.socketpair()
+        self.ours.setblocking(False)
+        self.addCleanup(self.client.close)
+        self.addCleanup(self.ours.close)
+
+    def turn(self, first: bytes = b"", most: int = MIB, *, chunked: bool = False, begun: bytes = b"") -> Inflow:
+        """A turn."""
+        decoder = ChunkedDecoder(lambda _: None, lambda _: None) if chunked else None
+        inflow = Inflow(self.inflows, self.ours.fileno(), decoder, begun, first, most)
+        self.addCleanup(self.ours.close)
+        return inflow
+
+    def all_of(self, inflow: Inflow) -> bytes:
+        """What it gives."""
+        found = b""
+        while piece := inflow.fetch():
+            found += bytes(piece)
+        inflow.end(resting=True)
+        return found
+
+    def test_first(self) -> None:
+        """What has been read goes before what is in the socket; only that counts as taken."""
+        self.client.sendall(b"def")
+        inflow = self.turn(b"abc")
+        self.assertEqual(b"abcdef", self.all_of(inflow))
+        self.assertEqual((3, 3, b"", True), (inflow.taken, inflow.carried, inflow.rest, inflow.dry))
+
+    def test_most(self) -> None:
+        """No more is taken than may be; then the turn ends, though more is there."""
+        self.client.sendall(b"abcdef")
+        inflow = self.turn(most=4)
+        self.assertEqual(b"abcd", self.all_of(inflow))
+        self.assertFalse(inflow.dry)
+        self.assertEqual(b"ef", self.ours.recv(10))
+
+    def test_chunks(self) -> None:
+        """Of chunks what they carry is given; a line that is not whole is left."""
+        self.client.sendall(b"5\r\nhello\r\n6\r\n world\r\n1")
+        inflow = self.turn(chunked=True)
+        self.assertEqual(b"hello world", self.all_of(inflow))
+        self.assertEqual((11, b"\r\n1", True), (inflow.carried, inflow.rest, inflow.dry))
+
+    def test_begun(self) -> None:
+        """A line that had begun before is read on."""
+        self.client.sendall(b"0\r\nhello world")
+        inflow = self.turn(chunked=True, begun=b"1")
+        self.assertEqual(b"hello world", self.all_of(inflow))
+        self.assertEqual((14, b""), (inflow.taken, inflow.rest))
+
+    def test_end_of_chunks(self) -> None:
+        """The end of the body, and what follows it, is left; nobody waits for more."""
+        self.client.sendall(b"5\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1\r\n")
+        inflow = self.turn(chunked=True)
+        self.assertEqual(b"hello", self.all_of(inflow))
+        self.assertEqual((b"\r\n0\r\n\r\nGET / HTTP/1.1\r\n", True), (inflow.rest, inflow.dry))
+
+    def test_gone(self) -> None:
+        """A client that has gone ends the turn, and the socket tells it again."""
+        self.client.sendall(b"abc")
+        self.client.close()
+        inflow = self.turn()
+        self.assertEqual(b"abc", self.all_of(inflow))
+        self.assertTrue(inflow.dry)
+        self.assertEqual(b"", self.ours.recv(1))
+
+    def test_waits(self) -> None:
+        """A little is waited for more, unless somebody waits for the thread."""
+        sender = threading.Timer(0.001, self.client.sendall, (b"abc",))
+        inflow = self.turn()
+        sender.start()
+        self.assertIn(self.all_of(inflow), (b"abc", b""))
+        sender.join()
+        self.crowded = True
+        self.all_of(self.turn())
+        self.assertEqual(b"", self.all_of(self.turn()))
+
+    def test_ended(self) -> None:
+        """After its end nothing is read any more, and the socket is as it was."""
+        self.client.sendall(b"abc")
+        inflow = self.turn()
+        inflow.end(resting=False)
+        self.assertEqual(b"", inflow.fetch())
+        inflow.end(resting=True)
+        self.assertEqual(b"abc", self.ours.recv(10))
+
+    def test_buffers(self) -> None:
+        """Memory is used again once its turn is over; not while somebody may look at it."""
+        self.client.sendall(b"abc")
+        inflow = self.turn()
+        first = inflow.fetch()
+        assert isinstance(first, memoryview)
+        inflow.end(resting=False)
+        self.assertIsNot(first.obj, self.inflows.take_buffer())
+        self.client.sendall(b"def")
+        inflow = self.turn()
+        second = inflow.fetch()
+        assert isinstance(second, memoryview)
+        inflow.end(resting=True)
+        self.assertIs(second.obj, self.inflows.take_buffer())
+
+    def test_few_spare(self) -> None:
+        """Few buffers are kept, however many were needed."""
+        taken = [self.inflows.take_buffer() for _ in range(20)]
+        for each in taken:
+            self.inflows.give_back(each)
+        again = [self.inflows.take_buffer() for _ in range(20)]
+        self.assertEqual(4, len({id(each) for each in taken} & {id(each) for each in again}))
+
+    def test_end_of_body(self) -> None:
+        """The end of a body of known length is not for a thread."""
+        self.assertEqual(100, most_of(None, 100))
+        self.assertEqual(100, most_of(MIB, 100))
+        self.assertEqual(MIB - 65536, most_of(MIB, 2 * MIB))
+        self.assertLess(most_of(100, MIB), 0)
