@@ -15,10 +15,11 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFrom
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from dockreg.config import Config, read_config
+from dockreg.config import Config, MetadataSettings, read_config
 from dockreg.identity import make_accounts, make_hasher
 from dockreg.providing import make_metadata_store
 from dockreg.service import make_registry_service
+from tests.databases import write_database
 from tests.passwords import weaken
 from tests.processes import LOGS
 
@@ -68,6 +69,8 @@ async def start_registry(
     if only_v1:
         config = evolve(config, listen=(), v1=evolve(config.v1, listen=config.listen))
     weaken(test.patch)
+    if config.metadata == MetadataSettings():
+        write_database(config.data_dir / "metadata.sqlite3")
     service = make_registry_service(config, reactor)
     service.startService()
     test.addCleanup(service.stopService)

@@ -1,7 +1,6 @@
 """Registries that share a database and a folder, whose threads and clock are moved by hand."""
 
 import os
-import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import count
 from pathlib import Path
@@ -27,6 +26,7 @@ from dockreg.registry import AnnouncedImages, Registry
 from dockreg.uploads import Uploads
 from dockreg.v1images import V1Images
 from dockreg.v1views import V1Views
+from tests.databases import write_database
 from tests.unit.v1case import Policy
 
 T = TypeVar("T")
@@ -109,9 +109,6 @@ class Worker:
 class World:
     """Two processes of one registry. What they have begun goes on when the test lets it."""
 
-    #: An empty database, made once.
-    _empty: Path | None = None
-
     def __init__(self, folder: Path, policy: CollectionPolicy = POLICY, workers: int = 2) -> None:
         self.folder = folder
         self.policy = policy
@@ -120,16 +117,9 @@ class World:
         self.jobs = Jobs()
         self._count = workers
         self._numbers = count(1)
-        folder.mkdir(parents=True)
-        if World._empty is not None and World._empty.exists():
-            shutil.copyfile(World._empty, folder / "metadata.sqlite3")
+        write_database(folder / "metadata.sqlite3")
         self.workers: list[Worker] = []
         self.start()
-        if World._empty is None or not World._empty.exists():
-            self.stop()
-            World._empty = folder.parent / "empty.sqlite3"
-            shutil.copyfile(folder / "metadata.sqlite3", World._empty)
-            self.start()
 
     def start(self) -> None:
         """As a registry starts: the database, and what a crash left among the blobs."""

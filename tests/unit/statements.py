@@ -21,7 +21,8 @@ def statements() -> Iterator[list[tuple[str, Any]]]:
         seen.append((statement, values))
 
     def note_sent(connection: BareConnection, statement: str, values: Any, *, many: bool = False) -> sqlite3.Cursor:
-        seen.append((statement, values))
+        # SQLAlchemy tells of one row what it tells of a statement for one.
+        seen.append((statement, values[0] if many and len(values) == 1 else values))
         return sent(connection, statement, values, many=many)
 
     def note_run(connection: BareConnection, statement: str) -> None:

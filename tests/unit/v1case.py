@@ -28,6 +28,7 @@ from dockreg.registry import AnnouncedImages, Registry
 from dockreg.testing.authorizers import OneByOne
 from dockreg.v1images import ImageLimits, V1Images
 from dockreg.v1views import V1Views
+from tests.databases import write_database
 
 T = TypeVar("T")
 A, B = ImageID("a" * 64), ImageID("b" * 64)
@@ -92,8 +93,8 @@ class V1ImagesTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1_400_000_000)
-        folder = Path(self.mktemp())
-        self.metadata = SQLMetadataStore(f"sqlite:///{folder.absolute()}/metadata.sqlite3", here)
+        database = write_database(Path(self.mktemp()).absolute() / "metadata.sqlite3")
+        self.metadata = SQLMetadataStore(f"sqlite:///{database}", here)
         self.result(self.metadata.open())
         self.addCleanup(lambda: self.result(self.metadata.close()))
         self.policy = Policy()

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Dialect, exc
 _Process = Callable[[Any], Any] | None
 #: Stands for a value that whoever executes a statement has to give.
 _NOT_YET = object()
+_SHARED: dict[type[Dialect], "Statements"] = {}
 
 
 class Found:
@@ -141,6 +142,11 @@ class Statements:
             made = _Prepared(statement, keys, self._dialect)
             known[keys] = made if made.is_usable else None
         return known[keys]
+
+
+def statements_of(dialect: Dialect) -> Statements:
+    """Those of all databases of this process: one library of SQLite has one dialect."""
+    return _SHARED.setdefault(type(dialect), Statements(dialect))
 
 
 class BareConnection:

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from dockreg.callables import InThread
 from dockreg.errors import RegistryError, StorageFull, StoreUnavailable
-from dockreg.providers.metadata.bare import BareConnection, Statements
+from dockreg.providers.metadata.bare import BareConnection, Statements, statements_of
 from dockreg.providers.metadata.batches import Batches, Change, Outcomes, Wanted
 from dockreg.providers.metadata.databasefile import DatabaseFile, connector, file_of
 from dockreg.providers.metadata.kept import KeptConnection
@@ -79,7 +79,7 @@ class Database:
             if self.is_sqlite:
                 path = file_of(self.url)
                 self._file = None if path is None else DatabaseFile(path)
-                self._statements = Statements(engine.dialect)
+                self._statements = statements_of(engine.dialect)
                 self._near = await self._job(self._make_near)
                 self._writer = KeptConnection(engine, self._statements, _seconds_to_wait(self.url))
 
@@ -183,7 +183,7 @@ class Database:
     def _make_near(self) -> NearReads:
         url = self.url.update_query_dict({"timeout": "0"})
         engine = make_engine(url.render_as_string(hide_password=False), is_sqlite=True)
-        return NearReads(engine, Statements(engine.dialect))
+        return NearReads(engine, statements_of(engine.dialect))
 
     def _repeat(self, writing: bool, job: Callable[[Connection], T], *, durable: bool = True) -> T:
         engine = self._engine

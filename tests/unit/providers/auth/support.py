@@ -14,6 +14,7 @@ from dockreg.providers.auth.turns import Turns
 from dockreg.providers.auth.verified import Verified
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.testing.contracts_auth import ContractCase
+from tests.databases import write_database
 from tests.passwords import CHEAP
 
 
@@ -72,7 +73,7 @@ def counted_bytes() -> Callable[[int], bytes]:
 
 def open_store(case: ContractCase) -> SQLMetadataStore:
     """A store in a file, closed after the test."""
-    store = SQLMetadataStore(f"sqlite:///{case.mktemp()}", maybeDeferred)
+    store = SQLMetadataStore(f"sqlite:///{write_database(case.mktemp())}", maybeDeferred)
     case.now(store.open())
     case.addCleanup(lambda: case.now(store.close()))
     return store

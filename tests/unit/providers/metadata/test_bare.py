@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from dockreg.providers.metadata.bare import BareConnection, Found, Statements
+from dockreg.providers.metadata.bare import BareConnection, Found, Statements, statements_of
 
 THINGS = Table(
     "things",
@@ -39,6 +39,7 @@ FIRST = select(THINGS.c.name).order_by(THINGS.c.name).limit(1)
 ADD = insert(THINGS)
 RENAME = update(THINGS).where(THINGS.c.name == bindparam("old"))
 REMOVE = delete(THINGS).where(THINGS.c.name == bindparam("wanted"))
+SHARED = select(THINGS.c.key)
 ROWS = [{"name": "a", "content": b"x", "good": True}, {"name": "b", "content": None, "good": None}]
 
 
@@ -161,3 +162,15 @@ class BareConnectionTests(SynchronousTestCase):
         for number in range(10):
             self.connection.execute(select(THINGS).where(THINGS.c.key == number))
         self.assertLess(len(self.statements._seen), 10)
+
+    def test_shared(self) -> None:
+        """What was made of a statement for one database serves the others of the process."""
+        first, second = (create_engine(f"sqlite:///{self.mktemp()}") for _ in range(2))
+        for engine, is_prepared in ((first, False), (first, True), (second, True)):
+            with engine.connect() as pooled:
+                THINGS.create(pooled, checkfirst=True)
+                connection = BareConnection(pooled, statements_of(engine.dialect))
+                connection.execute(ADD, {"name": "a"})
+                found = connection.execute(SHARED)
+                self.assertEqual((is_prepared, [(1,)]), (isinstance(found, Found), [tuple(row) for row in found][:1]))
+            engine.dispose()

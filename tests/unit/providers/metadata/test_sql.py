@@ -26,6 +26,7 @@ from dockreg.testing import (
     contracts_v2,
 )
 from dockreg.testing.contracts_metadata import some_blob
+from tests.databases import write_database
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ def at_once(function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Awaitab
 
 class _OnSQLite(contracts_metadata.MetadataContract):
     def make_metadata_store(self) -> IMetadataStore:
-        return SQLMetadataStore(f"sqlite:///{self.mktemp()}/dockreg.sqlite", at_once)
+        return SQLMetadataStore(f"sqlite:///{write_database(f'{self.mktemp()}/dockreg.sqlite')}", at_once)
 
 
 class SQLMetadataStoreTests(_OnSQLite, contracts_metadata.MetadataStoreContract):
