@@ -1,13 +1,19 @@
 """From the configuration to what the layers call these settings."""
 
+import secrets
+
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from dockreg.callables import IdentifierFactory
 from dockreg.config import Config
 from dockreg.model.networks import Networks
 from dockreg.model.platforms import Platform
 from dockreg.model.uploads import UploadLimits
 from dockreg.providers.listening import Proxying
+from dockreg.registry import Registry
+from dockreg.uploadids import UploadIDs
+from dockreg.uploads import Uploads
 from dockreg.v1images import ImageLimits
 from dockreg.web.assembly import DoorSettings
 from dockreg.web.exchange import Role
@@ -57,6 +63,12 @@ def upload_limits(config: Config) -> UploadLimits:
         max_uncompressed=config.v1.max_uncompressed_bytes,
         max_entries=config.v1.max_layer_entries,
     )
+
+
+def make_uploads(config: Config, registry: Registry, new_id: IdentifierFactory) -> Uploads:
+    """The upload sessions of a registry."""
+    ids = UploadIDs(registry.metadata.keys, registry.clock, new_id, secrets.token_bytes)
+    return Uploads(registry, ids, upload_limits(config))
 
 
 def platform_of(config: Config) -> Platform:

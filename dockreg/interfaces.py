@@ -113,7 +113,7 @@ class IBlobStore(IBlobOpener):
     ) -> int:
         """
         Settle what processes that are gone left behind: uploads without a writer are dropped unless the metadata knows
-        them (``is_resumable``, given the upload id), committed objects that the metadata does not name (``is_recorded``)
+        them (``is_resumable``, given the upload id, and asked while nobody else can open the upload), committed objects that the metadata does not name (``is_recorded``)
         are removed. What other living processes are writing is not touched. Return how many were dropped or removed.
         """
 

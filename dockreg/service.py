@@ -22,7 +22,7 @@ from twisted.web.resource import IResource
 from dockreg.checkers import Means
 from dockreg.collector import Collector
 from dockreg.config import Config, LogSettings
-from dockreg.configured import door_settings, image_limits, platform_of, upload_limits
+from dockreg.configured import door_settings, image_limits, make_uploads, platform_of
 from dockreg.identity import (
     everybody_pushes,
     judge_for,
@@ -52,7 +52,6 @@ from dockreg.scrubbing import make_scrub, scrub_jobs
 from dockreg.sites import Sites
 from dockreg.supervision import make_supervisor, worker_count
 from dockreg.tokens import make_tokens
-from dockreg.uploads import Uploads
 from dockreg.v1images import V1Images
 from dockreg.v1views import V1Views
 from dockreg.web.accesslog import AccessLog
@@ -213,7 +212,7 @@ def open_registry(
         registry=registry,
         images=V1Images(registry, access.image_list, views, image_limits(config)),
         manifests=Manifests(registry, views, Sparse(config.v2.sparse)),
-        uploads=Uploads(registry, new_id, upload_limits(config)),
+        uploads=make_uploads(config, registry, new_id),
         accounts=make_accounts(config, metadata, hasher, full, authenticator, attempts),
         access_tokens=make_access_tokens(metadata, full),
         authenticator=access.authenticator,

@@ -14,12 +14,18 @@ from dockreg.model.v1 import LayerFacts
 from dockreg.testing.contracts_metadata import MetadataContract, some_blob
 from dockreg.testing.contracts_repositories import BUSYBOX, OTHER, push, some_id, some_manifest
 
+FIVE = Received(5, Digest.sha256(b"layer"))
 MISSING = Digest.sha256(b"missing")
 
 
 def some_session(upload_id: str = "one", name: RepositoryName = BUSYBOX) -> UploadSession:
     """A session that has just begun."""
     return UploadSession(upload_id, name, "alice", "sha256", NOTHING_RECEIVED, 1.0)
+
+
+def proven_id(end: int, number: int = 0) -> str:
+    """An id that proves itself, of a session that lasts until ``end``."""
+    return f"{end:08x}2{number:036}"
 
 
 class UploadStoreContract(MetadataContract):
@@ -64,6 +70,79 @@ class UploadStoreContract(MetadataContract):
         self.assertEqual([], list(await uploads.expire(30.0, 10)))
         known = [await uploads.is_known(upload_id) for upload_id in "abcd"]
         self.assertEqual([False, False, True, True], known)
+
+    async def test_proven(self) -> None:
+        """A session that has no row is what its id proves, gets a row when it has received something, and ends for good."""
+        uploads = (await self.opened()).uploads
+        for ended_without_a_row in (True, False):
+            session = some_session(proven_id(200, ended_without_a_row))
+            self.assertEqual(session, await uploads.get(BUSYBOX, session.upload_id, session))
+            await self.raises(UploadUnknown, uploads.get(BUSYBOX, session.upload_id))
+            self.assertFalse(await uploads.is_known(session.upload_id))
+            if not ended_without_a_row:
+                await self.raises(UploadUnknown, uploads.record(session.upload_id, FIVE, 1.0, 2.0))
+                for until in (100.0, 300.0):
+                    await uploads.record(session.upload_id, FIVE, 2.0, until, proven=session)
+                self.assertEqual(FIVE, (await uploads.get(BUSYBOX, session.upload_id, session)).received)
+                await self.raises(UploadUnknown, uploads.get(OTHER, session.upload_id))
+            await uploads.end(session.upload_id)
+            await self.check_ended(uploads, session)
+
+    async def check_ended(self, uploads: IUploadStore, session: UploadSession) -> None:
+        """Nothing brings it back."""
+        for promise in (
+            uploads.get(session.repository, session.upload_id, session),
+            uploads.record(session.upload_id, FIVE, 1.0, 2.0, proven=session),
+            uploads.end(session.upload_id),
+        ):
+            await self.raises(UploadUnknown, promise)
+        self.assertFalse(await uploads.is_known(session.upload_id))
+
+    async def test_proven_expires(self) -> None:
+        """Without a row a session lasts until sessions of its time are expired; with one, as long as its lease."""
+        uploads = (await self.opened()).uploads
+        self.assertEqual(0.0, await uploads.begins_after())
+        early, late, written = (some_session(proven_id(end)) for end in (99, 101, 98))
+        await uploads.record(written.upload_id, FIVE, 2.0, 300.0, proven=written)
+        self.assertEqual([], list(await uploads.expire(100.0, 10)))
+        self.assertEqual(100.0, await uploads.begins_after())
+        await self.check_ended(uploads, early)
+        self.assertEqual(late, await uploads.get(BUSYBOX, late.upload_id, late))
+        self.assertEqual(FIVE, (await uploads.get(BUSYBOX, written.upload_id, written)).received)
+        self.assertEqual([written.upload_id], list(await uploads.expire(301.0, 10)))
+        await self.check_ended(uploads, written)
+
+    async def test_proven_ends_by_lease(self) -> None:
+        """One whose lease is over has ended, also when its id says that it would last longer."""
+        uploads = (await self.opened()).uploads
+        session = some_session(proven_id(1000))
+        await uploads.record(session.upload_id, FIVE, 2.0, 10.0, proven=session)
+        self.assertEqual([session.upload_id], list(await uploads.expire(11.0, 10)))
+        await self.check_ended(uploads, session)
+
+    async def test_forgotten(self) -> None:
+        """That a session has ended is remembered as long as its id proves something, and an hour; a clock may go back."""
+        uploads = (await self.opened()).uploads
+        session = some_session(proven_id(50_000))
+        await uploads.end(session.upload_id)
+        for now in (53_500.0, 49_000.0):
+            await uploads.expire(now, 10)
+            await self.check_ended(uploads, session)
+        await uploads.expire(54_000.0, 10)
+        await self.check_ended(uploads, session)
+        await uploads.expire(49_000.0, 10)
+        self.assertEqual(session, await uploads.get(BUSYBOX, session.upload_id, session))
+
+    async def test_proven_ends_with_blob(self) -> None:
+        """The transaction that records a blob ends its session, whether that has a row or not."""
+        metadata = await self.opened()
+        for end in (100, 200):
+            session = some_session(proven_id(end))
+            if end == 200:
+                await metadata.uploads.record(session.upload_id, FIVE, 2.0, 300.0, proven=session)
+            for _ in range(2):
+                await metadata.blobs.record_in(BUSYBOX, some_blob(), None, None, 1.0, 9.0, upload_id=session.upload_id)
+            await self.check_ended(metadata.uploads, session)
 
     async def test_end_with_blob(self) -> None:
         """The transaction that records a blob ends its session, and makes the repository."""

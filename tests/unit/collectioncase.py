@@ -23,6 +23,7 @@ from dockreg.providers.metadata import tables
 from dockreg.providers.metadata.rows import digest_of
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.registry import AnnouncedImages, Registry
+from dockreg.uploadids import UploadIDs
 from dockreg.uploads import Uploads
 from dockreg.v1images import V1Images
 from dockreg.v1views import V1Views
@@ -98,7 +99,9 @@ class Worker:
         registry = Registry(self.metadata, self.blobs, Policy(), self.clock, run, self.policy.lease_seconds)
         views = V1Views(registry, Platform("linux", "amd64"))
         self.registry = registry
-        self.uploads = Uploads(registry, self.new_id)
+        numbers = count(1)
+        ids = UploadIDs(self.metadata.keys, self.clock, self.new_id, lambda size: next(numbers).to_bytes(size))
+        self.uploads = Uploads(registry, ids)
         self.manifests = Manifests(registry, views)
         self.images = V1Images(registry, AnnouncedImages(self.metadata), views)
         self.collector = Collector(

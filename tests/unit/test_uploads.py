@@ -3,20 +3,13 @@
 from math import inf
 from typing import Any
 
-from dockreg.errors import (
-    BodyTooLarge,
-    DigestInvalid,
-    RangeInvalid,
-    StoreUnavailable,
-    UploadBusy,
-    UploadUnknown,
-)
+from dockreg.blobupload import BlobUpload
+from dockreg.errors import BodyTooLarge, DigestInvalid, RangeInvalid, StoreUnavailable, UploadBusy, UploadUnknown
 from dockreg.jumps import Jumps
 from dockreg.model.access import Action, Ceiling, Principal
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.model.uploads import UploadLimits
-from dockreg.uploads import BlobUpload
 from tests.unit.v1case import ONE, TWO
 from tests.unit.v2case import JANE, JOE, NOBODY, ThreadedTestCase, V2TestCase
 
@@ -50,14 +43,16 @@ class SessionTests(V2TestCase):
 
     def test_jump(self) -> None:
         """No session ends when the clock is set forward, for the whole time of one; then it does."""
-        upload_id = self.start()
+        empty, begun = self.start(), self.start()
+        self.result(self.append(ONE, begun, b"abc"))
         self.assertEqual(0, self.result(self.uploads.expire()))
         self.clock.advance(100 * self.uploads.limits.session_seconds)
         self.assertEqual(0, self.result(self.uploads.expire()))
-        self.assertEqual(0, self.result(self.uploads.size(JOE, ONE, upload_id)))
+        self.assertEqual([0, 3], [self.result(self.uploads.size(JOE, ONE, each)) for each in (empty, begun)])
         self.uploads._jumps = Jumps("a session", inf, 0)  # once that is over
         self.assertEqual(1, self.result(self.uploads.expire()))
-        self.check_gone(upload_id)
+        for each in (empty, begun):
+            self.check_gone(each)
 
     def test_a_write_renews(self) -> None:
         """A write gives a session its whole time again; to ask how far it is does not."""
@@ -69,14 +64,14 @@ class SessionTests(V2TestCase):
             if self.clock.seconds() < 1_400_000_000 + self.uploads.limits.session_seconds:
                 self.assertEqual(0, self.result(self.uploads.size(JOE, ONE, asked)))
                 self.assertEqual(0, self.result(self.uploads.expire()))
-        self.assertEqual(1, self.result(self.uploads.expire()))
+        self.assertEqual(0, self.result(self.uploads.expire()))
         self.check_gone(asked)
         self.assertEqual(9, self.result(self.uploads.size(JOE, ONE, written)))
 
     def test_many(self) -> None:
         """All sessions whose time is over end at once, however many they are."""
         for _ in range(120):
-            self.start()
+            self.result(self.append(ONE, self.start(), b"abc"))
         self.clock.advance(self.uploads.limits.session_seconds + 1)
         kept = self.start()
         self.assertEqual(120, self.result(self.uploads.expire()))
@@ -86,7 +81,7 @@ class SessionTests(V2TestCase):
         upload_id = self.start()
         part = self.result(self.uploads.resume(JOE, ONE, upload_id))
         self.clock.advance(self.uploads.limits.session_seconds + 1)
-        self.assertEqual(1, self.result(self.uploads.expire()))
+        self.assertEqual(0, self.result(self.uploads.expire()))
         self.result(part.write([CONTENT]))
         return part
 

@@ -32,6 +32,7 @@ from dockreg.providers.blobs.filesystem import FilesystemBlobStore
 from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.metadata import tables
 from dockreg.testing.samples import V1Image, make_tar
+from dockreg.uploadids import UploadIDs
 from dockreg.uploads import Uploads
 from tests.unit.providers.blobs.threads import Threads
 from tests.unit.statements import statements
@@ -109,7 +110,8 @@ class V2TestCase(V1ImagesTestCase):
     def setUp(self) -> None:
         super().setUp()
         numbers = count(1)
-        self.uploads = Uploads(self.registry, lambda: f"session-{next(numbers):010}", UploadLimits())
+        ids = UploadIDs(self.metadata.keys, self.clock, lambda: "key", lambda size: next(numbers).to_bytes(size))
+        self.uploads = Uploads(self.registry, ids, UploadLimits())
         self.manifests = Manifests(self.registry, self.views)
 
     def use(self, blobs: IBlobStore) -> None:

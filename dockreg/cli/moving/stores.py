@@ -12,7 +12,7 @@ from dockreg.cli.failures import CommandFailed
 from dockreg.cli.people import database_file
 from dockreg.cli.running import threads_of
 from dockreg.config import Config
-from dockreg.configured import image_limits, platform_of, upload_limits
+from dockreg.configured import image_limits, make_uploads, platform_of
 from dockreg.interfaces_access import IAuthorizer
 from dockreg.manifests import Manifests
 from dockreg.model.access import Access, Action, Principal
@@ -89,7 +89,7 @@ async def with_stores(
             Stores(
                 registry,
                 Manifests(registry, views, Sparse(config.v2.sparse)),
-                Uploads(registry, new_id, upload_limits(config)),
+                make_uploads(config, registry, new_id),
                 V1Images(registry, AnnouncedImages(metadata), views, image_limits(config)),
                 views,
             )

@@ -155,8 +155,8 @@ class FilesystemBlobStore:
         """
         See :class:`~dockreg.interfaces.IBlobStore`.
 
-        A file is found before the metadata is asked about it: the row of a session is older than its file, so what is
-        not known then was never to be resumed, or is not any more.
+        The metadata is asked about a file again once that is locked: who makes the first row of a session holds the lock of
+        its file until then, so what is not known then was never to be resumed, or is not any more.
         """
         settled = 0
         for path in await self._in_thread(self._unfinished):
@@ -167,6 +167,8 @@ class FilesystemBlobStore:
             if descriptor is not None:
                 # The lock is held until all is done: another process that recovers passes over this name.
                 try:
+                    if is_upload_id(path.name) and await is_resumable(path.name):
+                        continue
                     settled += await self._settle(path, is_recorded)
                 finally:
                     os.close(descriptor)

@@ -21,9 +21,9 @@ power failure is settled in the same way.
 An upload that is *suspended* is a staging file without a lock, too. Its bytes are flushed and then its name, before the
 metadata notes how many they are; :mod:`dockreg.providers.blobs.digesting` tells what becomes of their digest. A file
 is never shortened, so after a crash it has as many bytes as were noted, or more. It is kept for as long as the
-metadata knows its session. The row of a session is there before its file is made, and does not come back once it has
-gone. So whoever finds a file first, and then is told that there is no such session, may remove it as soon as nobody
-holds its lock. The answer "there is one" needs no lock at all.
+metadata knows its session. The row of a session is there before the lock of a file with bytes in it is first given up, and
+does not come back once it has gone. So whoever holds the lock of a file, and then is told that there is no such session, may
+remove it. The answer "there is one" needs no lock at all.
 
 The lock of a name is the right to write to its file, to rename it and to remove it. It is taken without waiting, and
 counts only if the file still has this name afterwards: between the opening and the lock it may have become an object.

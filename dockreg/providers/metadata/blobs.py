@@ -36,7 +36,7 @@ from dockreg.providers.metadata.tables import (
     v1_images,
 )
 from dockreg.providers.metadata.transactions import Database
-from dockreg.providers.metadata.uploads import end_sessions
+from dockreg.providers.metadata.uploads import end_sessions, remember_ended
 
 _FIND = select(*STORED_COLUMNS, blobs.c.leased_until).where(blobs.c.digest == bindparam("wanted"))
 _LOCK = _FIND.with_for_update()
@@ -149,6 +149,7 @@ class SQLBlobIndex:
                 if ledger.is_counted(connection, repository):
                     end_sessions(connection, [upload_id])
                 else:
+                    remember_ended(connection, [upload_id])
                     connection.execute(_END_UPLOAD, {"wanted": upload_id})
             queue_links(connection, repository, [str(blob.digest)], leased_until)
             return recorded

@@ -28,6 +28,7 @@ from dockreg.providers.metadata import (
     tables_people,  # noqa: F401
     tables_quotas,  # noqa: F401
     tables_retention,  # noqa: F401
+    tables_uploads,  # noqa: F401
 )
 from dockreg.providers.metadata.tables import SCHEMA, metadata
 from dockreg.providers.metadata.tables_collection import FIRST_STATE, collection_state

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Integer, bindparam, delete, insert, select, update
+from attrs import evolve
+from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, text, update
 from zope.interface import implementer
 
 from dockreg.errors import UploadUnknown
@@ -10,11 +11,12 @@ from dockreg.interfaces_uploads import IUploadStore
 from dockreg.model.blobs import Received
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
-from dockreg.model.uploads import UploadSession
+from dockreg.model.uploads import UploadSession, first_proven, proven_end
 from dockreg.providers.metadata import ledger
 from dockreg.providers.metadata.ledger import Accounting
 from dockreg.providers.metadata.rows import account_column, account_name, digest_of
 from dockreg.providers.metadata.tables import uploads
+from dockreg.providers.metadata.tables_uploads import uploads_ended, uploads_horizon
 from dockreg.providers.metadata.transactions import Database
 
 _DOOR = "v2"
@@ -32,6 +34,28 @@ _EXPIRED = (
     .limit(bindparam("limit", type_=Integer))
     .with_for_update(skip_locked=True)
 )
+_HORIZON = select(uploads_horizon.c.ended_before).where(uploads_horizon.c.only == 1)
+_STANDING = select(
+    select(uploads_ended.c.upload_id)
+    .where(uploads_ended.c.upload_id == bindparam("wanted"))
+    .scalar_subquery()
+    .label("ended"),
+    _HORIZON.scalar_subquery().label("horizon"),
+)
+_MOVE_HORIZON = update(uploads_horizon).where(uploads_horizon.c.only == 1)
+_SET_HORIZON = insert(uploads_horizon)
+# The same for SQLite and PostgreSQL.
+_REMEMBER = text("INSERT INTO uploads_ended (upload_id) VALUES (:ended) ON CONFLICT (upload_id) DO NOTHING")
+_OVER = (
+    select(uploads_ended.c.upload_id)
+    .where(uploads_ended.c.upload_id < bindparam("first"))
+    .order_by(uploads_ended.c.upload_id)
+    .limit(bindparam("limit", type_=Integer))
+)
+_FORGET = delete(uploads_ended).where(uploads_ended.c.upload_id.in_(_OVER))
+_MOST_FORGOTTEN = 100_000
+#: What has ended is remembered longer than its session would have lasted: clocks of several machines differ.
+_CLOCK_SKEW_SECONDS = 3600.0
 
 
 @implementer(IUploadStore)
@@ -42,6 +66,10 @@ class SQLUploadStore:
         self._database = database
         self._accounting = accounting
 
+    async def begins_after(self) -> float:
+        """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
+        return await self._database.find(_begins_after)
+
     async def start(self, session: UploadSession, leased_until: float, reserved: int | None = None) -> None:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
         await self._database.note(_start, session, leased_until, reserved)
@@ -50,15 +78,21 @@ class SQLUploadStore:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
         return await self._database.note(_reserve, upload_id, least, most, digest, self._accounting)
 
-    async def get(self, name: RepositoryName, upload_id: str) -> UploadSession:
+    async def get(self, name: RepositoryName, upload_id: str, proven: UploadSession | None = None) -> UploadSession:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
-        return await self._database.find(_get, name, upload_id)
+        return await self._database.find(_get, name, upload_id, proven)
 
     async def record(
-        self, upload_id: str, received: Received, now: float, leased_until: float, reserves: bool = False
+        self,
+        upload_id: str,
+        received: Received,
+        now: float,
+        leased_until: float,
+        reserves: bool = False,
+        proven: UploadSession | None = None,
     ) -> None:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
-        await self._database.note(_record, upload_id, received, now, leased_until, reserves=reserves)
+        await self._database.note(_record, upload_id, received, now, leased_until, reserves=reserves, proven=proven)
 
     async def end(self, upload_id: str) -> None:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
@@ -71,6 +105,10 @@ class SQLUploadStore:
     async def expire(self, now: float, limit: int) -> Sequence[str]:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
         return await self._database.write(_expire, now, limit)
+
+
+def _begins_after(connection: Connection) -> float:
+    return float(connection.execute(_HORIZON).scalar() or 0.0)
 
 
 def _start(connection: Connection, session: UploadSession, leased_until: float, reserved: int | None) -> None:
@@ -113,8 +151,23 @@ def _reserve(
     return granted
 
 
+def remember_ended(connection: Connection, upload_ids: Sequence[str]) -> None:
+    """Those of the sessions that end here whose ids prove themselves are not to be taken for new ones."""
+    for upload_id in upload_ids:
+        if proven_end(upload_id) is not None:
+            _take_turns(connection, upload_id)
+            connection.execute(_REMEMBER, {"ended": upload_id})
+
+
+def _take_turns(connection: Connection, upload_id: str) -> None:
+    """Let nobody else begin or end this session before this transaction is over; a writer of SQLite is alone already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(upload_id, 0))))
+
+
 def end_sessions(connection: Connection, upload_ids: Sequence[str]) -> int:
-    """Forget sessions, and what is reserved for them; return how many there were."""
+    """Forget sessions, and what is reserved for them; return how many had rows."""
+    remember_ended(connection, upload_ids)
     these = delete(uploads).where(uploads.c.upload_id.in_(upload_ids))
     rows = connection.execute(these.returning(uploads.c.repository, uploads.c.reserved)).all()
     for row in rows:
@@ -128,10 +181,18 @@ def _received(received: Received) -> dict[str, object]:
     return {"size": received.size, "received_digest": digest}
 
 
-def _get(connection: Connection, name: RepositoryName, upload_id: str) -> UploadSession:
+def _lasts(connection: Connection, upload_id: str) -> bool:
+    """Whether a session without a row is one that has begun by its id."""
+    row, end = connection.execute(_STANDING, {"wanted": upload_id}).one(), proven_end(upload_id)
+    return end is not None and row.ended is None and end > (row.horizon or 0.0)
+
+
+def _get(connection: Connection, name: RepositoryName, upload_id: str, proven: UploadSession | None) -> UploadSession:
     row = connection.execute(_GET, {"wanted": upload_id, "name": name.value}).one_or_none()
     if row is None:
-        raise UploadUnknown(upload_id)
+        if proven is None or not _lasts(connection, upload_id):
+            raise UploadUnknown(upload_id)
+        return proven
     digest = None if row.received_digest is None else digest_of(row.received_digest)
     return UploadSession(
         upload_id=row.upload_id,
@@ -144,7 +205,14 @@ def _get(connection: Connection, name: RepositoryName, upload_id: str) -> Upload
 
 
 def _record(
-    connection: Connection, upload_id: str, received: Received, now: float, leased_until: float, *, reserves: bool
+    connection: Connection,
+    upload_id: str,
+    received: Received,
+    now: float,
+    leased_until: float,
+    *,
+    reserves: bool,
+    proven: UploadSession | None,
 ) -> None:
     values = {"last_write": now, "leased_until": leased_until, **_received(received)}
     row = connection.execute(_RESERVED, {"wanted": upload_id}).one_or_none() if reserves else None
@@ -152,12 +220,18 @@ def _record(
         values["reserved"] = received.size
         namespace = RepositoryName(row.repository).namespace
         ledger.of(connection).reserved[namespace] -= row.reserved - received.size
-    if connection.execute(_RECORD, {"wanted": upload_id, **values}).rowcount == 0:
+    if connection.execute(_RECORD, {"wanted": upload_id, **values}).rowcount:
+        return
+    if proven is not None:
+        _take_turns(connection, upload_id)
+    if proven is None or not _lasts(connection, upload_id):
         raise UploadUnknown(upload_id)
+    _start(connection, evolve(proven, received=received, started_at=now), leased_until, None)
 
 
 def _end(connection: Connection, upload_id: str) -> None:
-    if not end_sessions(connection, [upload_id]):
+    lasted = proven_end(upload_id) is not None and _lasts(connection, upload_id)
+    if not end_sessions(connection, [upload_id]) and not lasted:
         raise UploadUnknown(upload_id)
 
 
@@ -169,4 +243,8 @@ def _expire(connection: Connection, now: float, limit: int) -> Sequence[str]:
     ids = connection.execute(_EXPIRED, {"now": now, "limit": limit}).scalars().all()
     if ids:
         end_sessions(connection, ids)
+    # Not the latest of all such times: a clock that was wrong must not keep sessions from beginning when it is right again.
+    if connection.execute(_MOVE_HORIZON, {"ended_before": now}).rowcount == 0:
+        connection.execute(_SET_HORIZON, {"only": 1, "ended_before": now})
+    connection.execute(_FORGET, {"first": first_proven(now - _CLOCK_SKEW_SECONDS), "limit": _MOST_FORGOTTEN})
     return ids

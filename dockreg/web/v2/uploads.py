@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from attrs import define
 
+from dockreg.blobupload import BlobUpload
 from dockreg.callables import Piece
 from dockreg.errors import (
     DigestInvalid,
@@ -22,7 +23,7 @@ from dockreg.errors import (
 )
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
-from dockreg.uploads import BlobUpload, Uploads
+from dockreg.uploads import Uploads
 from dockreg.web.bodies import IRequestBody
 from dockreg.web.exchange import Exchange
 from dockreg.web.v2.base import requested_name, set_digest

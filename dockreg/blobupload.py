@@ -1,0 +1,249 @@
+"""One request's part of an upload session, or of an upload that is one request."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError
+
+from dockreg.callables import Piece
+from dockreg.errors import (
+    BodyTooLarge,
+    RegistryError,
+    StorageFull,
+    StoreUnavailable,
+    UploadBusy,
+    UploadUnknown,
+)
+from dockreg.errors_quotas import QuotaExceeded
+from dockreg.interfaces_blobs import IUpload
+from dockreg.model.access import Principal
+from dockreg.model.blobs import NOTHING_RECEIVED, StoredBlob
+from dockreg.model.digest import Digest
+from dockreg.model.layers import LayerInspector
+from dockreg.model.names import RepositoryName
+from dockreg.model.uploads import UploadLimits, UploadSession
+from dockreg.quotas import Reservation
+from dockreg.registry import Registry
+from dockreg.shield import shielded
+
+#: What is received without looking up; others wait for a thread meanwhile.
+_AT_ONCE = 8 * 1024 * 1024
+
+
+@define(eq=False)
+class BlobUpload:
+    """
+    One request's part of an upload. It ends in :meth:`pause` or :meth:`commit`; :meth:`release` belongs in a cleanup clause.
+
+    ``upload_id`` is None when the request brings the whole blob and there is no session.
+    """
+
+    _registry: Registry
+    _limits: UploadLimits
+    _principal: Principal
+    _name: RepositoryName
+    _upload: IUpload
+    upload_id: str | None
+    _inspector: LayerInspector | None = None
+    _keep: Callable[[str, int, LayerInspector], None] | None = None
+    _reservation: Reservation | None = None
+    # What the session is if it has no row yet.
+    _proven: UploadSession | None = None
+    _ended: bool = field(default=False, init=False)
+    _failed: bool = field(default=False, init=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes received so far, in all requests."""
+        return self._upload.size
+
+    async def write(self, chunks: Sequence[Piece]) -> None:
+        """
+        Hash and store the next bytes.
+
+        :raises BodyTooLarge: the blob has more than it may have. :raises QuotaExceeded: its namespace would.
+        """
+        await self._take(sum(map(len, chunks)))
+        await self._append(self._upload.write(chunks))
+
+    def at_once(self) -> int:
+        """How many bytes may be received without a question about room in between."""
+        limit, reservation, room = self._limits.max_blob, self._reservation, self._registry.room
+        most = _AT_ONCE if room is None or room.is_plenty(8 * _AT_ONCE) else 0
+        if limit:
+            most = min(most, limit - self.size)
+        return most if reservation is None else min(most, reservation.reserved - self.size)
+
+    async def receive(self, fetch: Callable[[], Piece], most: int) -> None:
+        """The same as :meth:`write` with bytes that come elsewhere; ``most`` of them, no more than :meth:`at_once` says."""
+        room, before = self._registry.room, self.size
+        if room is not None:
+            await room.take(most)
+        try:
+            await self._append(self._upload.receive(fetch))
+        finally:
+            if room is not None:
+                room.give_back(most - (self.size - before))
+
+    async def _append(self, writing: Awaitable[None]) -> None:
+        try:
+            await writing
+        except UploadBusy:
+            self._ended = True  # the session is somebody else's now
+            raise
+        except (CancelledError, StorageFull, StoreUnavailable):
+            # The client is gone, and what is being written is written all the same; or what was taken is there.
+            raise
+        except Exception:
+            self._failed = True
+            raise
+
+    async def _take(self, coming: int) -> None:
+        """Have room for the next bytes."""
+        limit = self._limits.max_blob
+        if limit and self.size + coming > limit:
+            raise BodyTooLarge(limit)
+        if self._registry.room is not None:
+            await self._registry.room.take(coming)
+        reservation = self._reservation
+        if reservation is not None and self.size + coming > reservation.reserved:
+            await reservation.grow(self.size + coming)
+
+    async def expect(self, length: int) -> None:
+        """
+        So many bytes are announced.
+
+        :raises BodyTooLarge: the blob would have more than it may have. :raises StorageFull: there is no room for them.
+        :raises QuotaExceeded: the namespace has none.
+        """
+        limit = self._limits.max_blob
+        if limit and self.size + length > limit:
+            raise BodyTooLarge(limit)
+        if self._registry.room is not None:
+            await self._registry.room.require(length)
+        if self._reservation is not None:
+            await self._reservation.expect(self.size + length)
+
+    async def pause(self) -> None:
+        """The request is over, the session goes on."""
+        self._ended = True
+        await shielded(self._suspend())
+
+    async def commit(self, digest: Digest, last: Sequence[Piece] = ()) -> StoredBlob:
+        """
+        All bytes are here: they become a blob of the repository, and the session ends.
+
+        :param last: the last of them, which were not written; see :meth:`write`.
+        :raises DigestInvalid: they have another digest; they are dropped, and the session ends.
+        """
+        if last and self._inspector is not None:
+            # It has to have seen them all.
+            await self.write(last)
+            last = ()
+        elif last:
+            await self._take(sum(map(len, last)))
+        self._ended = True
+        return await shielded(self._commit(digest, last))
+
+    async def release(self) -> None:
+        """Keep what has arrived for the session; drop it where there is no session. Harmless after the end."""
+        if not self._ended:
+            self._ended = True
+            await shielded(self._suspend())
+
+    async def _suspend(self) -> None:
+        if self.upload_id is None or self._failed:
+            await self._drop()
+            return
+        if self._proven is not None and not self.size:
+            # It is what its id says, as before.
+            await self._upload.abort()
+            return
+        problem: RegistryError | None = None
+        try:
+            try:
+                await self._have_row()
+            except (StorageFull, StoreUnavailable) as error:
+                # The bytes are kept until the next start, for whoever goes on with them.
+                problem = error
+            received = await self._upload.suspend()
+        except UploadBusy:
+            # Nothing was begun, and nothing is to be kept.
+            return
+        except (StorageFull, StoreUnavailable):
+            # What was suspended before is there, unless it can not be read any more.
+            await self._upload.abort()
+            raise
+        except Exception:
+            await self._drop()
+            raise
+        if problem is not None:
+            raise problem
+        registry = self._registry
+        if self._inspector is not None and self._keep is not None:
+            self._keep(self.upload_id, received.size, self._inspector)
+        now = registry.clock.seconds()
+        try:
+            leased_until, reserves = now + self._limits.session_seconds, self._reservation is not None
+            await registry.metadata.uploads.record(self.upload_id, received, now, leased_until, reserves)
+        except UploadUnknown:
+            # It has expired meanwhile.
+            await registry.blobs.drop_upload(self.upload_id)
+            raise
+
+    async def _have_row(self) -> None:
+        """Before others can come upon what was received: what nobody knows a session of is not kept."""
+        proven, registry = self._proven, self._registry
+        if proven is not None and self.size:
+            now = registry.clock.seconds()
+            leased_until = now + self._limits.session_seconds
+            await registry.metadata.uploads.record(proven.upload_id, NOTHING_RECEIVED, now, leased_until, proven=proven)
+            self._proven = None
+
+    async def _commit(self, digest: Digest, last: Sequence[Piece]) -> StoredBlob:
+        registry = self._registry
+        try:
+            facts = None if self._inspector is None else await registry.in_thread(self._inspector.finish)
+            committed = await self._upload.commit(digest, last)
+        except UploadBusy:
+            raise
+        except (StorageFull, StoreUnavailable):
+            self._inspector = None  # it has finished
+            await self._suspend()
+            raise
+        except Exception:
+            await self._drop()
+            raise
+        limit = self._limits.max_blob
+        if limit and committed.size > limit:
+            # Another request wrote to the session after this one was let in, and before it opened the file.
+            await registry.blobs.delete(committed)
+            await self._drop()
+            raise BodyTooLarge(limit)
+
+        row = (
+            self._reservation.upload_id if self.upload_id is None and self._reservation is not None else self.upload_id
+        )
+
+        async def record(blob: StoredBlob) -> StoredBlob:
+            owner, now, lease = self._principal.name, registry.clock.seconds(), registry.lease_end()
+            return await registry.metadata.blobs.record_in(self._name, blob, facts, owner, now, lease, upload_id=row)
+
+        try:
+            return await registry.keep_blob(committed, record, self.upload_id)
+        except QuotaExceeded:
+            await self._drop()
+            raise
+        except (StorageFull, StoreUnavailable):
+            with suppress(RegistryError):
+                await self._have_row()
+            raise
+
+    async def _drop(self) -> None:
+        await self._upload.abort()
+        if self._reservation is not None:
+            await self._reservation.release()
+        if self.upload_id is not None:
+            with suppress(UploadUnknown):
+                await self._registry.metadata.uploads.end(self.upload_id)

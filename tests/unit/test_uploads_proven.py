@@ -1,0 +1,167 @@
+"""Tests for dockreg.uploads: sessions that nobody has written down, in several processes."""
+
+import os
+from itertools import count
+
+from dockreg.errors import UploadUnknown
+from dockreg.errors_quotas import QuotaExceeded
+from dockreg.model.digest import Digest
+from dockreg.model.uploads import UploadLimits
+from dockreg.providers.blobs.filesystem import FilesystemBlobStore
+from dockreg.quotas import Quotas
+from dockreg.registry import Registry
+from dockreg.uploadids import UploadIDs
+from dockreg.uploads import Uploads
+from tests.unit.v1case import ONE, TWO, here
+from tests.unit.v2case import JANE, JOE, ThreadedTestCase
+
+CONTENT = b"0123456789"
+DIGEST = Digest.sha256(CONTENT)
+
+
+class ProvenTests(ThreadedTestCase):
+    """A session gets a row when it has received something that is to be kept, or never."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        numbers = count(1000)
+        ids = UploadIDs(self.metadata.keys, self.clock, lambda: "other key", lambda size: next(numbers).to_bytes(size))
+        registry = Registry(self.metadata, self.registry.blobs, self.policy, self.clock, self.registry.in_thread)
+        self.other = Uploads(registry, ids, UploadLimits())
+
+    def check_gone(self, upload_id: str) -> None:
+        """It is unknown to everybody, and nothing is left of it."""
+        for uploads in (self.uploads, self.other):
+            for work in (
+                uploads.size(JOE, ONE, upload_id),
+                uploads.resume(JOE, ONE, upload_id),
+                uploads.cancel(JOE, ONE, upload_id),
+            ):
+                self.refused(UploadUnknown, work)
+        self.assertEqual([], self.files())
+
+    def is_known(self, upload_id: str) -> bool:
+        """Whether it has a row."""
+        return bool(self.result(self.metadata.uploads.is_known(upload_id)))
+
+    def test_one_request(self) -> None:
+        """One whose bytes come with its end has no row, in whichever process, and is unknown from then on."""
+        upload_id = self.start()
+        self.assertEqual(0, self.result(self.other.size(JOE, ONE, upload_id)))
+        part = self.result(self.other.resume(JOE, ONE, upload_id, None, DIGEST, soon=True))
+        self.assertFalse(self.is_known(upload_id))
+        self.result(part.commit(DIGEST, [CONTENT]))
+        self.assertFalse(self.is_known(upload_id))
+        self.check_gone(upload_id)
+
+    def test_several_requests(self) -> None:
+        """What has arrived is known to the next process, which ends it."""
+        upload_id = self.start()
+        self.result(self.append(ONE, upload_id, CONTENT[:4]))
+        self.assertTrue(self.is_known(upload_id))
+        self.assertEqual(4, self.result(self.other.size(JOE, ONE, upload_id)))
+        part = self.result(self.other.resume(JOE, ONE, upload_id, 4, DIGEST))
+        self.result(part.commit(DIGEST, [CONTENT[4:]]))
+        self.check_gone(upload_id)
+
+    def test_cancelled(self) -> None:
+        """A session that was cancelled is unknown, whether it had received anything or not."""
+        for content in (b"", CONTENT):
+            upload_id = self.start()
+            if content:
+                self.result(self.append(ONE, upload_id, content))
+            self.result(self.other.cancel(JOE, ONE, upload_id))
+            self.check_gone(upload_id)
+
+    def test_nothing_came(self) -> None:
+        """Requests that bring nothing leave neither a row nor a file, and the session goes on."""
+        upload_id = self.start()
+        for finish in (False, True):
+            part = self.result(self.uploads.resume(JOE, ONE, upload_id, 0, DIGEST if finish else None))
+            self.result(part.pause())
+            part = self.result(self.uploads.resume(JOE, ONE, upload_id, 0))
+            self.result(part.release())
+        self.assertFalse(self.is_known(upload_id))
+        self.assertEqual([], self.files())
+        self.result(self.append(ONE, upload_id, CONTENT))
+        self.assertEqual(10, self.result(self.uploads.size(JOE, ONE, upload_id)))
+
+    def test_ended_meanwhile(self) -> None:
+        """Who has looked at a session before it ended keeps nothing for it."""
+        upload_id = self.start()
+        late = self.result(self.other.resume(JOE, ONE, upload_id, None, DIGEST, soon=True))
+        self.result(self.finish(ONE, upload_id, CONTENT, DIGEST))
+        self.result(late.write([CONTENT]))
+        self.refused(UploadUnknown, late.pause())
+        self.check_gone(upload_id)
+
+    def test_others(self) -> None:
+        """It is its owner's and its repository's."""
+        upload_id = self.start()
+        for principal, name in ((JANE, ONE), (JOE, TWO)):
+            self.refused(UploadUnknown, self.other.size(principal, name, upload_id))
+            self.refused(UploadUnknown, self.other.cancel(principal, name, upload_id))
+        self.assertEqual(0, self.result(self.other.size(JOE, ONE, upload_id)))
+
+    def test_older(self) -> None:
+        """A session that an earlier version has begun goes on, and ends."""
+        upload_id = "a" * 24
+        session = self.result(self.uploads.start(JOE, ONE))
+        old = type(session)(upload_id, ONE, JOE.name, "sha256", session.received, 1.0)
+        self.result(self.metadata.uploads.start(old, self.clock.seconds() + 100))
+        self.result(self.append(ONE, upload_id, CONTENT[:4]))
+        self.result(self.finish(ONE, upload_id, CONTENT[4:], DIGEST))
+        self.check_gone(upload_id)
+
+    def test_quotas_meanwhile(self) -> None:
+        """A session from before blobs were counted is counted from its next request on."""
+        upload_id = self.start()
+        quotas = self.registry.quotas = Quotas(self.metadata, self.clock, lambda: "own")
+        self.result(self.metadata.quotas.set_quota(ONE.namespace, 5))
+        self.result(quotas.begin())
+        part = self.result(self.uploads.resume(JOE, ONE, upload_id))
+        self.assertTrue(self.is_known(upload_id))
+        self.refused(QuotaExceeded, part.expect(6))
+        self.result(part.release())
+        self.assertEqual(0, self.result(self.uploads.size(JOE, ONE, upload_id)))
+
+    def test_clock_was_ahead(self) -> None:
+        """After a clock that was ahead sessions have rows, for the ids of those times have ended."""
+        self.result(self.metadata.uploads.expire(2 * self.clock.seconds(), 10))
+        upload_id = self.start()
+        self.assertTrue(self.is_known(upload_id))
+        self.result(self.finish(ONE, upload_id, CONTENT, DIGEST))
+        self.check_gone(upload_id)
+
+    def test_start_beside(self) -> None:
+        """A process that starts while a session gets its first bytes leaves them alone."""
+        upload_id = self.start()
+        part = self.result(self.uploads.resume(JOE, ONE, upload_id))
+        self.result(part.write([CONTENT]))
+        asked: list[bool] = []
+
+        async def is_resumable(each: str) -> bool:
+            known = self.is_known(each)
+            if not asked:
+                self.result(part.pause())
+            asked.append(known)
+            return known
+
+        beside = FilesystemBlobStore(self.folder, here, lambda: "beside-000000001")
+        self.assertEqual(0, self.result(beside.recover(self.metadata.blobs.is_recorded, is_resumable)))
+        self.assertEqual([False, True], asked)
+        self.result(self.finish(ONE, upload_id, b"", DIGEST))
+        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+
+    def test_killed(self) -> None:
+        """What a process leaves that is killed while it receives goes with the next start: nobody was told of it."""
+        upload_id = self.start()
+        part = self.result(self.uploads.resume(JOE, ONE, upload_id))
+        self.result(part.write([CONTENT]))
+        os.close(part._upload._descriptor)
+        beside = FilesystemBlobStore(self.folder, here, lambda: "beside-000000001")
+        self.assertEqual(
+            1, self.result(beside.recover(self.metadata.blobs.is_recorded, self.metadata.uploads.is_known))
+        )
+        self.assertEqual([], self.files())
+        self.assertEqual(0, self.result(self.uploads.size(JOE, ONE, upload_id)))
