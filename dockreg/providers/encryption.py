@@ -2,18 +2,21 @@
 TLS connections that encrypt and decrypt many records at a time, and let a thread do it.
 
 Twisted moves one record of 16 KiB at a time, which costs more than the encryption itself. Here all that one read has
-brought goes on in one piece, large writes are encrypted in large pieces, and the response of a large blob is encrypted
-by the thread that reads its file. Keys, handshakes, alerts and the end of connections stay Twisted's business.
+brought goes on in one piece, large writes are encrypted in large pieces, the response of a large blob is encrypted by the
+thread that reads its file, and most of a large body decrypted by the one that digests it. Keys, handshakes, alerts and the end of connections stay Twisted's business.
 """
 
+import os
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from OpenSSL import SSL
+from twisted.internet.interfaces import ITCPTransport
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import BufferingTLSTransport
 from zope.interface import implementer
 
-from dockreg.interfaces_transports import ISealedTransport, Seal
+from dockreg.interfaces_transports import ISealedTransport, Receive, Seal
 from dockreg.providers.openssl import RECORD_BYTES, read_all
 
 #: What is encrypted at once by the thread of the reactor.
@@ -25,6 +28,9 @@ _OTHER_BYTES = 16 * 1024
 _PARTIAL_WRITES = 0x1
 #: Where records are decrypted to, by the one thread of the reactor. As objects of their own they would make the memory of the
 #: process grow and shrink with each read.
+#: What a thread receives at once, which stays in the cache of its processor.
+_SEALED_BYTES = 128 * 1024
+_NO_ROOM = bytearray()
 _SCRATCH = bytearray((512 + 32) * 1024)
 
 
@@ -37,7 +43,7 @@ class Encryption(SSL.Connection):
     """
     The state of a connection's TLS, in memory.
 
-    While it is lent only :meth:`seal` touches it, for it must not be used by two threads at once. For everybody else it
+    While it is lent only :meth:`seal` or :meth:`receive` touches it, for it must not be used by two threads at once. For everybody else it
     looks as if the client had sent nothing yet.
     """
 
@@ -45,6 +51,8 @@ class Encryption(SSL.Connection):
     #: Whether the connection is being cut, when the client must not be told that it ended as it should.
     cut = False
     _held: list[bytes]
+    # Where the one to whom it is lent receives.
+    _sealed = _NO_ROOM
     # What was said when there was nothing more to read; Twisted asks again at once.
     _ended: SSL.Error | None = None
 
@@ -119,9 +127,35 @@ class Encryption(SSL.Connection):
                 break
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def receive(self, connection: int, room: memoryview) -> int:
+        """See :data:`.Receive`. The interpreter is free meanwhile."""
+        size = 0
+        while self._ended is None or isinstance(self._ended, SSL.WantReadError):
+            came, self._ended = read_all(self, room[size:])
+            size += came
+            if self._ended is None:
+                break
+            try:
+                sealed = os.readv(connection, [self._sealed])
+            except OSError:
+                if size:
+                    break
+                raise
+            if not sealed:
+                break
+            super().bio_write(memoryview(self._sealed)[:sealed])
+        return size
+
+    def lend_receiving(self) -> Receive:
+        """Only :meth:`receive` touches it from now on."""
+        self.lent = True
+        self._sealed = bytearray(_SEALED_BYTES)
+        return self.receive
+
     def returned(self) -> bytes:
         """It is lent no more. Returns what has come meanwhile, to be given to :meth:`bio_write`."""
         self.lent = False
+        self._sealed = _NO_ROOM
         held, self._held = self._held, []
         return b"".join(held)
 
@@ -150,7 +184,22 @@ class EncryptedConnection(BufferingTLSTransport):
         encryption.lent = True
         return encryption.seal
 
-    def take_back(self) -> None:
+    def receiving_descriptor(self) -> int | None:
+        """See :meth:`ISealedTransport.receiving_descriptor`."""
+        encryption: Encryption = self.getHandle()
+        # Something between TLS and its socket may keep what has come.
+        is_lowest = ITCPTransport.providedBy(self.transport) and getattr(self.transport, "transport", None) is None
+        if encryption.lent or encryption.cut or not is_lowest:
+            return None
+        descriptor: int = cast("Any", self.transport).fileno()
+        return None if descriptor < 0 else descriptor
+
+    def lend_receiving(self) -> Receive:
+        """See :meth:`ISealedTransport.lend_receiving`."""
+        encryption: Encryption = self.getHandle()
+        return encryption.lend_receiving()
+
+    def take_back(self, first: bytes = b"") -> None:
         """See :meth:`ISealedTransport.take_back`."""
         encryption: Encryption | None = self.getHandle()
         if encryption is None or not encryption.lent:
@@ -161,6 +210,8 @@ class EncryptedConnection(BufferingTLSTransport):
             self._holding = False
             if self._wanted:
                 self.transport.resumeProducing()
+        if first:
+            ProtocolWrapper.dataReceived(self, first)
         # Even if nothing came meanwhile: some of what came before may wait to be decrypted.
         super().dataReceived(came)
 

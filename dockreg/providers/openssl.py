@@ -15,18 +15,18 @@ from OpenSSL import SSL
 #: Bytes of a record at most (RFC 8446 5.1).
 RECORD_BYTES = 16 * 1024
 
-#: Decrypts what has come to the beginning of a buffer, but for what has no room; returns how many bytes that is, and what was
-#: said when there was no more to read, None when the buffer is full.
-ReadAll = Callable[[SSL.Connection, bytearray], tuple[int, SSL.Error | None]]
+#: Decrypts what has come into a buffer, until that is full; returns how many bytes it has now, and what was said when there was
+#: no more to read, None when it is full.
+ReadAll = Callable[[SSL.Connection, bytearray | memoryview], tuple[int, SSL.Error | None]]
 
 
-def read_all_publicly(connection: SSL.Connection, buffer: bytearray) -> tuple[int, SSL.Error | None]:
+def read_all_publicly(connection: SSL.Connection, buffer: bytearray | memoryview) -> tuple[int, SSL.Error | None]:
     """The :data:`ReadAll` that keeps to what is public."""
     # Errors are told without their tracebacks, in which the buffer and the connection would live on.
-    size, most = 0, len(buffer) - RECORD_BYTES
+    size, end = 0, len(buffer)
     with memoryview(buffer) as view:
         try:
-            while size <= most:
+            while size < end:
                 size += connection.recv_into(view[size : size + RECORD_BYTES])
         except SSL.Error as error:
             return size, error.with_traceback(None)
@@ -41,12 +41,12 @@ def _find() -> ReadAll | None:
     if read is None or from_buffer is None or tell is None:
         return None
 
-    def read_all(connection: SSL.Connection, buffer: bytearray) -> tuple[int, SSL.Error | None]:
+    def read_all(connection: SSL.Connection, buffer: bytearray | memoryview) -> tuple[int, SSL.Error | None]:
         state = cast("Any", connection)._ssl  # noqa: SLF001 - see the docstring of the module
-        size, most = 0, len(buffer) - RECORD_BYTES
+        size, end = 0, len(buffer)
         with from_buffer(buffer) as memory:
-            while size <= most:
-                came = read(state, memory + size, RECORD_BYTES)
+            while size < end:
+                came = read(state, memory + size, end - size)
                 if came <= 0:
                     break
                 size += came

@@ -17,6 +17,7 @@ from typing import Final
 from attrs import define, field
 
 from dockreg.callables import Piece
+from dockreg.interfaces_transports import Receive
 from dockreg.web.chunks import ChunkedDecoder
 
 #: Fewer bytes are not worth a turn.
@@ -63,22 +64,31 @@ class Inflow:
     One turn of a thread with a connection.
 
     :param connection: the descriptor of a socket that does not block; it is duplicated.
+    :param receive: takes bytes from there.
     :param decoder: of a body in chunks, at rest; None where all bytes are of the body.
     :param begun: bytes that came from there for the decoder, and are not the whole of a line.
     :param first: what the reactor has read of the body already.
-    :param most: bytes that may be taken from the socket.
+    :param most: bytes that may be taken.
     """
 
     def __init__(
-        self, owner: Inflows, connection: int, decoder: ChunkedDecoder | None, begun: bytes, first: bytes, most: int
+        self,
+        owner: Inflows,
+        connection: int,
+        receive: Receive,
+        decoder: ChunkedDecoder | None,
+        begun: bytes,
+        first: bytes,
+        most: int,
     ) -> None:
         self._owner = owner
+        self._receive = receive
         self._decoder = decoder
         self._first = first
         self._most = most
         #: What came and is not a part of the middle of the body, to be taken by the reactor after the turn.
         self.rest = begun
-        #: Bytes taken from the socket, and those of the body among them.
+        #: Bytes that were received, and those of the body among them.
         self.taken = 0
         self.carried = 0
         #: Whether the turn ended because nothing more was there, or something that is for the reactor.
@@ -139,7 +149,7 @@ class Inflow:
     def _read(self, room: memoryview) -> int:
         while True:
             try:
-                came = os.readv(self._socket, [room])
+                came = self._receive(self._socket, room)
             except BlockingIOError:
                 self._waits += 1
                 if self._waits <= _MOST_WAITS and not self._owner.crowded() and self._wait():
@@ -164,6 +174,11 @@ class Inflow:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(_WAIT_MILLISECONDS))
+
+
+def receive_plain(connection: int, room: memoryview) -> int:
+    """The :data:`.Receive` of a connection that nothing wraps."""
+    return os.readv(connection, [room])
 
 
 def most_of(length_left: int | None, most: int) -> int:

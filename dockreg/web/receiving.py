@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dockreg.callables import Piece
+from dockreg.interfaces_transports import ISealedTransport
 from dockreg.web.bodies import StreamedBody
 from dockreg.web.framing import FramedChannel
-from dockreg.web.inflow import LEAST_BYTES, Inflow, most_of
+from dockreg.web.inflow import LEAST_BYTES, Inflow, most_of, receive_plain
 from dockreg.web.sockets import plain_descriptor, unsent_bytes
 from dockreg.web.watch import Phase, Watch
 
@@ -99,12 +100,14 @@ class ReceivingChannel(FramedChannel):
         taken = most_of(body.rest, most - sum(map(len, first)))
         if taken < LEAST_BYTES or unsent_bytes(self.transport):
             return None
-        descriptor = plain_descriptor(self.transport)
+        sealed = self._is_sealed()
+        descriptor = self.transport.receiving_descriptor() if sealed else plain_descriptor(self.transport)
         begun = None if descriptor is None else self.begin_turn_of_decoder()
         if descriptor is None or begun is None:
             return None
         self.read_little()
-        self._inflow = Inflow(inflows, descriptor, self.chunks, begun, b"".join(first), taken)
+        receive = self.transport.lend_receiving() if sealed else receive_plain
+        self._inflow = Inflow(inflows, descriptor, receive, self.chunks, begun, b"".join(first), taken)
         self._update_reading()
         return self._inflow
 
@@ -130,9 +133,15 @@ class ReceivingChannel(FramedChannel):
         body.received += inflow.carried
         self._watch.arrived(inflow.taken, self._now())
         self._flows = not inflow.dry
-        if inflow.rest:
+        if self._is_sealed():
+            self.transport.take_back(inflow.rest)
+        elif inflow.rest:
             self.dataReceived(inflow.rest)
         self._update_reading()
+
+    def _is_sealed(self) -> bool:
+        # Of the class: what Twisted wraps around a connection provides all that the connection does.
+        return bool(ISealedTransport.implementedBy(type(self.transport)))
 
     def end_turn(self) -> None:
         """The connection has ended, or is cut: no thread shall go on reading."""

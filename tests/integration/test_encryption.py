@@ -18,12 +18,22 @@ from dockreg.providers.encryption import EncryptedConnection
 from dockreg.providers.tls import ServerTLS, TLSFiles
 from dockreg.web.sockets import READ_BYTES
 from tests.integration import test_kernel
-from tests.integration.streaming import PATIENCE_SECONDS, Answer, Client, chunked, content, digested, head, reactor
+from tests.integration.streaming import (
+    PATIENCE_SECONDS,
+    Answer,
+    Client,
+    StreamingCase,
+    chunked,
+    content,
+    digested,
+    head,
+    reactor,
+)
 from tests.pairs import authority, issued
 
 
-class EncryptedCase(test_kernel.KernelCase):
-    """Serves the same over TLS."""
+class Encrypted(StreamingCase):
+    """Serves over TLS."""
 
     version = ssl.TLSVersion.TLSv1_3
 
@@ -51,6 +61,10 @@ class EncryptedCase(test_kernel.KernelCase):
 
     def wrap(self, plain: socket.socket) -> socket.socket:
         return self.context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+class EncryptedCase(Encrypted, test_kernel.KernelCase):
+    """Serves files over TLS."""
 
 
 class SendTests(EncryptedCase, test_kernel.SendTests):

@@ -269,6 +269,7 @@ class SlowReceiverTests(InflowCase):
             client.send(head("PUT /poured", f"Content-Length: {SIZE}") + content(0, MEBIBYTE))
 
         await self.talk(script)
+        await self.until(lambda: any(each._inflow is not None for each in self.site._channels))
         channels = list(self.site._channels)
         for each in channels:
             each.abort()

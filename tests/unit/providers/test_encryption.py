@@ -27,6 +27,12 @@ class Pieces(StringTransport):
         super().__init__()
         self.pieces: list[bytes] = []
         self.aborted = False
+        # What it stands on, if it does.
+        self.transport: object | None = None
+        self.number = -1
+
+    def fileno(self) -> int:
+        return self.number
 
     def abortConnection(self) -> None:
         self.aborted = True

@@ -6,7 +6,7 @@ import threading
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.web.chunks import ChunkedDecoder
-from dockreg.web.inflow import Inflow, Inflows, most_of
+from dockreg.web.inflow import Inflow, Inflows, most_of, receive_plain
 
 MIB = 1024 * 1024
 
@@ -25,7 +25,7 @@ class InflowTests(SynchronousTestCase):
     def turn(self, first: bytes = b"", most: int = MIB, *, chunked: bool = False, begun: bytes = b"") -> Inflow:
         """A turn."""
         decoder = ChunkedDecoder(lambda _: None, lambda _: None) if chunked else None
-        inflow = Inflow(self.inflows, self.ours.fileno(), decoder, begun, first, most)
+        inflow = Inflow(self.inflows, self.ours.fileno(), receive_plain, decoder, begun, first, most)
         self.addCleanup(self.ours.close)
         return inflow
 
