@@ -57,7 +57,8 @@ class Fork:
     """
     A running program, with what is used of :class:`subprocess.Popen`.
 
-    :param command: its arguments; the first is ``dockreg`` or ``twistd``, or a path of it.
+    :param command: its arguments; the first is ``dockreg``, ``twistd`` or a path of it, or a module with a ``main`` that is
+        called with the others.
     :param standard: the descriptors of its standard input, output and error.
     :param environ: what its environment has beside that of the tests.
     :param source: what it is a fork of, if not of that of all.
@@ -92,21 +93,49 @@ class Fork:
             return self.wait(0)
         return None
 
-    def wait(self, timeout: float) -> int:
-        """The exit status, once it has ended. :raises TimeoutExpired: it runs on."""
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal; nothing happens once it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        self.send_signal(signal.SIGKILL)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """
+        The exit status, once it has ended.
+
+        :param timeout: how many seconds it may take; None: as many as it takes.
+        :raises TimeoutExpired: it runs on.
+        """
         if self._status is None:
             try:
                 self._status = int(self._told(timeout))
             except TimeoutError:
-                raise subprocess.TimeoutExpired(self._command, timeout) from None
+                raise subprocess.TimeoutExpired(self._command, timeout or 0) from None
             self._teller.close()
         return self._status
 
-    def _told(self, seconds: float) -> bytes:
+    def _told(self, seconds: float | None) -> bytes:
         self._teller.settimeout(seconds)
         told = self._teller.recv(100)
         assert told, "the process that waits for the program is gone"
         return told
+
+
+class PipedFork(Fork):
+    """One that this process writes to, as :attr:`stdin`, and reads from: :attr:`stdout` has its standard error as well."""
+
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
+        given, ours = os.pipe()
+        theirs, out = os.pipe()
+        self.stdin, self.stdout = os.fdopen(ours, "w"), os.fdopen(theirs)
+        try:
+            super().__init__(command, (given, out, out), None, environ)
+        finally:
+            os.close(given)
+            os.close(out)
 
 
 def _content(file: IO[bytes]) -> bytes:
@@ -215,14 +244,20 @@ def _become(order: Sequence[Any], standard: Sequence[int]) -> NoReturn:
         sys.argv[:] = command
         if command[0] == "dockreg":
             resolve_name("dockreg.cli.command:main")(prog_name="dockreg")
-        else:
+        elif Path(command[0]).name == "twistd":
             resolve_name("twisted.scripts.twistd:run")()
-            status = 0
+        else:
+            import_module(command[0]).main(command[1:])
+        status = 0
     except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001  # nobody else would tell
         traceback.print_exc()
     finally:
+        # An interpreter would take longer to end, for all that it has imported.
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

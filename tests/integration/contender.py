@@ -1,5 +1,5 @@
 """
-A process that shares a folder with others: ``python -m tests.integration.contender FOLDER WHAT``.
+A process that shares a folder with others, with the folder and what to do as its arguments.
 
 It says "ready" when all is imported, does its part after each line that it reads, and answers each with a line of JSON.
 """
@@ -104,7 +104,3 @@ def main(arguments: Sequence[str]) -> None:
     _ = Deferred.fromCoroutine(work()).addErrback(failures.append)
     if failures:
         failures[0].raiseException()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -14,6 +14,8 @@ from urllib.request import Request, urlopen
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.commands import PipedFork
+
 #: The checkout, where the examples and the documentation are.
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,7 +39,11 @@ def program(name: str) -> str:
 
 
 class Process:
-    """A running program; its output is read line by line."""
+    """
+    A running program; its output is read line by line.
+
+    :param fork: see :class:`tests.commands.Fork`.
+    """
 
     def __init__(
         self,
@@ -45,18 +51,25 @@ class Process:
         command: Sequence[str],
         env: Mapping[str, str] | None = None,
         descriptor: int | None = None,
+        *,
+        fork: bool = False,
     ) -> None:
         self.lines: list[str] = []
         self._log = Path(test.mktemp()).absolute().with_name("daemon.log")
-        self.running = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **(env or {})},
-            pass_fds=[] if descriptor is None else [descriptor],
-            text=True,
-        )
+        self.running: PipedFork | subprocess.Popen[str]
+        if fork:
+            self.running = PipedFork(command, env)
+            self.running.stdin.close()
+        else:
+            self.running = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(env or {})},
+                pass_fds=[] if descriptor is None else [descriptor],
+                text=True,
+            )
         impatience = Timer(_PATIENCE_SECONDS, self.running.kill)
         impatience.start()
         test.addCleanup(self._end, impatience)
@@ -107,16 +120,18 @@ class DaemonProcess(Process):
         listen: str = "tcp:0:interface=127.0.0.1",
         passed: tuple[int, str] | None = None,
         env: Mapping[str, str] | None = None,
+        itself: bool = False,
     ) -> Self:
         """
-        Start one.
+        Start one, as a fork of a process that has imported what it needs.
 
+        :param itself: start the program ``twistd``, as it is started where a socket is passed, too.
         :param passed: a listening socket's descriptor and its name, handed over as systemd does.
         """
         command = [program("twistd"), "--nodaemon", "--pidfile=", "dockreg", f"--data-dir={data_dir}"]
         command += [f"--listen={listen}", *options]
         if passed is None:
-            return cls(test, command, env)
+            return cls(test, command, env, fork=not itself)
         launcher = [sys.executable, "-c", _PASS_DESCRIPTOR, str(passed[0]), passed[1]]
         return cls(test, [*launcher, sys.executable, *command], env, descriptor=passed[0])
 

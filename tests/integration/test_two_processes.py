@@ -1,16 +1,16 @@
 """Processes that share a folder of blobs and a database."""
 
+import contextlib
 import fcntl
 import json
 import select
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.commands import PipedFork
 from tests.integration import contender
 
 
@@ -21,40 +21,36 @@ class SharedFolderTests(SynchronousTestCase):
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
 
-    def start(self, what: str, number: int = 1) -> Sequence["subprocess.Popen[str]"]:
+    def start(self, what: str, number: int = 1) -> Sequence[PipedFork]:
         """Processes that are ready to begin."""
-        command = [sys.executable, "-m", contender.__name__, str(self.folder), what]
-        # Where the tests are is not where the project is installed.
-        tree = Path(contender.__file__).parents[2]
-        processes = [
-            subprocess.Popen(command, cwd=tree, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(number)
-        ]
+        processes = [PipedFork([contender.__name__, str(self.folder), what]) for _ in range(number)]
         for process in processes:
             self.addCleanup(self.end, process)
         self.assertEqual(["ready"] * number, [self.answer(process) for process in processes])
         return processes
 
-    def end(self, process: "subprocess.Popen[str]") -> None:
+    def end(self, process: PipedFork) -> None:
         process.kill()
-        process.communicate()
+        process.wait()
+        # What it was told when it was gone can not be written any more.
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        process.stdout.close()
 
-    def answer(self, process: "subprocess.Popen[str]") -> Any:
-        assert process.stdout is not None
+    def answer(self, process: PipedFork) -> Any:
         return json.loads(process.stdout.readline())
 
-    def tell(self, processes: Sequence["subprocess.Popen[str]"], line: str = "go") -> None:
+    def tell(self, processes: Sequence[PipedFork], line: str = "go") -> None:
         for process in processes:
-            assert process.stdin is not None
             process.stdin.write(f"{line}\n")
             process.stdin.flush()
 
-    def turn(self, processes: Sequence["subprocess.Popen[str]"]) -> list[Any]:
+    def turn(self, processes: Sequence[PipedFork]) -> list[Any]:
         """What they answer when they go on at once."""
         self.tell(processes)
         return [self.answer(process) for process in processes]
 
-    def kill(self, processes: Sequence["subprocess.Popen[str]"]) -> None:
+    def kill(self, processes: Sequence[PipedFork]) -> None:
         self.tell(processes, "die")
         for process in processes:
             self.assertEqual(-9, process.wait(30))
@@ -77,7 +73,6 @@ class SharedFolderTests(SynchronousTestCase):
         folder = self.folder / "metadata"
         folder.mkdir()
         (opening,) = self.start("open")
-        assert opening.stdout is not None
         with (folder / "dockreg.sqlite.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self.tell([opening])
