@@ -1,5 +1,6 @@
 """From the configuration to what the layers call these settings."""
 
+import os
 import secrets
 
 import attrs
@@ -96,3 +97,10 @@ def door_settings(config: Config) -> DoorSettings:
         sends_to_bearers=config.auth.challenge == "bearer",
         anonymous_search=config.auth.anonymous_search,
     )
+
+
+def worker_count(config: Config) -> int:
+    """How many processes serve."""
+    if config.workers == "auto":
+        return len(os.sched_getaffinity(0))
+    return int(config.workers)

@@ -1,6 +1,7 @@
 """Retention and quotas, made as the configuration says."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
@@ -12,8 +13,10 @@ from dockreg.interfaces_people import IAuditLog
 from dockreg.lifecycle import Job
 from dockreg.pulls import Pulls
 from dockreg.quotas import Quotas
-from dockreg.retention import Retention, audited
 from dockreg.web.monitoring import Metrics
+
+if TYPE_CHECKING:
+    from dockreg.retention import Retention
 
 #: How long a pull may be known to its process alone.
 _NOTES_SECONDS = 30.0
@@ -27,7 +30,7 @@ class Keeping:
 
     quotas: Quotas
     pulls: Pulls | None = None
-    retention: Retention | None = None
+    retention: "Retention | None" = None
 
     @property
     def jobs(self) -> Sequence[Job]:
@@ -59,13 +62,17 @@ def make_keeping(
     quotas = Quotas(metadata, clock, new_id)
     if not config.retention.rules:
         return Keeping(quotas)
+    from dockreg.retention import audited  # noqa: PLC0415
+
     retention = make_retention(config, metadata, clock)
     retention.told = None if audit is None else audited(audit)
     return Keeping(quotas, Pulls(metadata.retention, clock), retention)
 
 
-def make_retention(config: Config, metadata: IMetadataStore, clock: IReactorTime) -> Retention:
+def make_retention(config: Config, metadata: IMetadataStore, clock: IReactorTime) -> "Retention":
     """The rules alone."""
+    from dockreg.retention import Retention  # noqa: PLC0415  # few registries have rules
+
     settings = config.retention
     return Retention(metadata.retention, clock, settings.parsed(), settings.interval_seconds, settings.most_per_run)
 

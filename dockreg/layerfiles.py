@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 from twisted.internet.defer import DeferredSemaphore
 
 from dockreg.errors import RequestInvalid
 from dockreg.model.compression import CompressionInvalid
-from dockreg.model.filelist import LayerChanges, LayerFile, LayerFileLister
 from dockreg.model.tarheader import NotATar
 from dockreg.model.v1 import V1Image
 from dockreg.registry import Registry
+
+if TYPE_CHECKING:
+    from dockreg.model.filelist import LayerChanges, LayerFile
 
 _READ_BYTES = 256 * 1024
 #: Reading layers again is work for a processor; a few requests at a time leave the others to pushes and pulls.
@@ -46,6 +49,8 @@ class LayerFiles:
 
         Raises what :meth:`files` raises.
         """
+        from dockreg.model.filelist import LayerChanges  # noqa: PLC0415  # few tools ask for it
+
         await self._turn.acquire()
         try:
             changes = LayerChanges(await self._files(chain[0]))
@@ -57,7 +62,9 @@ class LayerFiles:
         finally:
             self._turn.release()
 
-    async def _files(self, image: V1Image) -> Sequence[LayerFile]:
+    async def _files(self, image: V1Image) -> "Sequence[LayerFile]":
+        from dockreg.model.filelist import LayerFileLister  # noqa: PLC0415
+
         lister = LayerFileLister(max_files=self.max_files, max_uncompressed=self.max_uncompressed)
         reader = await self.registry.open_blob(image.layer)
         try:
@@ -71,9 +78,9 @@ class LayerFiles:
             reader.close()
 
 
-def _list(files: Sequence[LayerFile]) -> bytes:
+def _list(files: "Sequence[LayerFile]") -> bytes:
     return json.dumps([file.row() for file in files]).encode()
 
 
-def _encode(changes: LayerChanges) -> bytes:
+def _encode(changes: "LayerChanges") -> bytes:
     return json.dumps(changes.document()).encode()

@@ -9,7 +9,7 @@ a site that an application has. Constructors touch no disk and open nothing; ser
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 from attrs import frozen
@@ -22,7 +22,7 @@ from twisted.web.resource import IResource
 from dockreg.checkers import Means
 from dockreg.collector import Collector
 from dockreg.config import Config, LogSettings
-from dockreg.configured import door_settings, image_limits, make_uploads, platform_of
+from dockreg.configured import door_settings, image_limits, make_uploads, platform_of, worker_count
 from dockreg.identity import (
     everybody_pushes,
     judge_for,
@@ -50,7 +50,6 @@ from dockreg.room import Room
 from dockreg.scrub import Scrub
 from dockreg.scrubbing import make_scrub, scrub_jobs
 from dockreg.sites import Sites
-from dockreg.supervision import make_supervisor, worker_count
 from dockreg.tokens import make_tokens
 from dockreg.v1images import V1Images
 from dockreg.v1views import V1Views
@@ -63,7 +62,9 @@ from dockreg.web.kernel import KernelSender
 from dockreg.web.monitoring import Metrics, Monitoring
 from dockreg.web.mounting import MountedResource
 from dockreg.web.records import RequestRecord
-from dockreg.workers import Order, Supervisor
+
+if TYPE_CHECKING:
+    from dockreg.workers import Order, Supervisor
 
 #: Threads at most for the bytes of layers and for the database, however many requests there are.
 _BYTES_THREADS = 16
@@ -259,23 +260,22 @@ def make_registry_service(
 
 def make_daemon_service(
     config: Config, reactor: IReactorCore, environ: Mapping[str, str] | None = None
-) -> RegistryService | Supervisor:
+) -> "RegistryService | Supervisor":
     """
     The same with as many processes as ``workers`` says, all of them started by this one where there are several.
 
     :raises ConfigError: as :func:`make_registry_service`, which is asked in any case: before there are processes.
     """
-    count = worker_count(config)
-    alone = make_registry_service(config, reactor, environ)
+    alone, count = make_registry_service(config, reactor, environ), worker_count(config)
     if count == 1:
         return alone
+    from dockreg.supervision import make_supervisor
+
     clock = cast("IRegistryReactor", reactor)
     threads, notifiers = Workers("logs", 1, clock), _notifiers(reactor, environ)
     supervisor = make_supervisor(config, clock, count, notifiers)
-    children: list[IService] = [threads, *notifiers]
-    if config.log.json:
-        children.append(JSONLog(LineLog(config.log.json, threads.in_thread), clock, globalLogPublisher))
-    for child in children:
+    logs = [JSONLog(LineLog(config.log.json, threads.in_thread), clock, globalLogPublisher)] if config.log.json else []
+    for child in (threads, *notifiers, *logs):
         child.setServiceParent(supervisor)
     return supervisor
 
@@ -284,7 +284,7 @@ def _notifiers(reactor: IReactorCore, environ: Mapping[str, str] | None) -> list
     return [] if environ is None else [SystemdNotifier(environ, cast("IRegistryReactor", reactor))]
 
 
-def make_worker_service(order: Order, reactor: IReactorCore) -> RegistryService:
+def make_worker_service(order: "Order", reactor: IReactorCore) -> RegistryService:
     """One of the processes that a :class:`.Supervisor` starts. :raises ConfigError: as above."""
     soon = partial(cast("IReactorTime", reactor).callLater, 0)
     opened = open_registry(order.config, reactor, figures=Metrics(folder=order.figures, soon=soon))

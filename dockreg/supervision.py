@@ -20,13 +20,6 @@ from dockreg.workers import Order, Supervisor
 _FIGURES = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def worker_count(config: Config) -> int:
-    """How many processes serve."""
-    if config.workers == "auto":
-        return len(os.sched_getaffinity(0))
-    return int(config.workers)
-
-
 def make_supervisor(
     config: Config, reactor: IRegistryReactor, count: int, announcers: Sequence[Announcer]
 ) -> Supervisor:

@@ -23,8 +23,10 @@ CLIENT = (
 #: What a daemon needs for some settings, or some requests, alone.
 UNUSED = {
     "alembic",
+    "argon2",
     "click",
     "hypothesis",
+    "jwt",
     "klein",
     "ldap",
     "psycopg",
@@ -36,13 +38,17 @@ UNUSED = {
     "werkzeug",
     "zstandard",
     "dockreg.cli",
+    "dockreg.model.filelist",
     "dockreg.providers.auth.certificates",
     "dockreg.providers.auth.htpasswd",
     "dockreg.providers.auth.ldapwire",
     "dockreg.providers.auth.outbound",
     "dockreg.providers.auth.tokenserver",
     "dockreg.providers.auth.trustedkeys",
+    "dockreg.retention",
+    "dockreg.supervision",
     "dockreg.testing",
+    "dockreg.workers",
 }
 
 

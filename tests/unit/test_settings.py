@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.accounts import EmailAddresses, Registration
 from dockreg.config import TABLES, Config
-from dockreg.configured import door_settings
+from dockreg.configured import door_settings, worker_count
 from dockreg.model.access import Action
 from dockreg.model.collection import UntaggedRule
 from dockreg.model.networks import Networks
@@ -22,7 +22,6 @@ from dockreg.model.retention import RetentionRule
 from dockreg.model.rights import Rule, Subject
 from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS
 from dockreg.providers.metadata.links import NewRepositories
-from dockreg.supervision import worker_count
 from dockreg.web.exchange import Role
 from tests.unit import others
 from tests.unit.settingcase import Parts, Row, limit_row

@@ -7,10 +7,11 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.config import ConfigError, read_config
+from dockreg.configured import worker_count
 from dockreg.lifecycle import RegistryService
 from dockreg.service import make_daemon_service
 from dockreg.sites import held_listeners
-from dockreg.supervision import _for_worker, worker_count
+from dockreg.supervision import _for_worker
 from dockreg.workers import Order, Supervisor
 
 _EVERYTHING = """

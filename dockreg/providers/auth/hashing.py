@@ -5,29 +5,38 @@ One hash costs 64 MiB and some tens of milliseconds of several cores, by design.
 with wrong passwords would stop a registry; with a queue without a bound, they would only do so later.
 """
 
-import argon2
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
-from attrs import define, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from attrs import define
 from zope.interface import implementer
 
 from dockreg.interfaces_access import IPasswordHasher
 from dockreg.providers.auth.turns import Turns
 
-#: RFC 9106 section 4, second recommended option: 3 passes, 64 MiB, 4 lanes, 16 bytes of salt, 32 bytes of hash.
-RFC_9106_LOW_MEMORY = argon2.profiles.RFC_9106_LOW_MEMORY
+if TYPE_CHECKING:
+    import argon2
 
 
 @implementer(IPasswordHasher)
 @define(eq=False)
 class PasswordHasher:
-    """Hashes passwords in :attr:`turns`, which others who hash may share."""
+    """
+    Hashes passwords in :attr:`turns`, which others who hash may share.
+
+    :param cost: by default the second option that RFC 9106 recommends (section 4): 3 passes, 64 MiB, 4 lanes, 16 bytes of
+        salt, 32 bytes of hash.
+    """
 
     turns: Turns
-    _cost: argon2.Parameters = RFC_9106_LOW_MEMORY
-    _argon2: argon2.PasswordHasher = field(init=False)
+    _cost: "argon2.Parameters | None" = None
 
-    def __attrs_post_init__(self) -> None:
-        self._argon2 = argon2.PasswordHasher.from_parameters(self._cost)
+    @cached_property
+    def _argon2(self) -> "argon2.PasswordHasher":
+        # Where nobody has a password it is never loaded.
+        import argon2  # noqa: PLC0415
+
+        return argon2.PasswordHasher.from_parameters(self._cost or argon2.profiles.RFC_9106_LOW_MEMORY)
 
     async def hash(self, password: bytes) -> str:
         """See :meth:`.IPasswordHasher.hash`."""
@@ -42,6 +51,8 @@ class PasswordHasher:
         await self.turns.run(self._argon2.hash, password)
 
     def _matches(self, stored: str, password: bytes) -> bool:
+        from argon2.exceptions import InvalidHashError, VerifyMismatchError  # noqa: PLC0415
+
         try:
             return self._argon2.verify(stored, password)
         except VerifyMismatchError:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import jwt
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
@@ -58,6 +57,8 @@ class JWTs:
 
         :raises ValueError: it would be larger than a token may be.
         """
+        import jwt  # noqa: PLC0415  # where nobody has a token it is never loaded
+
         key = await self._keys.signing()
         whole = {
             **claims,
@@ -96,6 +97,8 @@ class JWTs:
     def _verified(
         self, token: str, audience: str, keys: Mapping[str, LoadedKey]
     ) -> tuple[LoadedKey, Mapping[str, Any]]:
+        import jwt  # noqa: PLC0415
+
         try:
             header = jwt.get_unverified_header(token)
             key = keys.get(header["kid"])

@@ -7,7 +7,6 @@ from typing import Any
 from attrs import define, field, frozen
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from twisted.internet.interfaces import IReactorTime
 
 from dockreg.interfaces_access import IKeyStore
@@ -172,6 +171,8 @@ class Keyring:
 
 def public_members(key: LoadedKey) -> dict[str, str]:
     """The public key as a JWK (RFC 7517)."""
+    from jwt.algorithms import ECAlgorithm, RSAAlgorithm  # noqa: PLC0415  # few ask for it
+
     algorithm = ECAlgorithm if key.algorithm == ES256 else RSAAlgorithm
     members: dict[str, Any] = algorithm.to_jwk(key.public, as_dict=True)
     members.pop("key_ops", None)
