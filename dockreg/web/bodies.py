@@ -224,6 +224,7 @@ class StreamedBody:
         first, self._chunks, self._queued = self._queued, [], 0
         resting = True
         try:
+            await inflow.begin()
             await receive(inflow.fetch)
         except CancelledError:
             resting = False

@@ -89,21 +89,29 @@ class ChunkedDecoder:
             is missing to go on.
         """
         at = carried = 0
-        plain = True
+        plain, left = True, self._left
+        # Nearly all chunks are of one size: the line before the last one, with the end of the chunk before that.
+        line, line_left = b"", 0
         with memoryview(buffer) as view:
             while at < size:
-                if not self._left:
-                    following, plain = self._next_chunk(buffer, at, size)
-                    if not following:
-                        break
-                    at = following
-                count = min(self._left, size - at)
+                if not left:
+                    if line and buffer.startswith(line, at, size):
+                        at, left = at + len(line), line_left
+                    else:
+                        following, plain = self._next_chunk(buffer, at, size)
+                        if not following:
+                            break
+                        left = self._left
+                        line, line_left = bytes(buffer[at:following]) if at else b"", left
+                        at = following
+                count = min(left, size - at)
                 if at != carried:
                     view[carried : carried + count] = view[at : at + count]
                 at += count
                 carried += count
-                self._left -= count
-                self._in_end = not self._left
+                left -= count
+                # For the next line, and for whoever goes on.
+                self._left, self._in_end = left, not left
         return carried, at, plain
 
     def _next_chunk(self, buffer: bytearray, at: int, size: int) -> tuple[int, bool]:

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Final
 
 from attrs import define, field
+from twisted.internet.defer import DeferredSemaphore
 
 from dockreg.callables import Piece
 from dockreg.interfaces_transports import Receive
@@ -41,10 +42,29 @@ class Inflows:
     What all connections have in common that may be read by threads.
 
     :param crowded: whether somebody waits for a thread.
+    :param turns: how many threads may read at the same time. More than there are processors contend for the interpreter, and
+        their buffers for the caches.
     """
 
-    crowded: Callable[[], bool]
+    _crowded: Callable[[], bool]
+    _turns: int = field(factory=lambda: os.cpu_count() or 1)
+    _free: DeferredSemaphore = field(init=False)
     _spare: deque[bytearray] = field(factory=deque, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._free = DeferredSemaphore(self._turns)
+
+    def crowded(self) -> bool:
+        """Whether somebody waits for a thread, or for his turn."""
+        return bool(self._free.waiting) or self._crowded()
+
+    async def begin(self) -> None:
+        """Wait for a turn."""
+        await self._free.acquire()
+
+    def end(self) -> None:
+        """A turn that was waited for is over."""
+        self._free.release()
 
     def take_buffer(self) -> bytearray:
         """Memory for one turn; may be called in any thread."""
@@ -95,10 +115,16 @@ class Inflow:
         self.dry = False
         self._buffer: bytearray | None = None
         self._waits = 0
+        self._begun = False
         self._socket = os.dup(connection)
         self._lock = Lock()
         self._running = False
         self._closed = False
+
+    async def begin(self) -> None:
+        """Wait until it is its turn."""
+        await self._owner.begin()
+        self._begun = True
 
     def fetch(self) -> Piece:
         """The next bytes of the body, in a thread; none at the end of the turn. They are there until the next call."""
@@ -127,6 +153,9 @@ class Inflow:
             if not self._closed and not self._running:
                 os.close(self._socket)
             self._closed = True
+        if self._begun:
+            self._begun = False
+            self._owner.end()
         if resting and self._buffer is not None:
             self._owner.give_back(self._buffer)
             self._buffer = None

@@ -167,7 +167,11 @@ class StreamedBodyTests(SynchronousTestCase):
 
     def pour(self, result: "Deferred[None]") -> Deferred[Any]:
         """Begin to pour, into somebody who ends with this."""
-        self.wire.inflow = SimpleNamespace(fetch=lambda: b"", carried=4)
+
+        async def begin() -> None:
+            self.wire.told.append("turn")
+
+        self.wire.inflow = SimpleNamespace(fetch=lambda: b"", carried=4, begin=begin)
 
         async def receive(fetch: object) -> None:
             self.assertIs(self.wire.inflow.fetch, fetch)
@@ -179,7 +183,7 @@ class StreamedBodyTests(SynchronousTestCase):
         """What is queued goes before what is poured; both count."""
         self.body.add(b"ab")
         self.assertEqual(6, self.successResultOf(self.pour(succeed(None))))
-        self.assertEqual(["begin b'ab' 100", "settle"], self.wire.told)
+        self.assertEqual(["begin b'ab' 100", "turn", "settle"], self.wire.told)
         reading = self.read()
         self.assertNoResult(reading)
 
@@ -198,7 +202,7 @@ class StreamedBodyTests(SynchronousTestCase):
         pouring = self.pour(Deferred())
         pouring.cancel()
         self.failureResultOf(pouring, CancelledError)
-        self.assertEqual(["settle", "give up"], [each for each in self.wire.told if "begin" not in each])
+        self.assertEqual(["settle", "give up"], [each for each in self.wire.told if each in ("settle", "give up")])
 
     def test_pour_of_others(self) -> None:
         """What was read as a whole, or is nothing, is not poured."""

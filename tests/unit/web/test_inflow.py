@@ -3,6 +3,7 @@
 import socket
 import threading
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.web.chunks import ChunkedDecoder
@@ -101,6 +102,28 @@ class InflowTests(SynchronousTestCase):
         self.assertEqual(b"", inflow.fetch())
         inflow.end(resting=True)
         self.assertEqual(b"abc", self.ours.recv(10))
+
+    def test_turns(self) -> None:
+        """Only so many have their turn at the same time; who waits for it has it when another one ends, or leaves."""
+        self.inflows = Inflows(lambda: False, 1)
+        first, second, third = (self.turn() for _ in range(3))
+        begun = [Deferred.fromCoroutine(each.begin()) for each in (first, second, third)]
+        self.successResultOf(begun[0])
+        self.assertNoResult(begun[1])
+        self.assertTrue(self.inflows.crowded())
+        begun[1].cancel()
+        self.failureResultOf(begun[1], CancelledError)
+        second.end(resting=False)
+        self.assertNoResult(begun[2])
+        first.end(resting=False)
+        self.successResultOf(begun[2])
+        first.end(resting=True)
+        fourth = Deferred.fromCoroutine(self.turn().begin())
+        self.assertNoResult(fourth)
+        self.assertTrue(self.inflows.crowded())
+        third.end(resting=True)
+        self.successResultOf(fourth)
+        self.assertFalse(self.inflows.crowded())
 
     def test_buffers(self) -> None:
         """Memory is used again once its turn is over; not while somebody may look at it."""
