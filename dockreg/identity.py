@@ -87,6 +87,8 @@ class Identity:
     closers: Sequence[Callable[[], Any]] = ()
     #: Whether certificates of clients say who they are.
     takes_certificates: bool = False
+    #: Whether the token of somebody without a name says who he is, until it expires, whatever else may change.
+    settled_tokens: bool = False
 
 
 def make_identity(
@@ -139,6 +141,7 @@ def make_identity(
         tokens,
         openers,
         takes_certificates=any(map(_takes_certificates, checkers or ())),
+        settled_tokens=checkers is not None,
     )
 
 

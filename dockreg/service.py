@@ -224,6 +224,7 @@ def open_registry(
         token_service=tokens.service,
         audit=audit,
         takes_certificates=access.takes_certificates,
+        settled_tokens=access.settled_tokens,
     )
     watch(keeping, metadata, core.monitoring.figures)
     collector = make_collector(config, metadata, blobs, full)

@@ -40,6 +40,7 @@ from dockreg.web.proxies import client_address
 from dockreg.web.routes import Route
 
 _READING = (b"GET", b"HEAD")
+_ANYBODY = Caller(ANONYMOUS)
 #: By what somebody is known who uses these schemes.
 _HOW: Mapping[bytes, str] = {b"basic": "password", b"token": "v1 token", b"bearer": "bearer token"}
 #: What ids of upload sessions are made of; anything else was never one.
@@ -70,6 +71,7 @@ class Gate:
     :param origin: the scheme and host by which the client of a request knows the registry.
     :param sends_to_bearers: whether clients of v2 are sent to the token service; else they are asked for a password.
     :param takes_certificates: whether a certificate says who a client is that says nothing else.
+    :param settled_tokens: whether a token of somebody without a name says the same until it expires, to the second.
     :param audit: is told of logins that fail, None when nobody wants to know.
     """
 
@@ -81,6 +83,7 @@ class Gate:
     room: DocumentRoom = field(factory=DocumentRoom)
     audit: RequestAudit | None = None
     takes_certificates: bool = False
+    settled_tokens: bool = False
 
     async def admit(
         self, request: Request, route: Route, parts: Mapping[str, str], witness: Witness | None = None
@@ -105,6 +108,19 @@ class Gate:
         if witness is not None:
             witness.admitted = True
         return Exchange(request, caller, self.room, witness), parsed
+
+    def admits_alike(self, exchange: Exchange) -> bool:
+        """
+        Whether whoever sends the same head is the same to us within this second, as long as nothing is written.
+
+        That is so for who has no name, with or without a token; by whom others are known may change anywhere.
+        """
+        principal = exchange.principal
+        if not exchange.request.requestHeaders.hasHeader(b"authorization"):
+            return exchange.caller == _ANYBODY
+        # Without a ceiling it is no token, and what another server has decided it may decide otherwise.
+        is_token = principal.ceiling is not None and not principal.decided
+        return self.settled_tokens and is_token and principal.name is None
 
     def keep_out(self, request: Request, parts: Mapping[str, str]) -> tuple[Exchange, Mapping[str, Any]]:
         """What :meth:`admit` would return, for somebody who may nothing."""

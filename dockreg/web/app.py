@@ -17,7 +17,6 @@ from zope.interface import implementer
 from dockreg.errors import NameInvalid, NameUnknown, RegistryError, RequestInvalid, Unauthorized
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IStoredRights
-from dockreg.model.access import ANONYMOUS, Caller
 from dockreg.model.names import is_host_port
 from dockreg.web.access import Gate, Parts, challenged
 from dockreg.web.audit import Witness
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-_ANYBODY = Caller(ANONYMOUS)
 #: The first segments of the paths that a registry claims in somebody else's site.
 CLAIMED = (b"v1", b"v2", b"_ping", b"_status")
 
@@ -47,7 +45,7 @@ class _Endpoint:
     gate: Gate
     version: bytes
     name_characters: int
-    #: Whether answers to who sends no credentials can be given again.
+    #: Whether answers to who has no name can be given again.
     repeats: bool = False
 
     async def run(self, request: Request, **parts: str) -> bytes | None:
@@ -73,7 +71,7 @@ class _Endpoint:
         if witness is not None:
             witness.ended(None)
         elif self.repeats and isinstance(request, StreamedRequest):
-            request.repeats = _is_anybody(request, exchange)
+            request.repeats = self.gate.admits_alike(exchange)
         return None if body is None else _finish(request, body)
 
     def _check_name(self, parts: Mapping[str, str]) -> None:
@@ -169,10 +167,6 @@ def _slash_forms(route: Route) -> tuple[str, ...]:
     return (route.rule,) if own else (route.rule, f"{route.rule}/")
 
 
-def _is_anybody(request: Request, exchange: Exchange) -> bool:
-    return exchange.caller == _ANYBODY and not request.requestHeaders.hasHeader(b"authorization")
-
-
 def _set_version(request: Request, version: bytes) -> None:
     if request.path.startswith(b"/v2/") or request.path == b"/v2":
         set_api_version(request)
@@ -250,7 +244,7 @@ class RegistryResource:
             waits_for = work.send(None)
         except StopIteration:
             # It has not waited. If it has written something, the version is another one.
-            if version is not None and metadata.version() is version:
+            if version is not None and request.repeats and metadata.version() is version:
                 request.keep_answer(version, metadata.version)
             return NOT_DONE_YET
         finally:

@@ -88,6 +88,7 @@ class Core:
     token_service: ITokenService | None = None
     audit: IAuditLog | None = None
     takes_certificates: bool = False
+    settled_tokens: bool = False
 
 
 def make_resource(
@@ -113,6 +114,7 @@ def make_gate(core: Core, settings: DoorSettings, new_id: IdentifierFactory) -> 
         settings.sends_to_bearers,
         audit=audit,
         takes_certificates=core.takes_certificates,
+        settled_tokens=core.settled_tokens,
     )
 
 

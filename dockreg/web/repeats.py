@@ -1,11 +1,13 @@
 """
 Answers that are given again.
 
-What a read answers to who sends no credentials depends on the bytes of the request's head, on what is stored, and on the time
-of day, which is told in whole seconds. So the bytes of such an answer are kept for the second in which they were made, and
-for no longer than nobody has written anything. Within that the same head gets the same bytes, without another look.
+What a read answers to who has no name depends on the bytes of the request's head, on what is stored, and on the time of day,
+which is told in whole seconds: tokens end with one, too. So the bytes of such an answer are kept for the second in which
+they were made, and for no longer than nobody has written anything. Within that the same head gets the same bytes, without
+another look.
 
-Who may be answered so is said by the routes, and by those who decide about rights; see :attr:`.Route.repeats`.
+Who may be answered so is said by the routes, and by those who decide who somebody is and what he may: see
+:attr:`.Route.repeats` and :meth:`.Gate.admits_alike`.
 """
 
 from collections.abc import Callable

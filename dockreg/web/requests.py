@@ -60,7 +60,7 @@ class Request(server.Request):
     #: The bytes of its head, if a request with the same may be begun without parsing it; and what was made of them then.
     head: bytes | None = None
     _known: KnownHead | None = None
-    #: Whether it has sent no credentials, and everybody who does so is given the same answer; the handler's door says so.
+    #: Whether everybody who sends the same head is given the same answer, for now.
     repeats = False
     # The whole answer, if it was sent in one piece, and the connection stays open.
     _answer: bytes | None = None

@@ -20,7 +20,7 @@ class Route:
     a known caller who may not know that there is one; elsewhere he gets the 404 of an absent repository.
 
     ``repeats`` says that an answer for which nothing was waited depends on nothing but the head of the request, who asks,
-    what is stored, and the second: to who sends no credentials it may be given again, see :mod:`dockreg.web.repeats`.
+    what is stored, and the second: to who has no name it may be given again, see :mod:`dockreg.web.repeats`.
     """
 
     endpoint: str

@@ -3,6 +3,7 @@
 import re
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -14,6 +15,7 @@ from dockreg.providers.metadata.sql import SQLMetadataStore
 from tests.integration.rightscase import OPEN, SAMPLE, Database, RightsCase, header
 from tests.integration.streaming import Client, head
 from tests.integration.v2case import V2Case, digest_of, make_index, make_sample
+from tests.unit.providers.auth.support import cheap_hasher
 
 #: With an audit log each answer has an id of its own.
 _NO_AUDIT = "[log]\naccess = '-'\n"
@@ -126,8 +128,13 @@ class RepeatsTests(RepeatsCase):
         said = self.everywhere(line)
         self.assertIn(image_id.encode(), said.body)
         self.assertTrue([each for each in said.lines if each.startswith(b"X-Docker-Size:")])
+        token = self.ask("GET", f"/v1/repositories/{self.name}/images", X_Docker_Token="true").headers["x-docker-token"]
+        with_token = self.everywhere(line, f"Authorization: Token {token}")
+        self.assertEqual(said.body, with_token.body)
+        self.assertEqual(401, self.everywhere(line, f"Authorization: Token {token}x").status)
         self.assertEqual(200, self.ask("DELETE", f"/v1/repositories/{self.name}/").status)
         self.assertEqual(404, self.everywhere(line).status)
+        self.assertEqual(404, self.everywhere(line, f"Authorization: Token {token}").status)
 
     def test_base(self) -> None:
         """What answers whether this is a registry; each request is in the log."""
@@ -151,8 +158,11 @@ class RightsTests(RepeatsCase, RightsCase):
         """A repository that is made private is closed at once to who has no name, and open to who may read it."""
         line = f"/v2/{OPEN}/manifests/latest"
         (credentials,) = (f"{name}: {value}" for name, value in header("carl").items())
+        given = self.ask("GET", f"/v2/token?service=registry&scope=repository:{OPEN}:pull", Host="registry")
+        bearer = f"Authorization: Bearer {given.document['token']}"
         for private in (False, True, False):
             self.set_private(OPEN, private=private)
+            self.assertEqual(401 if private else 200, self.everywhere(f"GET {line}", bearer).status)
             expected = 401 if private else 200
             self.assertEqual(expected, self.everywhere(f"GET {line}").status)
             self.assertEqual(expected, self.everywhere(f"HEAD {line}").status)
@@ -160,6 +170,20 @@ class RightsTests(RepeatsCase, RightsCase):
             self.assertEqual(expected, self.everywhere(blob).status)
             named = self.everywhere(f"GET {line}", credentials)
             self.assertEqual((200, SAMPLE.manifest), (named.status, named.body))
+
+    def test_account(self) -> None:
+        """A token ends with the account that it was had for."""
+        password = self.database.do(self, lambda _: cheap_hasher().hash(b"secret"))
+        create = partial(_with, lambda metadata: metadata.accounts.create("erik", password, "", admin=False, now=1.0))
+        self.database.do(self, create)
+        images = f"/v1/repositories/{OPEN}/images"
+        asked = self.ask("GET", images, None, X_Docker_Token="true", **header("erik"))
+        tags = self.ask("GET", f"/v1/repositories/{OPEN}/tags").document
+        line = f"GET /v1/images/{tags['latest']}/json"
+        token = f"Authorization: Token {asked.headers['x-docker-token']}"
+        self.assertEqual(200, self.everywhere(line, token).status)
+        self.database.do(self, partial(_with, lambda metadata: metadata.accounts.delete("erik", 2.0)))
+        self.assertEqual(401, self.everywhere(line, token).status)
 
     def test_names(self) -> None:
         """Who has a name gets his own answer, whoever has asked before without one."""
@@ -169,3 +193,7 @@ class RightsTests(RepeatsCase, RightsCase):
             shared, own = self.everywhere(line), self.everywhere(line, credentials)
             self.assertIn(b"Cache-Control: public, max-age=31536000, immutable", shared.lines)
             self.assertIn(b"Cache-Control: private, max-age=31536000, immutable", own.lines)
+
+
+async def _with(work: Any, metadata: SQLMetadataStore) -> Any:
+    return await work(metadata)

@@ -2,13 +2,15 @@
 
 import re
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from attrs import evolve
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
@@ -16,12 +18,15 @@ from zope.interface import implementer
 from dockreg.config import read_config
 from dockreg.configured import door_settings
 from dockreg.interfaces_access import IAuthorizer
-from dockreg.model.access import Access, Action, Principal
+from dockreg.model.access import Access, Action, Caller, Ceiling, Principal
+from dockreg.model.names import RepositoryName
 from dockreg.model.networks import NO_ADDRESS, Networks
 from dockreg.service import open_registry
 from dockreg.testing.authorizers import OneByOne
+from dockreg.web.access import Gate
 from dockreg.web.assembly import make_resource
 from dockreg.web.entrance import Entrance
+from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.proxies import Proxies
 from dockreg.web.rates import RateLimit
 from dockreg.web.records import RequestRecord
@@ -305,6 +310,38 @@ class WhoTests(SynchronousTestCase):
         """Not where each request has an id of its own."""
         lines: Any = SimpleNamespace(write=lambda _: None)
         self.assertEqual(0, Opened(audit=lines).kept())
+
+    def test_tokens(self) -> None:
+        """To who has a token without a name that the registry itself has made; whoever has a name may lose it any time."""
+        ceiling = Ceiling.of(RepositoryName("a"), frozenset({Action.PULL}))
+        anybody, token = Principal(None), Principal(None, ceiling=ceiling)
+        for who, repository, headers, alike in (
+            (anybody, None, {}, True),
+            (anybody, RepositoryName("a"), {}, False),
+            (anybody, None, {b"authorization": [b"Basic Og=="]}, False),
+            (token, RepositoryName("a"), {b"authorization": [b"Token x"]}, True),
+            (evolve(token, renewable=True), None, {b"authorization": [b"Bearer x"]}, True),
+            (evolve(token, decided=True), None, {b"authorization": [b"Bearer x"]}, False),
+            (evolve(token, name="anna"), RepositoryName("a"), {b"authorization": [b"Token x"]}, False),
+            (evolve(token, name="anna"), None, {}, False),
+        ):
+            request: Any = SimpleNamespace(requestHeaders=Headers(headers))
+            exchange = Exchange(request, Caller(who, repository), DocumentRoom())
+            for settled in (True, False):
+                gate = Gate(cast("Any", None), cast("Any", None), str, settled_tokens=settled)
+                self.assertEqual(alike and (settled or not headers), gate.admits_alike(exchange), who)
+
+    def test_settled(self) -> None:
+        """Tokens are such ones unless somebody else knows them."""
+
+        def settled(authenticator: Any, text: str = "") -> bool:
+            reactor: Any = MemoryReactorClock()
+            return open_registry(read_config(text), reactor, authenticator).core.settled_tokens
+
+        others = InMemoryUsernamePasswordDatabaseDontUse()
+        self.assertEqual((True, True), (settled(None), settled(others)))
+        index = 'role = "registry"\n[index]\nurl = "https://index.example"\n'
+        self.assertFalse(settled(None, index))
 
     def test_other_routes(self) -> None:
         """Not what depends on something else."""
