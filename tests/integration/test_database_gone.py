@@ -82,8 +82,8 @@ class SQLiteTests(GoneCase):
     """A file that is locked by another program, or taken away."""
 
     def setUp(self) -> None:
-        self.serve()
-        self.file = self.daemon.data / "metadata.sqlite3"
+        self.file = Path(self.mktemp()).absolute() / "metadata.sqlite3"
+        self.serve(f'metadata.url = "sqlite:///{self.file}?timeout=1"\n')
 
     def test_away(self) -> None:
         """While the file is away nothing is written, and no other one made; put back, it is used again."""

@@ -42,7 +42,7 @@ class RowTests(SynchronousTestCase):
 class TableTests(TestCase):
     """The table is true."""
 
-    timeout = 120
+    timeout = 480
 
     async def test_table(self) -> None:
         """Everybody gets what the table says, and who is refused changes nothing."""

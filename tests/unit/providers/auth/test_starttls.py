@@ -80,7 +80,7 @@ class AskTests(SynchronousTestCase):
     def test_time(self) -> None:
         """A server that says nothing, or stops in the middle, is not waited for beyond the time."""
         for begin in (b"", GOOD[:5]):
-            left = iter([5.0, 5.0, 0.01])
+            left = iter([0.01, 0.01, 0.01])
 
             def remaining(left: Iterable[float] = left) -> float:
                 for each in left:
