@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ async def start_registry(
 
     folder = Path(test.mktemp()).absolute()
     folder.mkdir()
-    certificate = write_certificate(folder)
+    write_certificate(folder)
     listen, pem = "tcp:0:interface=127.0.0.1", folder / "server.pem"
     lines = f'listen = ["{listen}"]\n'
     if tls and only_v1:
@@ -77,8 +78,7 @@ async def start_registry(
     await service.when_started()
     address = service.addresses[0]
     assert isinstance(address, IPv4Address)
-    trust = optionsForClientTLS("127.0.0.1", trustRootFromCertificates([certificate]))
-    return RunningRegistry("https" if tls else "http", address.port, config, trust)
+    return RunningRegistry("https" if tls else "http", address.port, config, _trust())
 
 
 def logging_to(folder: Path, config: Config) -> Config:
@@ -101,7 +101,14 @@ async def deactivate(registry: RunningRegistry, username: str) -> None:
 
 
 def write_certificate(folder: Path) -> Certificate:
-    """Write ``server.pem``: a key, and a certificate for 127.0.0.1 that it signed itself."""
+    """Write ``server.pem``: a key of this process, and a certificate for 127.0.0.1 that it signed itself."""
+    private, certificate = _certificate()
+    (folder / "server.pem").write_bytes(private + certificate.dumpPEM())
+    return certificate
+
+
+@cache
+def _certificate() -> tuple[bytes, Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dockreg test")])
     day = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -122,5 +129,9 @@ def write_certificate(folder: Path) -> Certificate:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    (folder / "server.pem").write_bytes(private + pem)
-    return Certificate.loadPEM(pem)
+    return private, Certificate.loadPEM(pem)
+
+
+@cache
+def _trust() -> IOpenSSLClientConnectionCreator:
+    return optionsForClientTLS("127.0.0.1", trustRootFromCertificates([_certificate()[1]]))

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import socket
-import sqlite3
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.integration.recorded import Recorded
 from tests.processes import PreparedDaemon
 
 KNOWN = "a" * 64
@@ -100,6 +100,8 @@ class BadInputTests(SynchronousTestCase):
         self.daemon.start()
         self.addCleanup(self.daemon.kill)
         self.push()
+        self.recorded = Recorded(self.daemon.data / "metadata.sqlite3")
+        self.addCleanup(self.recorded.close)
 
     def push(self) -> None:
         """A complete image with a tag, and a staged one."""
@@ -116,17 +118,6 @@ class BadInputTests(SynchronousTestCase):
         ):
             self.assertEqual(200, self.daemon.request("PUT", path, body, headers)[0], path)
 
-    def state(self) -> list[Any]:
-        """All that is recorded."""
-        database = sqlite3.connect(self.daemon.data / "metadata.sqlite3")
-        try:
-            tables = [
-                name for (name,) in database.execute("select name from sqlite_master where type = 'table' order by 1")
-            ]
-            return [(table, database.execute(f'select * from "{table}"').fetchall()) for table in tables]
-        finally:
-            database.close()
-
     def send(self, request: bytes) -> tuple[int, bytes, bytes]:
         """Send raw bytes on a connection of their own; return status, head and body."""
         with socket.create_connection(("127.0.0.1", self.daemon.port), timeout=30) as client:
@@ -141,14 +132,14 @@ class BadInputTests(SynchronousTestCase):
     @given(st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD", "PATCH", "BREW"]), paths(), HEADERS, BODIES)
     def test_requests(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         """A request of odd parts is answered without a 5xx; a refusal is a flat error and changes nothing."""
-        before = self.state()
+        before = self.recorded.read()
         lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         status, head, content = self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
         self.assertLess(status, 500, (status, head, content))
         if status < 400:
             return
-        self.assertEqual(before, self.state(), "a refusal changed something")
+        self.assertEqual(before, self.recorded.read(), "a refusal changed something")
         if method == "HEAD":
             self.assertEqual(b"", content, head)
         elif path.startswith("/v2/"):
@@ -222,12 +213,12 @@ class BadInputTests(SynchronousTestCase):
 
     def test_repeated_members(self) -> None:
         """A document that says two things under one name is refused: two readers could take it for two documents."""
-        other, before = "d" * 64, self.state()
+        other, before = "d" * 64, self.recorded.read()
         for body in (f'{{"id": "{other}", "id": "{STAGED}"}}', f'{{"id": "{STAGED}", "x": {{"y": 1, "y": 1}}}}'):
             status, content, _ = self.daemon.request("PUT", f"/v1/images/{STAGED}/json", body.encode())
             self.assertEqual(400, status)
             self.assertEqual(["error"], list(json.loads(content)))
-        self.assertEqual(before, self.state())
+        self.assertEqual(before, self.recorded.read())
 
     def tearDown(self) -> None:
         self.assertNotIn("Traceback", self.daemon.log())

@@ -62,10 +62,10 @@ class ProgramTests(TestCase):
         self.assertIn("2 images sent", pushed.stdout)
         self.assertEqual(2, pushed.stderr.count(": pushed"))
         out = self.folder / "out.tar"
-        pulled = await dockreg_itself("v1", "pull", "--json", "--quiet", f"{registry.url}/demo/hello:1.0", out)
+        pulled = await dockreg("v1", "pull", "--json", "--quiet", f"{registry.url}/demo/hello:1.0", out)
         self.assertEqual((0, ""), (pulled.returncode, pulled.stderr))
         self.assertEqual(["1.0"], list(json.loads(pulled.stdout)["tags"]))
-        quiet = await dockreg_itself("v1", "push", "--quiet", out, f"{registry.url}/demo/hello:2.0")
+        quiet = await dockreg("v1", "push", "--quiet", out, f"{registry.url}/demo/hello:2.0")
         self.assertEqual((0, "", ""), (quiet.returncode, quiet.stdout, quiet.stderr))
         compared = await run(sys.executable, EXAMPLES / "compare_archives.py", HELLO, out)
         self.assertEqual(0, compared.returncode, compared.stderr)
@@ -95,7 +95,7 @@ class ProgramTests(TestCase):
         config = self.folder / "dockreg.toml"
         config.write_text(f'data_dir = "{registry.config.data_dir}"\n')
         where = ("--config", config)
-        made = await dockreg_itself(
+        made = await dockreg(
             "user", "create", "alice", "--admin", "--password-stdin", "--json", *where, stdin="secret\n"
         )
         self.assertEqual((0, ""), (made.returncode, made.stderr))
@@ -172,7 +172,7 @@ class ProgramTests(TestCase):
         shown = json.loads((await dockreg("check-config", "--json", "--config", config)).stdout)
         self.assertEqual((True, "pull"), (shown["ok"], shown["settings"]["auth"]["anonymous"]))
         config.write_text('[blobs]\nprovider = "nowhere.at.all"\n')
-        bad = await dockreg_itself("check-config", "--config", config)
+        bad = await dockreg("check-config", "--config", config)
         self.assertEqual((1, ""), (bad.returncode, bad.stdout))
         self.assertIn(f"Error: {config}: blobs.provider: ", bad.stderr)
         told = await dockreg("check-config", "--json", "--config", config)

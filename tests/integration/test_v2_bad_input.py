@@ -2,10 +2,9 @@
 
 import json
 import re
-import sqlite3
 import string
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import quote
 
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +16,7 @@ from dockreg.model.schema1 import parse_schema1
 from dockreg.testing.samples import bytes_of
 from tests.integration.nearlyvalid import CONFIG, DIGESTS, LAYER, MEDIA_TYPES, REFERENCES, Sent, manifests
 from tests.integration.postgresql import Server
+from tests.integration.recorded import Recorded
 from tests.integration.test_bad_input import ALONE
 from tests.integration.v2case import digest_of, make_index
 from tests.processes import PreparedDaemon
@@ -53,6 +53,9 @@ class BadInputCase(SynchronousTestCase):
         self.assertEqual(201, self.ask("PUT", "manifests/latest", INDEX, {"Content-Type": OCI_INDEX})[0])
         self.session = self.ask("POST", "blobs/uploads/", b"")[2]["location"]
         self.assertEqual(202, self.ask("PATCH", self.session, b"0123456789")[0])
+        # When somebody last looked after a session does not count.
+        self.recorded = Recorded(self.daemon.data / "metadata.sqlite3", ("last_write", "leased_until"))
+        self.addCleanup(self.recorded.close)
 
     def config(self) -> str:
         """The configuration of the daemon."""
@@ -68,32 +71,15 @@ class BadInputCase(SynchronousTestCase):
         """One request; a path that begins with no slash is one of the repository."""
         return self.daemon.request(method, path if path.startswith("/") else f"/v2/{self.NAME}/{path}", body, headers)
 
-    def state(self) -> list[Any]:
-        """All that is recorded, but for when somebody last looked after a session."""
-        database = sqlite3.connect(self.daemon.data / "metadata.sqlite3")
-        try:
-            names = [
-                name for (name,) in database.execute("select name from sqlite_master where type = 'table' order by 1")
-            ]
-            columns = {
-                name: [f'"{row[1]}"' for row in database.execute(f"pragma table_info({name})") if row[1] not in _CLOCKS]
-                for name in names
-            }
-            return [
-                (name, database.execute(f"select {','.join(columns[name])} from {name}").fetchall()) for name in names
-            ]
-        finally:
-            database.close()
-
     def sent(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, bytes, dict[str, str]]:
         """A request that may be refused: then in the right form, and without a trace."""
-        before = self.state()
+        before = self.recorded.read()
         status, content, names = self.ask(method, path, body, headers)
         self.assertLess(status, 500, content)
         if status >= 400:
-            self.assertEqual(before, self.state(), f"a refusal changed something ({content!r})")
+            self.assertEqual(before, self.recorded.read(), f"a refusal changed something ({content!r})")
             if method == "HEAD" or "content-range" in names:
                 # The length of a blob is all that there is to tell of a range outside of it.
                 self.assertEqual(b"", content)
@@ -112,9 +98,6 @@ class BadInputCase(SynchronousTestCase):
             self.assertIn(error["code"], CODES)
             self.assertIsInstance(error["message"], str)
             self.assertGreater(len(error["message"]), 0)
-
-
-_CLOCKS = ("last_write", "leased_until")
 
 
 def in_url(text: str) -> str:
