@@ -4,8 +4,9 @@ PYTHON ?= python3
 # Further options for "make run": --config FILE, --data-dir FOLDER, --listen ENDPOINT. For "make bench": --short, names of
 # workloads, and more that --help tells. For "make soak": --seconds, --clients, --workers, and more that --help tells.
 OPTIONS ?=
-# What "make test" runs, and in how many processes. "tests.system" takes minutes.
-TESTS ?= tests.unit tests.integration
+# What "make test" runs, and in how many processes; short tests last, so that all of these end together. "tests.system" takes
+# minutes.
+TESTS ?= tests.integration tests.unit
 JOBS ?= 2
 
 # python-ldap is built against headers of the system: what needs it is tested where they are.
