@@ -67,7 +67,7 @@ class Channel(ReceivingChannel):
         body, self._body = self._body, None
         if body is not None:
             body.cut(CutReason.DISCONNECTED)
-        self.end_turn()
+        self.end_turn(body)
         self._enter(Phase.CLOSING)
         super().connectionLost(reason)
         if body is not None:

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Final
 
 from attrs import define, field
-from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.defer import Deferred
 
 from dockreg.callables import Piece
 from dockreg.interfaces_transports import Receive
@@ -32,6 +32,8 @@ _PIECE_BYTES: Final = 512 * 1024
 #: How long a thread waits for a client that has sent nothing more, and how often in one turn.
 _WAIT_MILLISECONDS: Final = 3
 _MOST_WAITS: Final = 8
+#: What those who wait for a turn may take together, so that the last of them waits no longer where many do.
+_QUEUE_BYTES: Final = 256 * 1024 * 1024
 #: Buffers that are kept while nobody uses them.
 _SPARE: Final = 4
 
@@ -48,23 +50,42 @@ class Inflows:
 
     _crowded: Callable[[], bool]
     _turns: int = field(factory=lambda: os.cpu_count() or 1)
-    _free: DeferredSemaphore = field(init=False)
+    _waiting: deque[Deferred[None]] = field(factory=deque, init=False)
+    _hands_over: bool = field(default=False, init=False)
     _spare: deque[bytearray] = field(factory=deque, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._free = DeferredSemaphore(self._turns)
+    @property
+    def most_bytes(self) -> int:
+        """What a turn may take now."""
+        return max(_PIECE_BYTES, _QUEUE_BYTES // max(1, len(self._waiting)))
 
     def crowded(self) -> bool:
         """Whether somebody waits for a thread, or for his turn."""
-        return bool(self._free.waiting) or self._crowded()
+        return bool(self._waiting) or self._crowded()
 
     async def begin(self) -> None:
         """Wait for a turn."""
-        await self._free.acquire()
+        if self._turns and not self._waiting:
+            self._turns -= 1
+            return
+        turn: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(turn)
+        await turn
 
     def end(self) -> None:
         """A turn that was waited for is over."""
-        self._free.release()
+        self._turns += 1
+        if self._hands_over:
+            # Who has been given it just now has come to his end at once: the disk is full, say. However many do so one
+            # after the other, they do it in this loop, and not one within the other.
+            return
+        self._hands_over = True
+        try:
+            while self._turns and self._waiting:
+                self._turns -= 1
+                self._waiting.popleft().callback(None)
+        finally:
+            self._hands_over = False
 
     def take_buffer(self) -> bytearray:
         """Memory for one turn; may be called in any thread."""
@@ -83,7 +104,7 @@ class Inflow:
     """
     One turn of a thread with a connection.
 
-    :param connection: the descriptor of a socket that does not block; it is duplicated.
+    :param connection: a descriptor of its own of a socket that does not block; it is closed at the end.
     :param receive: takes bytes from there.
     :param decoder: of a body in chunks, at rest; None where all bytes are of the body.
     :param begun: bytes that came from there for the decoder, and are not the whole of a line.
@@ -116,7 +137,7 @@ class Inflow:
         self._buffer: bytearray | None = None
         self._waits = 0
         self._begun = False
-        self._socket = os.dup(connection)
+        self._socket = connection
         self._lock = Lock()
         self._running = False
         self._closed = False

@@ -4,6 +4,7 @@ A connection on which a body arrives: when bytes are read, and by whom.
 What reads is the reactor; or a thread for a turn (:mod:`dockreg.web.inflow`), while the reactor does not.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from dockreg.interfaces_transports import ISealedTransport
 from dockreg.web.bodies import StreamedBody
 from dockreg.web.framing import FramedChannel
 from dockreg.web.inflow import LEAST_BYTES, Inflow, most_of, receive_plain
-from dockreg.web.sockets import plain_descriptor, unsent_bytes
+from dockreg.web.sockets import duplicate, plain_descriptor, unsent_bytes
 from dockreg.web.watch import Phase, Watch
 
 
@@ -97,17 +98,21 @@ class ReceivingChannel(FramedChannel):
         # Whatever is in the parser has to be in the body, at its end.
         if self._watch.phase is not Phase.BODY or self.line_mode or self._buffer or self._expects:
             return None
-        taken = most_of(body.rest, most - sum(map(len, first)))
+        taken = most_of(body.rest, min(most, inflows.most_bytes) - sum(map(len, first)))
         if taken < LEAST_BYTES or unsent_bytes(self.transport):
             return None
         sealed = self._is_sealed()
         descriptor = self.transport.receiving_descriptor() if sealed else plain_descriptor(self.transport)
-        begun = None if descriptor is None else self.begin_turn_of_decoder()
-        if descriptor is None or begun is None:
+        own = None if descriptor is None else duplicate(descriptor)
+        if own is None:
+            return None
+        begun = self.begin_turn_of_decoder()
+        if begun is None:
+            os.close(own)
             return None
         self.read_little()
         receive = self.transport.lend_receiving() if sealed else receive_plain
-        self._inflow = Inflow(inflows, descriptor, receive, self.chunks, begun, b"".join(first), taken)
+        self._inflow = Inflow(inflows, own, receive, self.chunks, begun, b"".join(first), taken)
         self._update_reading()
         return self._inflow
 
@@ -143,11 +148,14 @@ class ReceivingChannel(FramedChannel):
         # Of the class: what Twisted wraps around a connection provides all that the connection does.
         return bool(ISealedTransport.implementedBy(type(self.transport)))
 
-    def end_turn(self) -> None:
+    def end_turn(self, body: StreamedBody | None) -> None:
         """The connection has ended, or is cut: no thread shall go on reading."""
         inflow, self._inflow = self._inflow, None
         if inflow is not None:
             inflow.end(resting=False)
+            if body is not None:
+                # For the log. What the thread is taking in this moment, if anything, is not known.
+                body.received += inflow.carried
 
     def require_turn(self) -> None:
         """

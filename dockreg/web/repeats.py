@@ -69,7 +69,7 @@ class Repeats:
         if second != self._second or version is not self._version:
             self._forget()
             self._second, self._version, self._ask = second, version, ask
-        weight = _ENTRY_BYTES + len(answer.data)
+        weight = _ENTRY_BYTES + len(head) + len(answer.data)
         if len(answer.data) <= LARGEST_BYTES and self.weight + weight <= self._most_bytes and head not in self._answers:
             self._answers[head] = answer
             self.weight += weight

@@ -1,6 +1,7 @@
 """What a transport has still to send. Reads Twisted's buffers, which have no public name."""
 
 import fcntl
+import os
 import struct
 import termios
 from typing import Any, cast
@@ -62,6 +63,14 @@ def plain_descriptor(transport: Any) -> int | None:
         return None
     descriptor: int = cast("Any", transport).fileno()
     return None if descriptor < 0 else descriptor
+
+
+def duplicate(descriptor: int) -> int | None:
+    """Another descriptor of the same; None when the process has none left."""
+    try:
+        return os.dup(descriptor)
+    except OSError:
+        return None
 
 
 def unsent_bytes(transport: Any) -> int:

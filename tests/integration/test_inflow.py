@@ -14,9 +14,11 @@ from twisted.internet.threads import deferToThread
 from twisted.web.server import Request
 
 from dockreg.callables import Piece
+from dockreg.web import receiving
 from dockreg.web.bodies import BodyCut, CutReason, IRequestBody
 from dockreg.web.inflow import Inflows
 from dockreg.web.site import Site
+from dockreg.web.sockets import duplicate
 from tests.integration.streaming import (
     PATIENCE_SECONDS,
     Answer,
@@ -263,20 +265,42 @@ class SlowReceiverTests(InflowCase):
     async def test_vanished_meanwhile(self) -> None:
         """The connection of a client that is cut off while a thread is at its body is closed, and nothing is left."""
         hold = threading.Event()
-        self.application.look = lambda _: hold.wait(PATIENCE_SECONDS)
+        held: list[int] = []
+
+        def look(piece: Piece) -> None:
+            # What the reactor has read goes before what the thread reads.
+            if isinstance(piece, memoryview):
+                held.append(len(piece))
+                hold.wait(PATIENCE_SECONDS)
+
+        self.application.look = look
 
         def script(client: Client) -> None:
             client.send(head("PUT /poured", f"Content-Length: {SIZE}") + content(0, MEBIBYTE))
 
         await self.talk(script)
-        await self.until(lambda: any(each._inflow is not None for each in self.site._channels))
-        channels = list(self.site._channels)
-        for each in channels:
-            each.abort()
+        await self.until(lambda: bool(held))
+        (channel,) = self.site._channels
+        assert channel._body is not None
+        before = channel._body.received
+        channel.abort()
         await self.until(lambda: self.site.open_connections == 0)
         hold.set()
-        self.assertEqual(1, len(channels))
-        self.assertEqual([499], [each.status for each in self.records])
+        (record,) = self.records
+        self.assertEqual((499, before + held[0]), (record.status, record.bytes_received))
+
+    async def test_no_descriptor(self) -> None:
+        """A thread needs a descriptor of its own; when there is none left the reactor reads, and nothing is lost."""
+        self.assertIsNone(duplicate(-1))
+        self.patch(receiving, "duplicate", lambda _: None)
+        body = content(0, SIZE)
+        for framing, data in ((f"Content-Length: {SIZE}", body), ("Transfer-Encoding: chunked", chunked(body))):
+
+            def script(client: Client, framing: str = framing, data: bytes = data) -> Answer:
+                return client.ask("PUT /poured", framing, body=data)
+
+            self.assertEqual(digested(body), (await self.talk(script)).body)
+        self.assertEqual(0, self.application.poured)
 
     async def test_out_of_turn(self) -> None:
         """Bytes that come while a thread reads would have no place: whoever brings them, the connection is cut."""

@@ -1,5 +1,6 @@
 """Turns of a thread with a socket, in this thread."""
 
+import os
 import socket
 import threading
 
@@ -26,7 +27,7 @@ class InflowTests(SynchronousTestCase):
     def turn(self, first: bytes = b"", most: int = MIB, *, chunked: bool = False, begun: bytes = b"") -> Inflow:
         """A turn."""
         decoder = ChunkedDecoder(lambda _: None, lambda _: None) if chunked else None
-        inflow = Inflow(self.inflows, self.ours.fileno(), receive_plain, decoder, begun, first, most)
+        inflow = Inflow(self.inflows, os.dup(self.ours.fileno()), receive_plain, decoder, begun, first, most)
         self.addCleanup(self.ours.close)
         return inflow
 
@@ -124,6 +125,39 @@ class InflowTests(SynchronousTestCase):
         third.end(resting=True)
         self.successResultOf(fourth)
         self.assertFalse(self.inflows.crowded())
+
+    def test_all_end_at_once(self) -> None:
+        """However many come to their end as soon as it is their turn, as when the disk is full, each has its turn."""
+        self.inflows = Inflows(lambda: False, 1)
+        first = self.turn()
+        self.successResultOf(Deferred.fromCoroutine(first.begin()))
+
+        async def fail(inflow: Inflow) -> None:
+            try:
+                await inflow.begin()
+                raise ZeroDivisionError
+            finally:
+                inflow.end(resting=True)
+
+        failing = [Deferred.fromCoroutine(fail(self.turn())) for _ in range(300)]
+        first.end(resting=True)
+        for each in failing:
+            self.failureResultOf(each, ZeroDivisionError)
+        self.assertFalse(self.inflows.crowded())
+        self.successResultOf(Deferred.fromCoroutine(self.turn().begin()))
+
+    def test_many_wait(self) -> None:
+        """The more wait the shorter are the turns, for nobody is to wait too long; not shorter than is worth it."""
+        self.inflows = Inflows(lambda: False, 1)
+        sizes = []
+        for _ in range(1 + 1024):
+            sizes.append(self.inflows.most_bytes)
+            waiting = Deferred.fromCoroutine(self.inflows.begin())
+            self.addCleanup(waiting.addErrback, lambda _: None)
+            self.addCleanup(waiting.cancel)
+        self.assertEqual(8 * MIB, sizes[33])
+        self.assertEqual(4 * MIB, sizes[65])
+        self.assertEqual(MIB // 2, sizes[1024])
 
     def test_buffers(self) -> None:
         """Memory is used again once its turn is over; not while somebody may look at it."""

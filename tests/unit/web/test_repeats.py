@@ -235,6 +235,15 @@ class BoundTests(SynchronousTestCase):
         repeats.keep(b"c", self.answer(100), 1, version, lambda: version)
         self.assertIsNotNone(repeats.find(b"c"))
 
+    def test_heads_weigh(self) -> None:
+        """What was asked weighs as well: heads of four KiB may have answers of a few bytes."""
+        clock, version = Clock(), object()
+        repeats = Repeats(clock, most_bytes=100_000)
+        for number in range(100):
+            repeats.keep(b"%d" % number + b"x" * 4000, self.answer(10), 0, version, lambda: version)
+        self.assertLessEqual(4000 * len(repeats), 100_000)
+        self.assertLessEqual(4000 * len(repeats), repeats.weight)
+
     def test_large(self) -> None:
         """A large answer is not kept."""
         served = Served()
