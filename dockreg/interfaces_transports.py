@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from zope.interface import Interface
 
-#: Encrypts bytes, and returns what is to be sent in their place.
-Seal = Callable[[bytes], bytes]
+#: Encrypts bytes, and returns what is to be sent in their place. That is there until the next call.
+Seal = Callable[[bytes], bytes | memoryview]
 
 #: Takes from a socket that does not block, and puts what that carries into memory; returns how many bytes there are.
 #: 0: nothing comes any more, or what has come is for the reactor to see.

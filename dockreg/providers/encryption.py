@@ -17,7 +17,7 @@ from twisted.protocols.tls import BufferingTLSTransport
 from zope.interface import implementer
 
 from dockreg.interfaces_transports import ISealedTransport, Receive, Seal
-from dockreg.providers.openssl import RECORD_BYTES, read_all
+from dockreg.providers.openssl import RECORD_BYTES, read_all, take_sealed
 
 #: What is encrypted at once by the thread of the reactor.
 PIECE_BYTES = 256 * 1024
@@ -26,11 +26,11 @@ _ADDED_BYTES = 512
 _OTHER_BYTES = 16 * 1024
 #: ``SSL_MODE_ENABLE_PARTIAL_WRITE`` of SSL_CTX_set_mode(3), for which pyOpenSSL has no name. It sets it.
 _PARTIAL_WRITES = 0x1
-#: Where records are decrypted to, by the one thread of the reactor. As objects of their own they would make the memory of the
-#: process grow and shrink with each read.
 #: What a thread receives at once, which stays in the cache of its processor.
 _SEALED_BYTES = 128 * 1024
 _NO_ROOM = bytearray()
+#: Where the one thread of the reactor encrypts and decrypts to. As objects of their own records would make the memory of the
+#: process grow and shrink with each read.
 _SCRATCH = bytearray((512 + 32) * 1024)
 
 
@@ -51,7 +51,7 @@ class Encryption(SSL.Connection):
     #: Whether the connection is being cut, when the client must not be told that it ended as it should.
     cut = False
     _held: list[bytes]
-    # Where the one to whom it is lent receives.
+    # Memory of the one to whom it is lent, for what is encrypted.
     _sealed = _NO_ROOM
     # What was said when there was nothing more to read; Twisted asks again at once.
     _ended: SSL.Error | None = None
@@ -112,20 +112,20 @@ class Encryption(SSL.Connection):
         if not self.lent:
             super().bio_shutdown()
 
-    def seal(self, data: bytes | memoryview) -> bytes:
-        """Encrypt ``data``; returns all that is to be sent. The interpreter is free meanwhile."""
+    def seal(self, data: bytes | memoryview) -> memoryview:
+        """Encrypt ``data``; returns all that is to be sent, until the next call. The interpreter is free meanwhile."""
         super().send(data)
-        return self._outgoing(len(data))
-
-    def _outgoing(self, plain_bytes: int) -> bytes:
-        size = plain_bytes + (plain_bytes // RECORD_BYTES + 1) * _ADDED_BYTES + _OTHER_BYTES
-        pieces = [super().bio_read(size)]
-        while len(pieces[-1]) == size:
-            try:
-                pieces.append(super().bio_read(size))
-            except SSL.WantReadError:
-                break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        room = self._sealed if self.lent else _SCRATCH
+        needed = len(data) + (len(data) // RECORD_BYTES + 1) * _ADDED_BYTES + _OTHER_BYTES
+        if len(room) < needed:
+            room = bytearray(needed)
+            if self.lent:
+                self._sealed = room
+        size = take_sealed(self, room)
+        while size == len(room):
+            room = room + bytes(size)
+            size += take_sealed(self, memoryview(room)[size:])
+        return memoryview(room)[:size]
 
     def receive(self, connection: int, room: memoryview) -> int:
         """See :data:`.Receive`. The interpreter is free meanwhile."""
@@ -255,7 +255,7 @@ class EncryptedConnection(BufferingTLSTransport):
             # When it fails the handshake goes on, or the connection has ended: the parent finds out which.
             with suppress(SSL.Error):
                 while done < len(data):
-                    self.transport.write(encryption.seal(view[done : done + PIECE_BYTES]))
+                    self.transport.write(bytes(encryption.seal(view[done : done + PIECE_BYTES])))
                     done += PIECE_BYTES
         if done < len(data):
             super()._write(data[done:] if done else data)

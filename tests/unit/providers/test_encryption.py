@@ -235,7 +235,7 @@ class LoanTests(EncryptionCase):
 
     def test_seals(self) -> None:
         """What is encrypted meanwhile is what the client reads, and all goes on afterwards."""
-        self.assertEqual(b"e" * 100_000, self.read(self.seal(b"e" * 100_000)))
+        self.assertEqual(b"e" * 100_000, self.read(bytes(self.seal(b"e" * 100_000))))
         self.connection.take_back()
         self.connection.write(b"f" * 100_000)
         self.assertEqual(b"f" * 100_000, self.read(b"".join(self.transport.taken())))
@@ -273,7 +273,7 @@ class LoanTests(EncryptionCase):
         ):
             self.assertRaises(SSL.WantReadError, touch)
         encryption.bio_shutdown()
-        self.assertEqual(b"sealed", self.read(self.seal(b"sealed")))
+        self.assertEqual(b"sealed", self.read(bytes(self.seal(b"sealed"))))
 
     def test_abort(self) -> None:
         """A connection can be cut, and lost, while it is lent; nothing is written and taking it back does nothing."""

@@ -7,7 +7,7 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.providers import openssl
-from dockreg.providers.openssl import RECORD_BYTES, read_all, read_all_publicly
+from dockreg.providers.openssl import RECORD_BYTES, read_all, read_all_publicly, take_sealed, take_sealed_publicly
 from tests.pairs import authority, issued
 
 
@@ -44,6 +44,7 @@ class ReadingTests(SynchronousTestCase):
         """OpenSSL is asked itself. This fails when pyOpenSSL calls it in another way; all goes on then, more slowly."""
         self.assertTrue(openssl.DIRECT)
         self.assertIsNot(read_all_publicly, read_all)
+        self.assertIsNot(take_sealed_publicly, take_sealed)
 
     def test_otherwise(self) -> None:
         """Where it can not be asked, the public way is all there is."""
@@ -98,3 +99,16 @@ class ReadingTests(SynchronousTestCase):
             told.append((type(said), said.args))
         self.assertEqual(told[0], told[1])
         self.assertIs(SSL.Error, told[0][0])
+
+    def test_sealed(self) -> None:
+        """Both take what is to be sent, as much as there is room for, until there is nothing."""
+        for take in (take_sealed, take_sealed_publicly):
+            client, server = connected()
+            server.send(b"s" * 1000)
+            buffer = bytearray(600)
+            for size in (600, 1000 + 22 - 600, 0):
+                self.assertEqual(size, take(server, buffer))
+                if size:
+                    client.bio_write(bytes(buffer[:size]))
+            self.assertEqual(b"s" * 1000, client.recv(2000))
+            buffer.clear()
