@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError
@@ -18,17 +19,50 @@ from dockreg.errors import (
 from dockreg.errors_quotas import QuotaExceeded
 from dockreg.interfaces_blobs import IUpload
 from dockreg.model.access import Principal
-from dockreg.model.blobs import NOTHING_RECEIVED, StoredBlob
+from dockreg.model.blobs import NOTHING_RECEIVED, Recorded, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.layers import LayerInspector
 from dockreg.model.names import RepositoryName
 from dockreg.model.uploads import UploadLimits, UploadSession
+from dockreg.model.v1 import LayerFacts
 from dockreg.quotas import Reservation
 from dockreg.registry import Registry
 from dockreg.shield import shielded
 
 #: What is received without looking up; others wait for a thread meanwhile.
 _AT_ONCE = 8 * 1024 * 1024
+#: Half of the threads for bytes.
+_MOST_RECORDING_HERE = 8
+
+
+class _RecordingHere:
+    """Records a blob where it was made durable, and keeps what came of it for the thread of the reactor."""
+
+    def __init__(self, record: Callable[[StoredBlob], Recorded], limit: int) -> None:
+        self._record = record
+        self._limit = limit
+        self._found: Recorded | None = None
+        self._problem: Exception | None = None
+
+    def __call__(self, blob: StoredBlob) -> bool:
+        if self._limit and blob.size > self._limit:
+            return False
+        try:
+            self._found = self._record(blob)
+        except Exception as problem:  # noqa: BLE001 - it is raised where somebody waits for it
+            self._problem = problem
+            return False
+        return self._found == Recorded(blob)
+
+    async def recorded(self, registry: Registry, committed: StoredBlob, upload_id: str | None) -> StoredBlob:
+        """As :meth:`.Registry.keep_blob`."""
+        if self._problem is not None:
+            await registry.not_recorded(committed, self._problem, upload_id)
+            raise self._problem
+        assert self._found is not None
+        if self._found != Recorded(committed):
+            registry.recorded(committed, self._found)
+        return self._found.blob
 
 
 @define(eq=False)
@@ -203,9 +237,16 @@ class BlobUpload:
 
     async def _commit(self, digest: Digest, last: Sequence[Piece]) -> StoredBlob:
         registry = self._registry
+        here: _RecordingHere | None = None
         try:
             facts = None if self._inspector is None else await registry.in_thread(self._inspector.finish)
-            committed = await self._upload.commit(digest, last)
+            here = self._recording_here(facts)
+            try:
+                committed = await self._upload.commit(digest, last, here)
+            finally:
+                registry.recording_here -= here is not None
+                # Where jobs are done at once there was no wait that has ended the moment.
+                registry.metadata.end_moment()
         except UploadBusy:
             raise
         except (StorageFull, StoreUnavailable):
@@ -222,16 +263,10 @@ class BlobUpload:
             await self._drop()
             raise BodyTooLarge(limit)
 
-        row = (
-            self._reservation.upload_id if self.upload_id is None and self._reservation is not None else self.upload_id
-        )
-
-        async def record(blob: StoredBlob) -> StoredBlob:
-            owner, now, lease = self._principal.name, registry.clock.seconds(), registry.lease_end()
-            return await registry.metadata.blobs.record_in(self._name, blob, facts, owner, now, lease, upload_id=row)
-
         try:
-            return await registry.keep_blob(committed, record, self.upload_id)
+            if here is None:
+                return await registry.keep_blob(committed, partial(self._record, facts), self.upload_id)
+            return await here.recorded(registry, committed, self.upload_id)
         except QuotaExceeded:
             await self._drop()
             raise
@@ -239,6 +274,29 @@ class BlobUpload:
             with suppress(RegistryError):
                 await self._have_row()
             raise
+
+    @property
+    def _row(self) -> str | None:
+        """The session, or what bytes are reserved for, that ends when the blob is recorded."""
+        return self._reservation.upload_id if self.upload_id is None and self._reservation else self.upload_id
+
+    async def _record(self, facts: LayerFacts | None, blob: StoredBlob) -> StoredBlob:
+        registry = self._registry
+        owner, now, lease = self._principal.name, registry.clock.seconds(), registry.lease_end()
+        return await registry.metadata.blobs.record_in(self._name, blob, facts, owner, now, lease, upload_id=self._row)
+
+    def _recording_here(self, facts: LayerFacts | None) -> "_RecordingHere | None":
+        """
+        What records the blob in the thread that makes it durable; None when so many do that already that a database which
+        does not answer would take all threads from those who read and write blobs.
+        """
+        registry = self._registry
+        if registry.recording_here >= _MOST_RECORDING_HERE:
+            return None
+        registry.recording_here += 1
+        owner, now, lease = self._principal.name, registry.clock.seconds(), registry.lease_end()
+        record = registry.metadata.blobs.recorder(self._name, facts, owner, now, lease, self._row)
+        return _RecordingHere(record, self._limits.max_blob)
 
     async def _drop(self) -> None:
         await self._upload.abort()

@@ -23,7 +23,7 @@ from dockreg.interfaces_retention import IRetentionStore
 from dockreg.interfaces_rights import IRightsStore
 from dockreg.interfaces_uploads import IUploadStore
 from dockreg.interfaces_v1 import IV1ImageStore
-from dockreg.model.blobs import Blob, Received, StoredBlob
+from dockreg.model.blobs import Blob, Received, Recorded, StoredBlob
 from dockreg.model.collection import Page
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest
@@ -162,6 +162,19 @@ class IBlobIndex(Interface):
 
         :param create: whether the repository is created if it is not there.
         :raises NameUnknown: it is not, and ``create`` is False.
+        """
+
+    def recorder(
+        name: RepositoryName,
+        facts: LayerFacts | None,
+        owner: str | None,
+        now: float,
+        leased_until: float,
+        upload_id: str | None = None,
+    ) -> Callable[[StoredBlob], Recorded]:
+        """
+        What does the work of :meth:`record_in` where it is called, in any thread but the reactor's, and blocks until it is
+        durable. It raises what :meth:`record_in` raises.
         """
 
     async def unlink(name: RepositoryName, digest: Digest) -> None:

@@ -72,11 +72,18 @@ class IUpload(Interface):
         :raises StorageFull: there was no room (or StoreUnavailable): what was suspended before is there, and no more.
         """
 
-    async def commit(expected: Digest | None = None, last: Sequence[Piece] = ()) -> StoredBlob:
+    async def commit(
+        expected: Digest | None = None,
+        last: Sequence[Piece] = (),
+        then: Callable[[StoredBlob], bool] | None = None,
+    ) -> StoredBlob:
         """
         Make the bytes, and their name, durable as a new generation, and end the upload.
 
         :param last: what is written before; together with the commit that costs less.
+        :param then: is called with the durable object, in the thread that made it so if the store has any, and may block
+            there. It raises nothing, and says whether the object is to be confirmed there and then. Once it was called the
+            object is in the hands of who passed it, also when that is cancelled.
 
         Bytes are read again only when nobody has digested them by the algorithm of ``expected`` as they passed.
 

@@ -21,7 +21,7 @@ from dockreg.interfaces_blobs import IBlobReader, IUpload
 from dockreg.interfaces_v1 import IImageList
 from dockreg.leases import Leases
 from dockreg.model.access import Access, Action, Principal
-from dockreg.model.blobs import Blob, StoredBlob
+from dockreg.model.blobs import Blob, Recorded, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import Manifest, parse_manifest
 from dockreg.model.names import RepositoryName, Tag
@@ -67,6 +67,8 @@ class Registry:
     #: Where pulls are noted, if anybody wants to know.
     pulls: Pulls | None = None
     quotas: Quotas | None = None
+    #: How many blobs are being recorded in the threads of the blob store.
+    recording_here: int = field(default=0, init=False)
     soundness: Soundness = field(init=False)
     leases: Leases = field(init=False)
 
@@ -305,22 +307,31 @@ class Registry:
         try:
             recorded = await record(committed)
         except Exception as problem:
-            # The database may have committed and failed to say so. If it can not even be asked, the note that the
-            # commit left is settled at the next start.
-            if not await self.metadata.blobs.is_recorded(committed):
-                if upload_id is not None and isinstance(problem, StorageFull | StoreUnavailable):
-                    await self.blobs.reopen(committed, upload_id)
-                else:
-                    await self._drop(committed)
+            await self.not_recorded(committed, problem, upload_id)
             raise
+        lost = known if known is not None and known.lost is not None and known != committed else None
+        self.recorded(committed, Recorded(recorded, lost))
+        return recorded
+
+    async def not_recorded(self, committed: StoredBlob, problem: Exception, upload_id: str | None) -> None:
+        """What is to be done for :meth:`keep_blob` when recording an object failed."""
+        # The database may have committed and failed to say so. If it can not even be asked, the note that the commit left
+        # is settled at the next start.
+        if not await self.metadata.blobs.is_recorded(committed):
+            if upload_id is not None and isinstance(problem, StorageFull | StoreUnavailable):
+                await self.blobs.reopen(committed, upload_id)
+            else:
+                await self._drop(committed)
+
+    def recorded(self, committed: StoredBlob, found: Recorded) -> None:
+        """What is to be done for :meth:`keep_blob` when an object was recorded, or another one found."""
         # Not awaited: the time of the answer would tell whether somebody else has pushed the same bytes. A note that the
         # commit left is settled at the next start if this comes to nothing.
-        detached(self._drop(committed) if recorded != committed else self._kept(committed, known))
-        return recorded
+        detached(self._drop(committed) if found.blob != committed else self._kept(committed, found.before))
 
     async def _kept(self, committed: StoredBlob, before: StoredBlob | None) -> None:
         await self.blobs.confirm(committed)
-        if before is not None and before.lost is not None and before != committed:
+        if before is not None:
             log.info("blob {digest} was pushed again, and is well", digest=committed.digest)
             # Damaged bytes may still be of use to somebody who looks for the reason.
             await self.blobs.quarantine(before)

@@ -10,6 +10,7 @@ import sys
 import time  # noqa: TID251  # a real process starts in real time
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -109,7 +110,9 @@ class Daemon:
         if self._process is None:
             return 0
         if self._process.poll() is None:
-            os.kill(self._process.pid, number)
+            # It is not a child of this process, and may have ended this very moment.
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
         status = self._process.wait(timeout=60)
         self._process = None
         return status

@@ -43,6 +43,14 @@ def object_of(blob: "Blob") -> StoredBlob:
 
 
 @frozen
+class Recorded:
+    """What the metadata names after an object was recorded; ``before`` is one that was lost, and whose place it took."""
+
+    blob: StoredBlob
+    before: StoredBlob | None = None
+
+
+@frozen
 class LostBlob:
     """A blob whose bytes are not what they should be, and when that was found."""
 

@@ -10,7 +10,7 @@ from dockreg.callables import Piece
 from dockreg.errors import DigestInvalid, StorageFull, UploadBusy, UploadUnknown
 from dockreg.interfaces import IBlobStore
 from dockreg.interfaces_blobs import IUpload
-from dockreg.model.blobs import NOTHING_RECEIVED, Received
+from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.testing.contracts import Contract, Recorder, content_of, nothing_recorded, nothing_resumable
 
@@ -190,6 +190,25 @@ class UploadContract(Contract):
         await self.raises(ValueError, upload.suspend())
         await self.raises(UploadUnknown, blobs.resume_upload(upload_id, received))
         self.assertEqual(b"abc", await content_of(blobs, blob))
+
+    async def test_then(self) -> None:
+        """Who commits may go on with the durable object there and then, and says whether it is confirmed by that."""
+        seen: list[StoredBlob] = []
+
+        def then(blob: StoredBlob) -> bool:
+            seen.append(blob)
+            return len(seen) == 1
+
+        for _ in range(2):
+            blobs = self.make_blob_store()
+            upload = await blobs.resume_upload(*await suspended(blobs, [b"abc"]))
+            blob = await upload.commit(Digest.sha256(b"abcdef"), [b"def"], then)
+            self.assertEqual((blob, b"abcdef"), (seen[-1], await content_of(blobs, blob)))
+            await blobs.confirm(blob)  # harmless where it was confirmed
+            self.assertEqual(0, await blobs.recover(nothing_recorded, nothing_resumable))
+            upload = await blobs.resume_upload(*await suspended(blobs, [b"abc"]))
+            await self.raises(DigestInvalid, upload.commit(Digest.sha256(b"other"), (), then))
+        self.assertEqual(2, len(seen))
 
     async def test_other_digest(self) -> None:
         """A commit that expects another digest than that of all bytes fails, and drops them."""

@@ -5,7 +5,8 @@ from zope.interface.verify import verifyObject
 from dockreg.errors import BlobInUse, BlobUnknown, UploadUnknown
 from dockreg.interfaces import IBlobIndex
 from dockreg.interfaces_uploads import IUploadStore
-from dockreg.model.blobs import NOTHING_RECEIVED, Received
+from dockreg.model.blobs import NOTHING_RECEIVED, Received, Recorded
+from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.model.repositories import Sparse
@@ -175,6 +176,24 @@ class RepositoryBlobsContract(MetadataContract):
         first = await blobs.record_in(BUSYBOX, some_blob(), None, None, 1.0, 100.0)
         again = await blobs.record_in(OTHER, some_blob(generation="second"), None, None, 1.0, 100.0)
         self.assertEqual((first, first), (again, await blobs.find_in(OTHER, first.digest)))
+
+    async def test_recorder(self) -> None:
+        """Where somebody blocks a blob is recorded as elsewhere, and it is told what was lost and has its place taken."""
+        metadata = await self.opened()
+        blobs = metadata.blobs
+        session = some_session(proven_id(200))
+        record = blobs.recorder(BUSYBOX, None, "alice", 1.0, 100.0, session.upload_id)
+        first = some_blob()
+        self.assertEqual(Recorded(first), record(first))
+        self.assertEqual("alice", (await metadata.repositories.get(BUSYBOX)).owner)
+        await self.raises(UploadUnknown, metadata.uploads.get(BUSYBOX, session.upload_id, session))
+        self.assertEqual(first, await blobs.find_in(BUSYBOX, first.digest))
+        again = some_blob(generation="second")
+        self.assertEqual(Recorded(first), blobs.recorder(OTHER, None, None, 1.0, 100.0)(again))
+        self.assertEqual(first, await blobs.find_in(OTHER, first.digest))
+        await metadata.conditions.note(first, Condition.DAMAGED, 5.0)
+        self.assertEqual(Recorded(again, first), blobs.recorder(OTHER, None, None, 1.0, 100.0)(again))
+        self.assertEqual(again, await blobs.find_in(BUSYBOX, first.digest))
 
     async def test_mount(self) -> None:
         """A blob of another repository becomes part of this one; what the source does not have does not."""

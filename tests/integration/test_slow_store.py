@@ -89,11 +89,18 @@ class _SlowUpload:
     async def suspend(self) -> Received:
         return Received(self.size, None)
 
-    async def commit(self, expected: Digest | None = None, last: Sequence[Piece] = ()) -> StoredBlob:
+    async def commit(
+        self,
+        expected: Digest | None = None,
+        last: Sequence[Piece] = (),
+        then: Callable[[StoredBlob], bool] | None = None,
+    ) -> StoredBlob:
         if last:
             await self.write(last)
         blob = StoredBlob(Digest("sha256", self._hash.hexdigest()), "slow", self.size)
         self._store.committed.append(blob)
+        if then is not None:
+            then(blob)
         return blob
 
     async def abort(self) -> None:

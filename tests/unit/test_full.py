@@ -3,8 +3,10 @@
 import errno
 import os
 from typing import Any, cast
+from unittest.mock import patch
 
 from dockreg.errors import StorageFull, StoreUnavailable
+from dockreg.model.blobs import Recorded, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.fileupload import FileUpload
 from dockreg.providers.blobs.memory import MemoryBlobStore
@@ -127,19 +129,33 @@ class FullDiskTests(ThreadedTestCase):
 
     def test_full_database(self) -> None:
         """A blob that the database has no room to record becomes its session again."""
-        upload_id = self.start()
-        real = self.metadata.blobs.record_in
+        self.check_full_database()
+
+    def test_full_database_busy(self) -> None:
+        """So it does when threads for bytes are not to record it."""
+        self.registry.recording_here = 8
+        self.check_full_database()
+
+    def check_full_database(self) -> None:
+        """Record a blob where there is no room for it, in whichever thread."""
 
         async def full(*_args: object, **_options: object) -> None:
             raise StorageFull
 
-        self.patch(self.metadata.blobs, "record_in", full)
-        self.refused(StorageFull, self.finish(ONE, upload_id, CONTENT, DIGEST))
-        self.patch(self.metadata.blobs, "record_in", real)
+        def full_here(_blob: StoredBlob) -> Recorded:
+            raise StorageFull
+
+        upload_id = self.start()
+        with (
+            patch.object(self.metadata.blobs, "record_in", full),
+            patch.object(self.metadata.blobs, "recorder", lambda *_: full_here),
+        ):
+            self.refused(StorageFull, self.finish(ONE, upload_id, CONTENT, DIGEST))
         self.check_goes_on(upload_id, len(CONTENT))
 
     def test_silent_database(self) -> None:
         """The same when the database does not even say whether it knows the blob already."""
+        self.registry.recording_here = 8
         upload_id = self.start()
         real = self.metadata.blobs.find
 

@@ -121,8 +121,15 @@ class FileUpload:
         """See :class:`~dockreg.interfaces_blobs.IUpload`."""
         return await self._shop.in_thread(self._suspend)
 
-    async def commit(self, expected: Digest | None = None, last: Sequence[Piece] = ()) -> StoredBlob:
+    async def commit(
+        self,
+        expected: Digest | None = None,
+        last: Sequence[Piece] = (),
+        then: Callable[[StoredBlob], bool] | None = None,
+    ) -> StoredBlob:
         """See :class:`~dockreg.interfaces_blobs.IUpload`."""
+        if then is not None:
+            return await self._shop.in_thread(self._commit_and, expected, last, then)
         return await hand_over(self._shop.in_thread, partial(self._commit, expected, last), self._shop.folders.retract)
 
     async def abort(self) -> None:
@@ -228,6 +235,16 @@ class FileUpload:
             self._descriptor = None
             os.close(descriptor)
             return blob
+
+    def _commit_and(
+        self, expected: Digest | None, last: Sequence[Piece], then: Callable[[StoredBlob], bool]
+    ) -> StoredBlob:
+        blob = self._commit(expected, last)
+        if then(blob):
+            # A note that the disk does not let go is settled by the next start.
+            with suppress(OSError):
+                self._shop.folders.confirm(blob)
+        return blob
 
     def _flush(self, descriptor: int) -> None:
         try:

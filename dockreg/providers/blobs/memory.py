@@ -230,14 +230,22 @@ class _MemoryUpload:
         size = self._staged.size
         return Received(size, self._staged.hasher_of(self._algorithm).digest) if size else NOTHING_RECEIVED
 
-    async def commit(self, expected: Digest | None = None, last: Sequence[Piece] = ()) -> StoredBlob:
+    async def commit(
+        self,
+        expected: Digest | None = None,
+        last: Sequence[Piece] = (),
+        then: Callable[[StoredBlob], bool] | None = None,
+    ) -> StoredBlob:
         await self.write(last)
         digest = self._staged.hasher_of(self._algorithm if expected is None else expected.algorithm).digest
         if expected is not None and digest != expected:
             await self.abort()
             raise DigestInvalid(str(expected), f"the bytes received have {digest}")
         self._ended = True
-        return self._store.keep(self.upload_id, digest)
+        blob = self._store.keep(self.upload_id, digest)
+        if then is not None and then(blob):
+            await self._store.confirm(blob)
+        return blob
 
     async def abort(self) -> None:
         if not self._ended:

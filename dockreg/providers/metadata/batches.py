@@ -9,6 +9,7 @@ one that fails takes none of the others with it.
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from threading import Lock
 from typing import Any, TypeVar
 
 from attrs import define, frozen
@@ -37,7 +38,10 @@ class Wanted:
 @define(eq=False)
 class _Waiting:
     wanted: Wanted
-    done: "Deferred[Any]"
+    #: Who waits for it in the reactor, if nobody does in a thread.
+    done: "Deferred[Any] | None" = None
+    outcome: Any = None
+    over: bool = False
 
 
 #: What became of each of the changes: a result, or why there is none.
@@ -48,6 +52,9 @@ class Batches:
     """
     Collects changes for ``commit``, which makes several of them in one transaction, in a thread.
 
+    Whoever is in a thread already commits there, for all who wait: one at a time, while the others wait for their turn and
+    mostly find then that their change has been made. What was begun in the reactor takes turns by jobs.
+
     :param commit: returns a result for each of the changes, or a :class:`Failure` for those that were not made.
     """
 
@@ -55,30 +62,72 @@ class Batches:
         self._in_thread = in_thread
         self._commit = commit
         self._waiting: deque[_Waiting] = deque()
+        # Whoever holds it takes from what waits, which anybody adds to.
+        self._turn = Lock()
+        # Those of the reactor that were not told yet, in the order in which they wait, and whether there is a job for them.
+        self._untold: deque[_Waiting] = deque()
         self._committing = False
 
     def write(self, wanted: Wanted) -> Awaitable[Any]:
         """The result of a change, once it is committed. A change is made even when nobody waits for it any more."""
         done: Deferred[Any] = Deferred(_let_go)
-        self._waiting.append(_Waiting(wanted, done))
+        mine = _Waiting(wanted, done)
+        self._untold.append(mine)
+        self._waiting.append(mine)
         if not self._committing:
             self._committing = True
             _ = Deferred.fromCoroutine(self._commit_all()).addErrback(_never)
         return done
 
+    def write_here(self, wanted: Wanted) -> Any:
+        """The result of a change, once it is committed, for who is in a thread and blocks."""
+        mine = _Waiting(wanted)
+        self._waiting.append(mine)
+        while not mine.over:
+            self._take_turn(_MOST, mine)
+        if isinstance(mine.outcome, Failure):
+            mine.outcome.raiseException()
+        return mine.outcome
+
+    def _take_turn(self, most: int, mine: _Waiting | None = None) -> None:
+        with self._turn:
+            if mine is not None and mine.over:
+                return
+            batch: list[_Waiting] = []
+            while self._waiting and len(batch) < most:
+                batch.append(self._waiting.popleft())
+            try:
+                outcomes = self._commit([each.wanted for each in batch]) if batch else []
+            except Exception:  # noqa: BLE001 - it goes to everybody who waits for it
+                outcomes = [Failure()] * len(batch)
+            for each, outcome in zip(batch, outcomes, strict=True):
+                each.outcome, each.over = outcome, True
+
     async def _commit_all(self) -> None:
         try:
-            while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
+            while self._untold:
                 try:
-                    outcomes = await self._in_thread(self._commit, [each.wanted for each in batch])
+                    # As many as there are now: who comes later shares the next commit.
+                    await self._in_thread(self._take_turn, min(_MOST, len(self._waiting)))
                 except Exception:  # noqa: BLE001 - it goes to everybody who waits for it
-                    outcomes = [Failure()] * len(batch)
-                for each, outcome in zip(batch, outcomes, strict=True):
-                    if not each.done.called:
-                        each.done.callback(outcome)  # a Failure among them starts the errbacks
+                    self._give_up(Failure())
+                self._tell()
         finally:
             self._committing = False
+
+    def _give_up(self, failure: Failure) -> None:
+        """There are no threads any more to make a change in. What others have begun comes to its end."""
+        with self._turn:
+            for each in self._untold:
+                if not each.over:
+                    self._waiting.remove(each)
+                    each.outcome, each.over = failure, True
+
+    def _tell(self) -> None:
+        while self._untold and self._untold[0].over:
+            each = self._untold.popleft()
+            if each.done is not None and not each.done.called:
+                each.done.callback(each.outcome)  # a Failure starts the errbacks
 
 
 def _let_go(done: "Deferred[Any]") -> None:

@@ -1,13 +1,13 @@
 """The rows of blobs, and which repositories they are part of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, Integer, and_, bindparam, delete, exists, insert, or_, select, update
 from zope.interface import implementer
 
 from dockreg.errors import BlobInUse, BlobUnknown, NameUnknown
 from dockreg.interfaces import IBlobIndex
-from dockreg.model.blobs import Blob, StoredBlob
+from dockreg.model.blobs import Blob, Recorded, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import LayerFacts
@@ -143,18 +143,29 @@ class SQLBlobIndex:
                 repository = self._new.create(connection, name, owner, now)
             else:
                 repository = lock_repository(connection, name).key
-            recorded = record_blob(connection, blob, facts, leased_until)
-            link_blobs(connection, repository, [str(blob.digest)])
-            if upload_id is not None:
-                if ledger.is_counted(connection, repository):
-                    end_sessions(connection, [upload_id])
-                else:
-                    remember_ended(connection, [upload_id])
-                    connection.execute(_END_UPLOAD, {"wanted": upload_id})
-            queue_links(connection, repository, [str(blob.digest)], leased_until)
-            return recorded
+            return _record_in(connection, repository, blob, facts, leased_until, upload_id).blob
 
         return await self._database.write(change)
+
+    def recorder(
+        self,
+        name: RepositoryName,
+        facts: LayerFacts | None,
+        owner: str | None,
+        now: float,
+        leased_until: float,
+        upload_id: str | None = None,
+    ) -> Callable[[StoredBlob], Recorded]:
+        """See :class:`~dockreg.interfaces.IBlobIndex`."""
+
+        def change(connection: Connection, blob: StoredBlob) -> Recorded:
+            repository = self._new.create(connection, name, owner, now)
+            return _record_in(connection, repository, blob, facts, leased_until, upload_id)
+
+        def record(blob: StoredBlob) -> Recorded:
+            return self._database.write_here(change, blob)
+
+        return record
 
     async def unlink(self, name: RepositoryName, digest: Digest) -> None:
         """See :class:`~dockreg.interfaces.IBlobIndex`."""
@@ -183,12 +194,37 @@ class SQLBlobIndex:
         return await self._database.write(change)
 
 
+def _record_in(
+    connection: Connection,
+    repository: int,
+    blob: StoredBlob,
+    facts: LayerFacts | None,
+    leased_until: float,
+    upload_id: str | None,
+) -> Recorded:
+    """Make a blob part of a locked repository."""
+    recorded = _record_blob(connection, blob, facts, leased_until)
+    link_blobs(connection, repository, [str(blob.digest)])
+    if upload_id is not None:
+        if ledger.is_counted(connection, repository):
+            end_sessions(connection, [upload_id])
+        else:
+            remember_ended(connection, [upload_id])
+            connection.execute(_END_UPLOAD, {"wanted": upload_id})
+    queue_links(connection, repository, [str(blob.digest)], leased_until)
+    return recorded
+
+
 def record_blob(connection: Connection, blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> StoredBlob:
     """Insert the row of ``blob``, or complete the one that is there, and extend its lease."""
+    return _record_blob(connection, blob, facts, leased_until).blob
+
+
+def _record_blob(connection: Connection, blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> Recorded:
     row = connection.execute(_LOCK, {"wanted": str(blob.digest)}).one_or_none()
     if row is None:
         connection.execute(_INSERT, _columns(blob, facts, leased_until))
-        return blob
+        return Recorded(blob)
     changes: dict[str, object] = {"leased_until": max(leased_until, row.leased_until)}
     replaced = row.generation is None or (row.condition is not None and row.generation != blob.generation)
     if replaced:
@@ -197,7 +233,9 @@ def record_blob(connection: Connection, blob: StoredBlob, facts: LayerFacts | No
     if facts is not None and row.compression is None:
         changes |= facts_columns(facts)
     connection.execute(_CHANGE, {"wanted": str(blob.digest), **changes})
-    return blob if replaced else stored_of(row)
+    if not replaced:
+        return Recorded(stored_of(row))
+    return Recorded(blob, stored_of(row) if row.generation is not None else None)
 
 
 def _columns(blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> dict[str, object]:

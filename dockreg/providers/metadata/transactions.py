@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -81,7 +81,8 @@ class Database:
                 self._file = None if path is None else DatabaseFile(path)
                 self._statements = statements_of(engine.dialect)
                 self._near = await self._job(self._make_near)
-                self._writer = KeptConnection(engine, self._statements, _seconds_to_wait(self.url))
+                patience = float(str(self.url.query.get("timeout", _WAIT_SECONDS)))
+                self._writer = KeptConnection(engine, self._statements, patience)
 
     async def close(self) -> None:
         """Close the connections that are not in use; the others follow when their transactions are over."""
@@ -129,6 +130,12 @@ class Database:
         """
         wanted = Wanted(self._around(lambda connection: change(connection, *args, **kwargs)))
         return cast("T", await self._change(wanted))
+
+    def write_here(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like :meth:`write`, for who is in a thread and blocks until it is durable."""
+        wanted = Wanted(self._around(lambda connection: change(connection, *args, **kwargs)))
+        with _reported():
+            return cast("T", self._batches.write_here(wanted) if self._batches else self._repeat(True, wanted.change))
 
     async def note(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
@@ -364,11 +371,6 @@ def make_engine(url: str, *, is_sqlite: bool) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
-
-
-def _seconds_to_wait(url: URL) -> float:
-    """For writers in other processes."""
-    return float(str(url.query.get("timeout", _WAIT_SECONDS)))
 
 
 @contextmanager
