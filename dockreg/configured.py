@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from dockreg.callables import IdentifierFactory
 from dockreg.config import Config
+from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.model.networks import Networks
 from dockreg.model.platforms import Platform
 from dockreg.model.uploads import UploadLimits
@@ -19,6 +20,7 @@ from dockreg.v1images import ImageLimits
 from dockreg.web.assembly import DoorSettings
 from dockreg.web.exchange import Role
 from dockreg.web.limits import Limits
+from dockreg.web.monitoring import Metrics, Monitoring
 from dockreg.web.proxies import Proxies
 
 #: The lists of files that tools ask for are made in memory.
@@ -104,3 +106,15 @@ def worker_count(config: Config) -> int:
     if config.workers == "auto":
         return len(os.sched_getaffinity(0))
     return int(config.workers)
+
+
+def make_monitoring(
+    config: Config, metadata: IMetadataStore, blobs: IBlobStore, clock: IReactorTime, figures: Metrics | None
+) -> Monitoring:
+    """
+    The answers to who watches over a registry that does not serve yet.
+
+    :param figures: what is counted, if that was decided; where it has a listener of its own, somebody will look.
+    """
+    counted = figures or Metrics(at_once=bool(config.metrics.listen))
+    return Monitoring(metadata, blobs, counted, clock, closed="the registry is starting")

@@ -22,7 +22,7 @@ from twisted.web.resource import IResource
 from dockreg.checkers import Means
 from dockreg.collector import Collector
 from dockreg.config import Config, LogSettings
-from dockreg.configured import door_settings, image_limits, make_uploads, platform_of, worker_count
+from dockreg.configured import door_settings, image_limits, make_monitoring, make_uploads, platform_of, worker_count
 from dockreg.identity import (
     everybody_pushes,
     judge_for,
@@ -59,7 +59,7 @@ from dockreg.web.assembly import Core, make_resource
 from dockreg.web.exchange import API
 from dockreg.web.inflow import Inflows
 from dockreg.web.kernel import KernelSender
-from dockreg.web.monitoring import Metrics, Monitoring
+from dockreg.web.monitoring import Metrics
 from dockreg.web.mounting import MountedResource
 from dockreg.web.records import RequestRecord
 
@@ -219,7 +219,7 @@ def open_registry(
         authenticator=access.authenticator,
         image_list=access.image_list,
         tokens=access.tokens,
-        monitoring=Monitoring(metadata, blobs, figures or Metrics(), full, closed="the registry is starting"),
+        monitoring=make_monitoring(config, metadata, blobs, full, figures),
         bearers=tokens.bearers,
         token_service=tokens.service,
         audit=audit,

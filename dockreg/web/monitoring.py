@@ -1,16 +1,11 @@
 """What those who watch over the service look at: alive, ready, figures."""
 
 import json
-from bisect import bisect_left
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal
+from collections.abc import Callable, Coroutine, Mapping
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, PlatformCollector, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
@@ -26,15 +21,16 @@ from dockreg.model.collection import Kind
 from dockreg.web.admission import flat_error
 from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.headers import set_nocache
-from dockreg.web.records import RequestRecord
+from dockreg.web.records import Notes, RequestRecord
+
+if TYPE_CHECKING:
+    from dockreg.web.figures import Figures
 
 log = Logger()
 
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
 _HUB = ("/v1/users", "/v1/search")
 _WATCHING = frozenset({"/healthz", "/readyz", "/metrics"})
-#: From the answer of a cache to the upload of a large layer on a slow line, in seconds.
-_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 300.0)
 
 #: The checks of ``/readyz`` write and read; what they found is good for this long, so that nobody can make them a load.
 _CHECK_KEPT_SECONDS = 2.0
@@ -43,6 +39,8 @@ _CHECK_SECONDS = 10.0
 
 def door_of(path: str) -> str:
     """Which door a path belongs to: ``v1``, ``hub``, ``v2``, ``monitoring`` or ``other``."""
+    if path.startswith("/v2/"):
+        return "v2"
     if path in _WATCHING:
         return "monitoring"
     if path.startswith(_HUB):
@@ -53,135 +51,68 @@ def door_of(path: str) -> str:
     return "v2" if first == "v2" else "other"
 
 
-class _Seconds(Histogram):
-    """Takes several observations at once, which the library does one by one."""
-
-    def add(self, counts: Sequence[int], total: float) -> None:
-        """
-        Add what was observed.
-
-        :param counts: how many for each bucket, the one without a bound included.
-        :param total: the sum of what was observed.
-        """
-        self._sum.inc(total)
-        for bucket, count in zip(self._buckets, counts, strict=True):
-            if count:
-                bucket.inc(count)
-
-
-@define(eq=False)
-class _Children:
-    """The figures of one door, method and status, and what is to be added to them."""
-
-    requests: Counter
-    seconds: _Seconds
-    received: Counter
-    sent: Counter
-    _waiting: int = 0
-    _counts: list[int] = field(factory=lambda: [0] * (len(_BUCKETS) + 1))
-    _total: float = 0.0
-    _bytes_received: int = 0
-    _bytes_sent: int = 0
-
-    def count(self, record: RequestRecord) -> None:
-        """Take note of one request."""
-        self._waiting += 1
-        self._total += record.seconds
-        self._counts[bisect_left(_BUCKETS, record.seconds)] += 1
-        self._bytes_received += record.bytes_received
-        self._bytes_sent += record.bytes_sent
-
-    def add(self) -> None:
-        """Add what was noted."""
-        if not self._waiting:
-            return
-        self.requests.inc(self._waiting)
-        self.seconds.add(self._counts, self._total)
-        self.received.inc(self._bytes_received)
-        self.sent.inc(self._bytes_sent)
-        self._waiting, self._counts, self._total = 0, [0] * len(self._counts), 0.0
-        self._bytes_received = self._bytes_sent = 0
-
-
-@define(eq=False)
-class _Noted(Collector):
-    """Has the others tell what was noted: it is the first that is asked for its figures, and has none."""
-
-    add: Callable[[], None]
-
-    def collect(self) -> Iterable[Metric]:
-        """See :class:`prometheus_client.registry.Collector`."""
-        self.add()
-        return ()
-
-
 class Metrics:
-    """The figures of one service, in a registry of their own: an application that embeds it has its own."""
+    """
+    What is counted, and what gauges there are.
+
+    It is kept here until somebody looks: only then it is made what Prometheus wants, by a library that takes its memory.
+    The times at which counters were made are of that moment, too.
+    """
 
     def __init__(
-        self, *, process: bool = True, folder: str = "", soon: Callable[[Callable[[], None]], object] | None = None
+        self,
+        *,
+        process: bool = True,
+        folder: str = "",
+        soon: Callable[[Callable[[], None]], object] | None = None,
+        at_once: bool = False,
     ) -> None:
         """
         :param process: whether to tell of the process as well.
-        :param folder: where several processes put their figures (prometheus_client, "Multiprocess Mode"); what is shown
-            is the sum then.
+        :param folder: where several processes put their figures; see :class:`.Figures`.
         :param soon: calls a function when what is at hand is done. Others see what was counted then, where there is a
             folder; by default at once.
+        :param at_once: whether somebody will look for sure, as where there is a folder.
         """
+        self._process = process
         self._folder = folder
         self._soon = soon
         self._waiting = False
-        self._watched: list[tuple[Gauge, Callable[[], float]]] = []
-        self.registry = CollectorRegistry()
-        self.registry.register(_Noted(self._add))
-        labels = ("door", "method", "status")
-        self._requests = Counter("dockreg_requests", "Requests answered.", labels, registry=self.registry)
-        self._seconds = _Seconds(
-            "dockreg_request_seconds",
-            "Time from the end of a request's headers to the end of its response.",
-            ("door", "method"),
-            buckets=_BUCKETS,
-            registry=self.registry,
-        )
-        self._received = Counter(
-            "dockreg_received_bytes", "Bytes of request bodies.", ("door",), registry=self.registry
-        )
-        self._sent = Counter("dockreg_sent_bytes", "Bytes of response bodies.", ("door",), registry=self.registry)
-        self._cut = Counter(
-            "dockreg_cut_responses", "Connections that ended before their response.", ("door",), registry=self.registry
-        )
-        self._children: dict[tuple[str, str, int], _Children] = {}
-        if process and not folder:
-            ProcessCollector(registry=self.registry)
-            PlatformCollector(registry=self.registry)
+        self._notes: dict[tuple[str, str, int], Notes] = {}
+        self._watched: list[tuple[str, str, Callable[[], float], bool]] = []
+        if folder or at_once:
+            _ = self.figures
+
+    @cached_property
+    def figures(self) -> "Figures":
+        """The figures for Prometheus."""
+        from dockreg.web.figures import Figures  # noqa: PLC0415  # see there
+
+        figures = Figures(self._add, process=self._process, folder=self._folder)
+        for name, documentation, read, least in self._watched:
+            figures.watch(name, documentation, read, least=least)
+        return figures
 
     def observe(self, record: RequestRecord) -> None:
         """Count one request."""
-        door = door_of(record.path)
         method = record.method if record.method in _METHODS else "other"
-        # To look a child up by its labels takes as long as the rest; there are few.
-        children = self._children.get((door, method, record.status // 100))
-        if children is None:
-            children = self._children[door, method, record.status // 100] = _Children(
-                self._requests.labels(door, method, record.status_class),
-                self._seconds.labels(door, method),
-                self._received.labels(door),
-                self._sent.labels(door),
-            )
-        children.count(record)
+        key = (door_of(record.path), method, record.status // 100)
+        notes = self._notes.get(key)
+        if notes is None:
+            notes = self._notes[key] = Notes()
+        notes.count(record)
         if self._folder and not self._waiting:
             self._waiting = True
             if self._soon is None:
                 self._add()
             else:
                 self._soon(self._add)
-        if not record.complete:
-            self._cut.labels(door).inc()
 
     def _add(self) -> None:
         self._waiting = False
-        for each in self._children.values():
-            each.add()
+        noted, self._notes = self._notes, {}
+        for (door, method, hundreds), notes in noted.items():
+            self.figures.add(door, method, f"{hundreds}xx", notes)
 
     def watch(self, name: str, documentation: str, read: Callable[[], float], *, least: bool = False) -> None:
         """
@@ -189,12 +120,9 @@ class Metrics:
 
         :param least: of several processes the least value counts, rather than the sum.
         """
-        if not self._folder:
-            Gauge(f"dockreg_{name}", documentation, registry=self.registry).set_function(read)
-            return
-        mode: Literal["livemin", "livesum"] = "livemin" if least else "livesum"
-        gauge = Gauge(f"dockreg_{name}", documentation, registry=self.registry, multiprocess_mode=mode)
-        self._watched.append((gauge, read))
+        self._watched.append((name, documentation, read, least))
+        if "figures" in self.__dict__:
+            self.figures.watch(name, documentation, read, least=least)
 
     def watch_collection(self, figures: CollectionFigures) -> None:
         """Add what the collector has done, and what waits for it. Of several processes one collects."""
@@ -221,19 +149,13 @@ class Metrics:
 
     async def share(self) -> None:
         """Let the other processes see the gauges of this one, where there are others."""
-        for gauge, read in self._watched:
-            gauge.set(read())
+        if self._folder:
+            self.figures.share()
 
     def text(self) -> bytes:
         """All figures in the text format of Prometheus, version 0.0.4."""
-        if not self._folder:
-            return generate_latest(self.registry)
         self._add()
-        for gauge, read in self._watched:
-            gauge.set(read())
-        everybody = CollectorRegistry()
-        MultiProcessCollector(everybody, self._folder)
-        return generate_latest(everybody)
+        return self.figures.text()
 
 
 def _removed(figures: CollectionFigures, kind: Kind) -> int:
@@ -278,8 +200,10 @@ class Monitoring:
 
     async def metrics(self, exchange: Exchange) -> bytes:
         """All figures, in the text format of Prometheus."""
+        from dockreg.web.figures import CONTENT_TYPE  # noqa: PLC0415  # see there
+
         set_nocache(exchange.request)
-        exchange.respond(200, Content_Type=CONTENT_TYPE_PLAIN_0_0_4)
+        exchange.respond(200, Content_Type=CONTENT_TYPE)
         return self.figures.text()
 
     async def failures(self) -> Mapping[str, str]:

@@ -29,6 +29,7 @@ UNUSED = {
     "jwt",
     "klein",
     "ldap",
+    "prometheus_client",
     "psycopg",
     "rich",
     "sqlalchemy.dialects.postgresql",

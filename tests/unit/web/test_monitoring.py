@@ -16,7 +16,8 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.errors import StorageFull, StoreUnavailable
-from dockreg.web.monitoring import _BUCKETS, Metrics, Monitoring, MonitoringResource, door_of
+from dockreg.web.monitoring import Metrics, Monitoring, MonitoringResource, door_of
+from dockreg.web.records import BUCKETS
 from tests.unit.web.test_accesslog import RECORD
 
 
@@ -167,6 +168,15 @@ class MonitoringTests(SynchronousTestCase):
         self.assertIn("dockreg_open_connections 5.0\n", self.get("/metrics")[1])
         self.assertIn("dockreg_open_connections 1.0\n", self.get("/metrics")[1])
 
+    def test_watched_late(self) -> None:
+        """A gauge that is added when somebody has looked already is shown like others."""
+        self.figures.watch("early", "Before.", lambda: 1.0)
+        self.assertIn("dockreg_early 1.0\n", self.get("/metrics")[1])
+        self.figures.watch("late", "After.", lambda: 2.0)
+        text = self.get("/metrics")[1]
+        self.assertIn("dockreg_early 1.0\n", text)
+        self.assertIn("dockreg_late 2.0\n", text)
+
     def test_own_registry(self) -> None:
         """Two services in one process do not share their figures."""
         other = Metrics()
@@ -182,7 +192,7 @@ class CountedTests(SynchronousTestCase):
     def test_same(self, seconds: list[float]) -> None:
         """They are those of the library, however often somebody looks."""
         figures, registry = Metrics(process=False), CollectorRegistry()
-        plain = Histogram("dockreg_request_seconds", "x", buckets=_BUCKETS, registry=registry)
+        plain = Histogram("dockreg_request_seconds", "x", buckets=BUCKETS, registry=registry)
         for number, each in enumerate(seconds):
             figures.observe(attrs.evolve(RECORD, seconds=each))
             plain.observe(each)
@@ -190,7 +200,7 @@ class CountedTests(SynchronousTestCase):
                 figures.text()
         kinds = {"_bucket", "_count", "_sum"}
         expected = {(kind, le): value for kind, le, value in _samples(registry) if kind in kinds}
-        found = {(kind, le): value for kind, le, value in _samples(figures.registry) if kind in kinds}
+        found = {(kind, le): value for kind, le, value in _samples(figures.figures.registry) if kind in kinds}
         self.assertEqual(expected.keys() if seconds else set(), found.keys())
         for key, value in found.items():
             self.assertAlmostEqual(expected[key], value, places=6, msg=str(key))
@@ -206,7 +216,7 @@ class CountedTests(SynchronousTestCase):
         figures.observe(RECORD)
         self.assertEqual(1, len(later))
         later.pop()()
-        self.assertIn(("_count", "", 4.0), _samples(figures.registry))
+        self.assertIn(("_count", "", 4.0), _samples(figures.figures.registry))
 
 
 def _samples(registry: CollectorRegistry) -> list[tuple[str, str, float]]:
