@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, bindparam, insert, select
 from dockreg.errors import ReferencesUnknown
 from dockreg.model.manifest import Descriptor, Manifest, Role
 from dockreg.model.repositories import Sparse
+from dockreg.providers.metadata.rows import AnyRow
 from dockreg.providers.metadata.tables import (
     blobs,
     manifest_blobs,
@@ -19,8 +20,9 @@ from dockreg.providers.metadata.tables import (
     repository_blobs,
 )
 
-#: SQLite takes so many parameters in one statement, and thirty times more where it was built to.
-_BATCH = 900
+#: So many digests one statement asks for. Statements are constant, so that they are compiled once; SQLite takes 999
+#: parameters, and thirty times more where it was built to.
+_SLOTS = (8, 32, 256)
 #: An error names no more digests than that.
 _MOST_NAMED = 20
 _CHILD = "child"
@@ -30,6 +32,24 @@ _KEY = select(manifests.c.key).where(
 )
 
 
+def _names(slots: int) -> Sequence[str]:
+    return [f"digest_{number}" for number in range(slots)]
+
+
+def _for_each_size(query: Select[Any], column: Any) -> Mapping[int, Select[Any]]:
+    return {slots: query.where(column.in_([bindparam(name) for name in _names(slots)])) for slots in _SLOTS}
+
+
+_MANIFESTS = _for_each_size(
+    select(manifests.c.digest).where(manifests.c.repository_key == bindparam("repository")), manifests.c.digest
+)
+_HELD = _for_each_size(
+    select(blobs.c.digest, blobs.c.condition)
+    .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
+    .where(repository_blobs.c.repository_key == bindparam("repository"))
+    .with_for_update(read=True, key_share=True, of=blobs),
+    blobs.c.digest,
+)
 _INSERT = insert(manifests)
 _INSERT_BLOBS = insert(manifest_blobs)
 _INSERT_CHILDREN = insert(manifest_children)
@@ -63,19 +83,11 @@ def manifest_key(connection: Connection, repository: int, digest: str) -> int | 
 def look_up(connection: Connection, repository: int, manifest: Manifest) -> Present:
     """What is there; the rows of the blobs are locked, so that nothing is collected before it is referred to."""
     children = {str(child.descriptor.digest) for child in manifest.children}
-    known = manifests.c.repository_key == repository
-    in_repository = select(manifests.c.digest).where(known)
-    found = frozenset(_matching(connection, in_repository, manifests.c.digest, children))
+    found = frozenset(row.digest for row in _matching(connection, _MANIFESTS, repository, children))
     wanted = {str(reference.descriptor.digest) for reference in manifest.references} | (children - found)
-    held = (
-        select(blobs.c.digest)
-        .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
-        .where(repository_blobs.c.repository_key == repository)
-        .with_for_update(read=True, key_share=True, of=blobs)
-    )
-    present = frozenset(_matching(connection, held, blobs.c.digest, wanted))
-    lost = select(blobs.c.digest).where(blobs.c.condition.is_not(None))
-    return Present(present, found, frozenset(_matching(connection, lost, blobs.c.digest, present)))
+    rows = [*_matching(connection, _HELD, repository, wanted)]
+    lost = frozenset(row.digest for row in rows if row.condition is not None)
+    return Present(frozenset(row.digest for row in rows), found, lost)
 
 
 def require_references(manifest: Manifest, present: Present, sparse: Sparse) -> None:
@@ -157,8 +169,16 @@ def _columns(descriptor: Descriptor) -> dict[str, Any]:
     return {"digest": str(descriptor.digest), "media_type": descriptor.media_type, "size": descriptor.size}
 
 
-def _matching(connection: Connection, query: Select[Any], column: Any, digests: Collection[str]) -> Iterator[str]:
-    """Those of ``digests`` that ``query`` finds, asked for in batches."""
+def _matching(
+    connection: Connection, queries: Mapping[int, Select[Any]], repository: int, digests: Collection[str]
+) -> Iterator[AnyRow]:
+    """The rows of those of ``digests`` that are there, asked for in batches."""
     wanted: Sequence[str] = sorted(digests)
-    for first in range(0, len(wanted), _BATCH):
-        yield from connection.execute(query.where(column.in_(wanted[first : first + _BATCH]))).scalars()
+    first = 0
+    while first < len(wanted):
+        slots = next((each for each in _SLOTS if each >= len(wanted) - first), _SLOTS[-1])
+        batch = wanted[first : first + slots]
+        # No digest is empty.
+        values = dict(zip(_names(slots), [*batch, *[""] * (slots - len(batch))], strict=True))
+        yield from connection.execute(queries[slots], {"repository": repository, **values})
+        first += slots

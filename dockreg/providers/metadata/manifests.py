@@ -92,17 +92,24 @@ _CURRENT = (
     .outerjoin(manifests, manifests.c.key == tags.c.manifest_key)
     .where(tags.c.repository_key == bindparam("repository"), tags.c.name == bindparam("tag"))
 )
-_PUSHED = update(manifests).where(manifests.c.key == bindparam("manifest"), manifests.c.derived)
-# Whose bytes are not what they were.
-_RESTORED = (
-    update(manifests)
-    .where(
-        manifests.c.key == bindparam("manifest"), manifests.c.content != bindparam("pushed_content", type_=LargeBinary)
-    )
-    .values(content=bindparam("pushed_content", type_=LargeBinary), size=bindparam("pushed_size", type_=BigInteger))
-)
 _LATEST_IMAGE = select(func.max(manifest_v1_images.c.image_key)).where(
     manifest_v1_images.c.manifest_key == bindparam("manifest")
+)
+# What there is to do for a manifest that is there already; ``is_whole``: its bytes are what they were.
+_KNOWN = select(
+    manifests.c.key,
+    manifests.c.derived,
+    (manifests.c.content == bindparam("pushed_content", type_=LargeBinary)).label("is_whole"),
+    select(func.max(manifest_v1_images.c.image_key))
+    .where(manifest_v1_images.c.manifest_key == manifests.c.key)
+    .scalar_subquery()
+    .label("image_key"),
+).where(manifests.c.repository_key == bindparam("repository"), manifests.c.digest == bindparam("wanted"))
+_PUSHED = update(manifests).where(manifests.c.key == bindparam("manifest"))
+_RESTORED = (
+    update(manifests)
+    .where(manifests.c.key == bindparam("manifest"))
+    .values(content=bindparam("pushed_content", type_=LargeBinary), size=bindparam("pushed_size", type_=BigInteger))
 )
 _ADD_TAG = insert(tags)
 _MOVE_TAG = update(tags).where(tags.c.repository_key == bindparam("repository"), tags.c.name == bindparam("tag"))
@@ -156,16 +163,17 @@ class SQLManifestStore:
         def change(connection: Connection) -> None:
             repository = self._new.create(connection, name, pushed_by, now)
             origin = Origin(account_column(pushed_by), now, derived=signed is not None)
-            key = _push(connection, repository, manifest, origin, sparse)
+            key, latest = _push(connection, repository, manifest, origin, sparse)
             if image is not None:
                 keep_image(connection, repository, key, manifest, image)
+                latest = connection.execute(_LATEST_IMAGE, {"manifest": key}).scalar()
             schema1 = None if signed is None else manifest_key(connection, repository, str(signed))
             for tag in tags:
                 current = _current(connection, repository, tag)
                 if only_if is not None and not _is_expected(current, only_if):
                     raise TagChanged(str(tag))
                 targets = {"manifest_key": key, "schema1_key": schema1}
-                _point(connection, repository, tag, targets, current, now=now, overwrite=overwrite)
+                _point(connection, repository, tag, targets, current, image_key=latest, now=now, overwrite=overwrite)
             if not tags:
                 queue_keys(connection, Kind.MANIFEST, repository, [key])
 
@@ -224,21 +232,29 @@ def _signed_form(connection: Connection, name: RepositoryName, tag: Tag) -> Stor
     return None if row is None else stored_manifest(row)
 
 
-def _push(connection: Connection, repository: int, manifest: Manifest, origin: Origin, sparse: Sparse) -> int:
-    """The key of a manifest that is pushed; one that the registry had made itself stands for itself from now on."""
-    key = manifest_key(connection, repository, str(manifest.digest))
-    if key is not None and origin.derived:
-        return key
-    if key is not None:
-        pushed = {"derived": False, "view_of": None, "pushed_by": origin.pushed_by}
-        connection.execute(_PUSHED, {"manifest": key, **pushed})
-        if manifest.media_type not in SCHEMA1_TYPES:  # Their digest does not cover their signatures.
-            content = {"manifest": key, "pushed_content": manifest.content, "pushed_size": len(manifest.content)}
+def _push(
+    connection: Connection, repository: int, manifest: Manifest, origin: Origin, sparse: Sparse
+) -> tuple[int, int | None]:
+    """
+    The key of a manifest that is pushed, and that of the latest v1 image that is the same.
+
+    One that the registry had made itself stands for itself from now on.
+    """
+    wanted = {"repository": repository, "wanted": str(manifest.digest), "pushed_content": manifest.content}
+    known = connection.execute(_KNOWN, wanted).one_or_none()
+    if known is None:
+        present = look_up(connection, repository, manifest)
+        require_references(manifest, present, sparse)
+        return insert_manifest(connection, repository, manifest, present, origin), None
+    if not origin.derived:
+        if known.derived:
+            pushed = {"derived": False, "view_of": None, "pushed_by": origin.pushed_by}
+            connection.execute(_PUSHED, {"manifest": known.key, **pushed})
+        if not known.is_whole and manifest.media_type not in SCHEMA1_TYPES:
+            # Their digest does not cover their signatures.
+            content = {"manifest": known.key, "pushed_content": manifest.content, "pushed_size": len(manifest.content)}
             connection.execute(_RESTORED, content)
-        return key
-    present = look_up(connection, repository, manifest)
-    require_references(manifest, present, sparse)
-    return insert_manifest(connection, repository, manifest, present, origin)
+    return known.key, known.image_key
 
 
 def _current(connection: Connection, repository: int, tag: Tag) -> AnyRow | None:
@@ -259,6 +275,7 @@ def _point(
     targets: Mapping[str, int | None],
     current: AnyRow | None,
     *,
+    image_key: int | None,
     now: float,
     overwrite: bool,
 ) -> None:
@@ -273,7 +290,7 @@ def _point(
         raise Denied(f"tag {tag} exists, and the caller may not move it")
     values = {
         **targets,
-        "image_key": connection.execute(_LATEST_IMAGE, {"manifest": key}).scalar(),
+        "image_key": image_key,
         "updated_at": now,
         "last_update": None,
         "docker_version": None,
