@@ -14,6 +14,8 @@ from tests.processes import Daemon
 #: What no backup has, and what differs in each registry.
 _OWN = (
     "uploads",
+    "uploads_ended",
+    "uploads_horizon",
     "v1_staged_images",
     "v1_staged_layers",
     "login_attempts",
