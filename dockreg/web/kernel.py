@@ -9,7 +9,9 @@ socket is ours once that has left, and is used under a descriptor of our own, so
 import errno
 import os
 import select
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from threading import Lock
 from typing import Any, cast
 
@@ -34,7 +36,9 @@ _TURN_BYTES = 32 * 1024 * 1024
 _SEALED_BYTES = 128 * 1024
 #: How long a thread waits for a client whose socket is full, while nobody else waits for the thread.
 _WAIT_MILLISECONDS = 10
-_MOST_WAITS = 20
+#: What the kernel may hold that it could not send yet. What a client reads that keeps up is in the cache of the processor then,
+#: where several MiB are not; what is under way on the network is not limited by it.
+_UNSENT_BYTES = 128 * 1024
 #: What a socket says whose client can not be reached any more, and a file does not.
 _NETWORK = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN})
 
@@ -142,6 +146,9 @@ class _Stream:
         self._lock = Lock()
         self._running = False
         self._closed = False
+        self._is_short = False
+        self._poll = select.poll()
+        self._poll.register(self.socket, select.POLLOUT)
 
     def newly_sent(self) -> int:
         """How many bytes were sent since this was asked the last time; in the thread of the reactor."""
@@ -164,15 +171,14 @@ class _Stream:
                     self._release()
 
     def _push(self, crowded: Callable[[], bool]) -> None:
+        self._keep_short(short=not self.full and not crowded())
         self.full = False
         turn = min(self.left, _TURN_BYTES)
-        waits = 0
         while turn and not self._closed:
             try:
                 sent = self._send(turn)
             except BlockingIOError:
-                waits += 1
-                if crowded() or waits > _MOST_WAITS or not self._wait():
+                if crowded() or not self._wait():
                     self.full = True
                     return
                 continue
@@ -193,9 +199,20 @@ class _Stream:
         return os.sendfile(self.socket, self._file, self._position, most)
 
     def _wait(self) -> bool:
-        poll = select.poll()
-        poll.register(self.socket, select.POLLOUT)
-        return bool(poll.poll(_WAIT_MILLISECONDS))
+        return bool(self._poll.poll(_WAIT_MILLISECONDS))
+
+    def _keep_short(self, *, short: bool) -> None:
+        """Let the kernel hold little that is unsent, for a client that keeps up; others get its whole buffer at a time."""
+        if short == self._is_short:
+            return
+        self._is_short = short
+        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=self.socket)
+        try:
+            # 0 is what the system has for all sockets. What is no TCP has no such option.
+            with suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES if short else 0)
+        finally:
+            connection.detach()
 
     def close(self) -> None:
         """Let go of file and socket, as soon as no thread uses them: their numbers may be others' then."""
@@ -206,6 +223,7 @@ class _Stream:
                     self._release()
 
     def _release(self) -> None:
+        self._keep_short(short=False)
         os.close(self._file)
         os.close(self.socket)
 

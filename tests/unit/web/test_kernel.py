@@ -3,12 +3,15 @@
 import errno
 import os
 import socket
+import struct
+from functools import partial
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.errors import StoreUnavailable
-from dockreg.web.kernel import _Stream
+from dockreg.web import kernel
+from dockreg.web.kernel import _UNSENT_BYTES, _Stream
 
 
 class Reader:
@@ -16,6 +19,74 @@ class Reader:
 
     def detach(self) -> tuple[int, int]:
         return os.open(os.devnull, os.O_RDONLY), 0
+
+
+class UnsentTests(SynchronousTestCase):
+    """How much the kernel may hold that is unsent."""
+
+    def setUp(self) -> None:
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.client = socket.create_connection(listening.getsockname())
+        self.connection, _ = listening.accept()
+        for each in (listening, self.client, self.connection):
+            self.addCleanup(each.close)
+        self.connection.setblocking(False)
+        self.stream = _Stream(self.connection.fileno(), Reader(), 100)
+        self.addCleanup(self.stream.close)
+        self.seen: list[int] = []
+        self.failures: list[OSError] = []
+
+        def sendfile(_socket: int, _file: int, _position: int, most: int) -> int:
+            self.seen.append(self.unsent())
+            if self.failures:
+                raise self.failures.pop()
+            return min(most, 10)
+
+        self.patch(os, "sendfile", sendfile)
+        self.patch(kernel, "_TURN_BYTES", 10)
+
+    def unsent(self) -> int:
+        """What is set now; 0 for what the system has for all."""
+        return self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+
+    def test_keeps_up(self) -> None:
+        """It is little for a client that keeps up, until the end; whatever the connection sends after that is not meant."""
+        while self.stream.left:
+            self.stream.push(lambda: False)
+        self.assertEqual([_UNSENT_BYTES] * 10, self.seen)
+        self.stream.close()
+        self.assertEqual(0, self.unsent())
+
+    def test_crowded(self) -> None:
+        """It is the whole buffer while more clients read than there are threads: each turn sends as much as it can."""
+        for crowded, expected in ((False, _UNSENT_BYTES), (True, 0), (False, _UNSENT_BYTES)):
+            self.stream.push(partial(bool, crowded))
+            self.assertEqual(expected, self.seen[-1])
+
+    def test_slow(self) -> None:
+        """It is the whole buffer for a client that kept the thread waiting, and little again once it has kept up."""
+        self.patch(self.stream, "_wait", lambda: False)
+        for failures, full, expected in (
+            ([], False, _UNSENT_BYTES), ([BlockingIOError()], True, _UNSENT_BYTES), ([BlockingIOError()], True, 0),
+            ([], False, 0), ([], False, _UNSENT_BYTES),
+        ):  # fmt: skip
+            self.failures = list(failures)
+            self.stream.push(lambda: False)
+            self.assertEqual((full, expected), (self.stream.full, self.seen[-1]))
+
+    def test_waits_for_room(self) -> None:
+        """However often a socket is full for a moment, the turn goes on."""
+        self.patch(self.stream, "_wait", lambda: True)
+        self.failures = [BlockingIOError() for _ in range(100)]
+        self.stream.push(lambda: False)
+        self.assertEqual((90, False, 101), (self.stream.left, self.stream.full, len(self.seen)))
+
+    def test_gone(self) -> None:
+        """A client that has reset its connection meanwhile is no trouble."""
+        self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.client.close()
+        self.stream.push(lambda: False)
+        self.stream.close()
 
 
 class StreamTests(SynchronousTestCase):
