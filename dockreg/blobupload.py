@@ -65,6 +65,27 @@ class _RecordingHere:
         return self._found.blob
 
 
+def at_once(registry: Registry, size: int, limit: int, reservation: Reservation | None) -> int:
+    """How many bytes may be received, behind ``size``, without a question about room in between; limit 0 is none."""
+    room = registry.room
+    most = _AT_ONCE if room is None or room.is_plenty(8 * _AT_ONCE) else 0
+    if limit:
+        most = min(most, limit - size)
+    return most if reservation is None else min(most, reservation.reserved - size)
+
+
+async def receive(registry: Registry, upload: IUpload, fetch: Callable[[], Piece], most: int) -> None:
+    """Have an upload receive bytes that come elsewhere; ``most`` of them, no more than :func:`at_once` says."""
+    room, before = registry.room, upload.size
+    if room is not None:
+        await room.take(most)
+    try:
+        await upload.receive(fetch)
+    finally:
+        if room is not None:
+            room.give_back(most - (upload.size - before))
+
+
 @define(eq=False)
 class BlobUpload:
     """
@@ -103,22 +124,11 @@ class BlobUpload:
 
     def at_once(self) -> int:
         """How many bytes may be received without a question about room in between."""
-        limit, reservation, room = self._limits.max_blob, self._reservation, self._registry.room
-        most = _AT_ONCE if room is None or room.is_plenty(8 * _AT_ONCE) else 0
-        if limit:
-            most = min(most, limit - self.size)
-        return most if reservation is None else min(most, reservation.reserved - self.size)
+        return at_once(self._registry, self.size, self._limits.max_blob, self._reservation)
 
     async def receive(self, fetch: Callable[[], Piece], most: int) -> None:
         """The same as :meth:`write` with bytes that come elsewhere; ``most`` of them, no more than :meth:`at_once` says."""
-        room, before = self._registry.room, self.size
-        if room is not None:
-            await room.take(most)
-        try:
-            await self._append(self._upload.receive(fetch))
-        finally:
-            if room is not None:
-                room.give_back(most - (self.size - before))
+        await self._append(receive(self._registry, self._upload, fetch, most))
 
     async def _append(self, writing: Awaitable[None]) -> None:
         try:

@@ -1,10 +1,11 @@
 """The bytes of a v1 layer on their way in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from attrs import define, field
 
+from dockreg.blobupload import at_once, receive
 from dockreg.callables import Piece
 from dockreg.errors import BodyTooLarge
 from dockreg.interfaces_blobs import IUpload
@@ -33,6 +34,12 @@ class LayerUpload(Protocol):
 
         :raises BodyTooLarge: they are more than a layer may have. :raises QuotaExceeded: there is no room for them.
         """
+
+    def at_once(self) -> int:
+        """How many bytes may be received without a question in between."""
+
+    async def receive(self, fetch: Callable[[], Piece], most: int) -> None:
+        """The same as :meth:`write` with bytes that come elsewhere; ``most`` of them, no more than :meth:`at_once` says."""
 
     async def finish(self) -> None:
         """All bytes are here: make them durable, and ready for their checksum."""
@@ -72,6 +79,15 @@ class DiscardedLayer:
     async def write(self, chunks: Sequence[Piece]) -> None:
         """Count and forget."""
         self._size = _counted(self._size, chunks, self.max_size)
+
+    def at_once(self) -> int:
+        """None: they are read in the common way."""
+        return 0
+
+    async def receive(self, fetch: Callable[[], Piece], most: int) -> None:
+        """Forget them."""
+        while piece := fetch():
+            await self.write((piece,))
 
     async def finish(self) -> None:
         """Nothing is kept."""
@@ -143,6 +159,17 @@ class StagedLayerUpload:
         if self._reservation is not None and self._size > self._reservation.reserved:
             await self._reservation.grow(self._size)
         await self._upload.write(chunks)
+
+    def at_once(self) -> int:
+        """See :class:`LayerUpload`."""
+        return at_once(self._registry, self._size, self._limits.max_layer, self._reservation)
+
+    async def receive(self, fetch: Callable[[], Piece], most: int) -> None:
+        """Hash, inspect and store what comes."""
+        try:
+            await receive(self._registry, self._upload, fetch, most)
+        finally:
+            self._size = self._upload.size
 
     async def finish(self) -> None:
         """Record the layer for every json that it was checked against."""

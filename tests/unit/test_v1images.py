@@ -130,6 +130,34 @@ class StateMachineTests(V1ImagesTestCase):
         self.refused(LayerTooLarge, self.put_layer(self.caller, A, gzip.compress(bytes(1001))))
         self.refused(LayerMissing, self.checksum())
 
+    def test_bytes_from_elsewhere(self) -> None:
+        """What others read of a layer is part of it like what is written; as much of it as the limits leave."""
+        self.meta()
+        self.images.limits = ImageLimits(max_layer=len(self.layer))
+        upload = self.result(self.images.start_layer(self.caller, A))
+        self.result(upload.write([self.layer[:7]]))
+        self.assertEqual(len(self.layer) - 7, upload.at_once())
+        pieces = iter([self.layer[7:20], self.layer[20:30], b""])
+        self.result(upload.receive(lambda: next(pieces), len(self.layer) - 7))
+        self.assertEqual(len(self.layer) - 30, upload.at_once())
+        self.refused(BodyTooLarge, upload.write([self.layer[29:]]))
+        self.result(upload.write([self.layer[30:]]))
+        self.assertEqual(0, upload.at_once())
+        self.result(upload.finish())
+        self.result(self.checksum())
+        self.assertEqual((self.json, self.layer), self.read(self.caller, A))
+
+    def test_bytes_that_nobody_needs(self) -> None:
+        """A layer of an image that is complete is counted and forgotten, whoever reads it."""
+        self.complete()
+        self.images.limits = ImageLimits(max_layer=5)
+        upload = self.result(self.images.start_layer(self.caller, A))
+        self.assertEqual(0, upload.at_once())
+        pieces = iter([b"ab", b"cd", b""])
+        self.result(upload.receive(lambda: next(pieces), 4))
+        self.refused(BodyTooLarge, upload.write([b"ef"]))
+        self.result(upload.abort())
+
     def test_expiry(self) -> None:
         """What is not finished within the staging time is dropped, what is complete stays."""
         self.complete()

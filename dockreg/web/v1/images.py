@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from dockreg.errors import ImageUnknown, RequestInvalid
 from dockreg.layerfiles import LayerFiles
+from dockreg.layerupload import LayerUpload
 from dockreg.model.v1 import ClaimedChecksums, ImageID, V1Image, ancestry_document
 from dockreg.v1images import ReadableImage, V1Images
 from dockreg.web.bodies import IRequestBody
@@ -47,8 +48,7 @@ class ImagesDoor:
             body = IRequestBody(exchange.request)
             if body.length is not None:
                 await upload.expect(body.length)
-            while chunks := await body.read():
-                await upload.write(chunks)
+            await _receive(body, upload)
             await upload.finish()
         finally:
             await upload.abort()
@@ -151,6 +151,21 @@ class ImagesDoor:
         if exchange.request.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             exchange.request.setHeader(b"cache-control", b"no-cache")
         return body
+
+
+async def _receive(body: IRequestBody, upload: LayerUpload) -> None:
+    left = body.length
+    while True:
+        most = upload.at_once() if left is None else min(upload.at_once(), left)
+        received = await body.pour(partial(upload.receive, most=most), most)
+        if not received:
+            chunks = await body.read()
+            if not chunks:
+                return
+            received = sum(map(len, chunks))
+            await upload.write(chunks)
+        if left is not None:
+            left -= received
 
 
 def _json(exchange: Exchange, image: V1Image) -> bytes:
