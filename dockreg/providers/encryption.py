@@ -129,11 +129,12 @@ class Encryption(SSL.Connection):
 
     def receive(self, connection: int, room: memoryview) -> int:
         """See :data:`.Receive`. The interpreter is free meanwhile."""
-        size = 0
+        size = taken = 0
         while self._ended is None or isinstance(self._ended, SSL.WantReadError):
             came, self._ended = read_all(self, room[size:])
             size += came
-            if self._ended is None:
+            # Whoever sends records without content is for the reactor, which has an eye on the time.
+            if self._ended is None or taken > len(room):
                 break
             try:
                 sealed = os.readv(connection, [self._sealed])
@@ -143,6 +144,7 @@ class Encryption(SSL.Connection):
                 raise
             if not sealed:
                 break
+            taken += sealed
             super().bio_write(memoryview(self._sealed)[:sealed])
         return size
 
