@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 #: The revision of the migration that makes what stands here.
-SCHEMA = "0012"
+SCHEMA = "0013"
 
 #: PostgreSQL would order by the language of the database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")
@@ -78,9 +78,8 @@ blobs = Table(
     Column("condition", TEXT),
     Column("condition_at", Double),
     CheckConstraint("generation IS NOT NULL OR source_digest IS NOT NULL", name="has_bytes"),
-    Index(None, "leased_until"),
-    Index(None, "source_digest"),
 )
+Index(None, blobs.c.source_digest, sqlite_where=blobs.c.source_digest.is_not(None))
 Index(
     "ix_blobs_lost",
     blobs.c.digest,
@@ -107,6 +106,7 @@ repository_blobs = Table(
     _of_blob("digest"),
     PrimaryKeyConstraint("repository_key", "digest"),
     Index(None, "digest", "repository_key"),
+    sqlite_with_rowid=False,
 )
 
 # v1 images

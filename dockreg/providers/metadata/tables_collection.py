@@ -17,6 +17,7 @@ collection_queue = Table(
     Column("due_at", Double, nullable=False),
     PrimaryKeyConstraint("kind", "repository_key", "subject"),
     Index(None, "due_at"),
+    sqlite_with_rowid=False,
 )
 
 # Objects whose rows are gone, and that are to be removed from the blob store.

@@ -7,6 +7,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import IntegrityError
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.providers.metadata import schema
@@ -98,6 +99,28 @@ class OldTests(SchemaCase):
             (kept,) = parts.pop("rows of repositories")
             self.assertEqual(("kept", 2.0), (kept["name"], kept["created_at"]))
             self.assertEqual({**parts_of(current), "rows of repositories": []}, {**parts, "rows of repositories": []})
+
+    def test_rows_move(self) -> None:
+        """What is made anew on the way to fewer pages has the rows that it had, and what they refer to is held as before."""
+        old = self.connected("old")
+        old.exec_driver_sql("PRAGMA foreign_keys=ON")
+        command.upgrade(schema.alembic_config(old), "0012")
+        for statement in (
+            "INSERT INTO repositories (key, name, owner, private, description, created_at) VALUES (7, 'a', '', FALSE, '', 2.0)",
+            "INSERT INTO blobs (digest, generation, size, leased_until) VALUES ('b', 'g', 1, 2.0), ('c', 'g', 1, 2.0)",
+            "INSERT INTO repository_blobs (repository_key, digest) VALUES (7, 'c'), (7, 'b')",
+            "INSERT INTO collection_queue (kind, repository_key, subject, since, due_at) VALUES ('k', 7, 's', 1.5, 2.5)",
+        ):
+            old.exec_driver_sql(statement)
+        schema.bring_up_to_date(old)
+        self.assertEqual(
+            ([(7, "b"), (7, "c")], [("k", 7, "s", 1.5, 2.5)]),
+            tuple(
+                old.exec_driver_sql(f"SELECT * FROM {name}").all() for name in ("repository_blobs", "collection_queue")
+            ),
+        )
+        self.assertRaises(IntegrityError, old.exec_driver_sql, "DELETE FROM blobs WHERE digest = 'b'")
+        self.assertRaises(IntegrityError, old.exec_driver_sql, "DELETE FROM repositories")
 
 
 def tables_in(parts: dict[str, object]) -> set[str]:
