@@ -66,20 +66,23 @@ class UploadContract(Contract):
         blobs = self.make_blob_store()
         upload = await blobs.start_upload()
         await upload.write([b"0"])
-        buffer = bytearray(3)
-        pieces = iter((b"abc", b"de", b""))
+        pieces = [bytes([number]) * (150_000 + number) for number in range(1, 20)]
+        buffers = [bytearray(200_000), bytearray(200_000)]
+        coming = iter([*pieces, b""])
 
         def fetch() -> memoryview:
-            piece = next(pieces)
-            buffer[:] = bytes(3)
-            buffer[: len(piece)] = piece
-            return memoryview(buffer)[: len(piece)]
+            piece = next(coming)
+            buffers.reverse()
+            buffers[0][:] = bytes(200_000)
+            buffers[0][: len(piece)] = piece
+            return memoryview(buffers[0])[: len(piece)]
 
         await upload.receive(fetch)
-        self.assertEqual(6, upload.size)
+        expected = b"".join([b"0", *pieces])
+        self.assertEqual(len(expected), upload.size)
         await upload.write([b"1"])
-        blob = await upload.commit(Digest.sha256(b"0abcde1"))
-        self.assertEqual(b"0abcde1", await content_of(blobs, blob))
+        blob = await upload.commit(Digest.sha256(expected + b"1"))
+        self.assertEqual(expected + b"1", await content_of(blobs, blob))
 
     async def test_nothing_more(self) -> None:
         """An upload that is resumed may be committed, or suspended, as it is."""

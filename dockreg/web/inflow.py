@@ -134,7 +134,9 @@ class Inflow:
         self.carried = 0
         #: Whether the turn ended because nothing more was there, or something that is for the reactor.
         self.dry = False
+        # What is read into next, and what was read into last.
         self._buffer: bytearray | None = None
+        self._last: bytearray | None = None
         self._waits = 0
         self._begun = False
         self._socket = connection
@@ -148,7 +150,7 @@ class Inflow:
         self._begun = True
 
     def fetch(self) -> Piece:
-        """The next bytes of the body, in a thread; none at the end of the turn. They are there until the next call."""
+        """The next bytes of the body, in a thread; none at the end of the turn. They are there until the call after the next one."""
         if self._first:
             first, self._first = self._first, b""
             return first
@@ -177,11 +179,13 @@ class Inflow:
         if self._begun:
             self._begun = False
             self._owner.end()
-        if resting and self._buffer is not None:
-            self._owner.give_back(self._buffer)
-            self._buffer = None
+        if resting:
+            for each in filter(None, (self._buffer, self._last)):
+                self._owner.give_back(each)
+            self._buffer = self._last = None
 
     def _fetch(self) -> Piece:
+        self._buffer, self._last = self._last, self._buffer
         if self._buffer is None:
             self._buffer = self._owner.take_buffer()
         view = memoryview(self._buffer)

@@ -17,7 +17,7 @@ from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.digesting import KeptHashers, digest_file, seal, sealed
 from dockreg.providers.blobs.disk import beginning_of, disk_errors, flush_folder, gathered, remove, write_all
 from dockreg.providers.blobs.handover import hand_over
-from dockreg.providers.blobs.observing import Beside, Helpers, observe
+from dockreg.providers.blobs.observing import Behind, Beside, Helpers, Receivers, observe
 from dockreg.providers.blobs.staging import Folders
 from dockreg.providers.blobs.writeback import Begin, Writeback, begin_writing
 
@@ -31,6 +31,7 @@ class Workshop:
     new_id: Callable[[], str]
     in_thread: InThread
     begin_writing: Begin | None = begin_writing
+    receivers: Receivers = field(factory=Receivers)
     #: For digests beside that of the blob.
     beside: Beside = field(factory=Helpers)
 
@@ -157,11 +158,16 @@ class FileUpload:
     def _receive(self, fetch: Callable[[], Piece]) -> None:
         with self._lock:
             descriptor = self._open_descriptor()
-            while piece := fetch():
-                self._write_now(descriptor, (piece,))
-                self._writeback.grew(descriptor, self.size)
+            behind = Behind(self._shop.receivers, self._shop.beside)
+            with self._shop.receivers:
+                try:
+                    while piece := fetch():
+                        self._write_now(descriptor, (piece,), behind)
+                        self._writeback.grew(descriptor, self.size)
+                finally:
+                    self._observe((), behind)
 
-    def _write_now(self, descriptor: int, chunks: Sequence[Piece]) -> None:
+    def _write_now(self, descriptor: int, chunks: Sequence[Piece], behind: Behind | None = None) -> None:
         if self._hasher is None:
             self._catch_up(descriptor)
         chunks = gathered(chunks)
@@ -170,14 +176,17 @@ class FileUpload:
                 write_all(descriptor, chunks)
             except BaseException:
                 # What was taken counts: the upload goes on behind it when there is room.
-                self._observe(beginning_of(chunks, os.lseek(descriptor, 0, os.SEEK_CUR) - self.size))
+                self._observe(beginning_of(chunks, os.lseek(descriptor, 0, os.SEEK_CUR) - self.size), behind)
                 raise
-        self._observe(chunks)
+        self._observe(chunks, behind)
 
-    def _observe(self, chunks: Sequence[Piece]) -> None:
+    def _observe(self, chunks: Sequence[Piece], behind: Behind | None) -> None:
         try:
             self.size += sum(map(len, chunks))
-            observe(chunks, self._observers, self._shop.beside)
+            if behind is None:
+                observe(chunks, self._observers, self._shop.beside)
+            else:
+                behind.observe(chunks, self._observers)
         except BaseException as failure:
             # What is in the file and what was digested may differ from now on: it must not become content.
             self._failure = failure

@@ -46,6 +46,59 @@ class Helpers(Service):
             threads.shutdown()
 
 
+class Receivers:
+    """How many threads receive bytes at the moment; who does is in it."""
+
+    def __init__(self, processors: int | None = None) -> None:
+        self._processors = processors or os.cpu_count() or 1
+        self._count = 0
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._count -= 1
+
+    @property
+    def are_few(self) -> bool:
+        """Whether there is a processor more for each of them."""
+        return 2 * self._count <= self._processors
+
+
+class Behind:
+    """
+    Tells an observer of bytes while the next ones are received and written, where a processor is free for that.
+
+    They have to stay as they are until the next call.
+    """
+
+    def __init__(self, receivers: Receivers, beside: Beside) -> None:
+        self._receivers = receivers
+        self._beside = beside
+        self._pending: tuple[ByteObserver, Sequence[Piece], Future[None]] | None = None
+
+    def observe(self, chunks: Sequence[Piece], observers: Sequence[ByteObserver]) -> None:
+        """As :func:`observe`, but what is raised of the last bytes is raised by the next call, or by :meth:`settle`."""
+        self.settle()
+        if len(observers) == 1 and self._receivers.are_few and sum(map(len, chunks)) >= LEAST_BYTES:
+            self._pending = observers[0], chunks, self._beside.submit(_tell, observers[0], chunks)
+        else:
+            observe(chunks, observers, self._beside)
+
+    def settle(self) -> None:
+        """Return when the observer has been told of all bytes. What no thread has begun with is done here."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            observer, chunks, future = pending
+            if future.cancel():
+                _tell(observer, chunks)
+            else:
+                future.result()
+
+
 def observe(chunks: Sequence[Piece], observers: Sequence[ByteObserver], beside: Beside) -> None:
     """
     Tell all observers of these bytes, and return when the last of them is done.

@@ -160,19 +160,21 @@ class InflowTests(SynchronousTestCase):
         self.assertEqual(MIB // 2, sizes[1024])
 
     def test_buffers(self) -> None:
-        """Memory is used again once its turn is over; not while somebody may look at it."""
-        self.client.sendall(b"abc")
-        inflow = self.turn()
-        first = inflow.fetch()
-        assert isinstance(first, memoryview)
-        inflow.end(resting=False)
-        self.assertIsNot(first.obj, self.inflows.take_buffer())
-        self.client.sendall(b"def")
-        inflow = self.turn()
-        second = inflow.fetch()
-        assert isinstance(second, memoryview)
-        inflow.end(resting=True)
-        self.assertIs(second.obj, self.inflows.take_buffer())
+        """Memory is used again at the next call but one, and once its turn is over; not while somebody may look at it."""
+        for resting in (False, True):
+            inflow = self.turn()
+            pieces = []
+            for data in (b"abc", b"def", b"ghi"):
+                self.client.sendall(data)
+                piece = inflow.fetch()
+                assert isinstance(piece, memoryview)
+                self.assertEqual(data, piece)
+                pieces.append(piece)
+            self.assertEqual([b"ghi", b"def"], pieces[:2])
+            self.assertIs(pieces[0].obj, pieces[2].obj)
+            inflow.end(resting=resting)
+            taken = {id(self.inflows.take_buffer()), id(self.inflows.take_buffer())}
+            self.assertEqual(resting, taken == {id(each.obj) for each in pieces})
 
     def test_few_spare(self) -> None:
         """Few buffers are kept, however many were needed."""

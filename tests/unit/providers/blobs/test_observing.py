@@ -1,13 +1,16 @@
 import hashlib
 import os
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from threading import Barrier, Thread, current_thread, get_ident
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.callables import Piece
-from dockreg.providers.blobs.observing import LEAST_BYTES, Helpers, observe
+from dockreg.providers.blobs.observing import LEAST_BYTES, Behind, Helpers, Receivers, observe
+
+T = TypeVar("T")
 
 _PATIENCE_SECONDS = 30
 
@@ -134,3 +137,88 @@ class HelpersTests(SynchronousTestCase):
             helpers.submit(done.append, number)
         helpers.stopService()
         self.assertEqual(set(range(20)), set(done))
+
+
+class Jobs:
+    """Remembers what is to be done beside, and does it when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def submit(self, job: Callable[..., T], /, *args: Any) -> "Future[T]":
+        """Remember a job."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(job(*args))
+                except ZeroDivisionError as failure:
+                    future.set_exception(failure)
+
+        self.waiting.append(run)
+        return future
+
+
+class BehindTests(SynchronousTestCase):
+    """Bytes that are digested while the next ones are received."""
+
+    def setUp(self) -> None:
+        self.jobs = Jobs()
+        self.receivers = Receivers(processors=2)
+        self.behind = Behind(self.receivers, self.jobs)
+        self.seen: list[bytes] = []
+
+    def update(self, data: Piece, /) -> None:
+        """Observe."""
+        self.seen.append(bytes(data[:1]))
+
+    def test_behind(self) -> None:
+        """The last bytes are told by a thread, those before them were told."""
+        with self.receivers:
+            for piece in (b"a", b"b"):
+                self.behind.observe([piece * LEAST_BYTES], [self])
+                self.assertNotIn(piece, self.seen)
+                self.jobs.waiting.pop()()
+                self.assertIn(piece, self.seen)
+            self.behind.settle()
+        self.assertEqual([b"a", b"b"], self.seen)
+
+    def test_nobody_is_free(self) -> None:
+        """What no thread has begun with is told before the next bytes, here, and once."""
+        with self.receivers:
+            self.behind.observe([b"a" * LEAST_BYTES], [self])
+            self.behind.observe([b"b" * LEAST_BYTES], [self])
+            self.assertEqual([b"a"], self.seen)
+            self.behind.settle()
+        for job in self.jobs.waiting:
+            job()
+        self.assertEqual([b"a", b"b"], self.seen)
+
+    def test_at_once(self) -> None:
+        """Little, for several observers, or with as many receivers as processors: nothing is left for later."""
+        with self.receivers:
+            self.assertTrue(self.receivers.are_few)
+            self.behind.observe([b"a"], [self])
+            with self.receivers:
+                self.assertFalse(self.receivers.are_few)
+                self.behind.observe([b"b" * LEAST_BYTES], [self])
+            self.assertEqual([b"a", b"b"], self.seen)
+            self.assertEqual([], self.jobs.waiting)
+            self.assertTrue(self.receivers.are_few)
+
+    def test_failure(self) -> None:
+        """What fails behind is raised by whatever comes next."""
+
+        class Refusing:
+            def update(self, data: Piece, /) -> None:
+                raise ZeroDivisionError
+
+        with self.receivers:
+            for runs in (True, False):
+                self.behind.observe([b"a" * LEAST_BYTES], [Refusing()])
+                if runs:
+                    self.jobs.waiting.pop()()
+                self.assertRaises(ZeroDivisionError, self.behind.observe, [b"b"], [self])
+                self.behind.settle()
+        self.assertEqual([], self.seen)
