@@ -34,6 +34,9 @@ _WAIT_MILLISECONDS: Final = 3
 _MOST_WAITS: Final = 8
 #: What those who wait for a turn may take together, so that the last of them waits no longer where many do.
 _QUEUE_BYTES: Final = 256 * 1024 * 1024
+#: Threads that read at the same time at most, however many processors there are: others need threads of the same pool, and
+#: wait for a whole turn where all of them read.
+_MOST_TURNS: Final = 8
 #: Buffers that are kept while nobody uses them.
 _SPARE: Final = 4
 
@@ -49,7 +52,7 @@ class Inflows:
     """
 
     _crowded: Callable[[], bool]
-    _turns: int = field(factory=lambda: os.cpu_count() or 1)
+    _turns: int = field(factory=lambda: min(os.cpu_count() or 1, _MOST_TURNS))
     _waiting: deque[Deferred[None]] = field(factory=deque, init=False)
     _hands_over: bool = field(default=False, init=False)
     _spare: deque[bytearray] = field(factory=deque, init=False)

@@ -126,6 +126,18 @@ class InflowTests(SynchronousTestCase):
         self.successResultOf(fourth)
         self.assertFalse(self.inflows.crowded())
 
+    def test_processors(self) -> None:
+        """As many have a turn as there are processors, and threads are left for what is no body."""
+        for processors, turns in ((None, 1), (2, 2), (64, 8)):
+            self.patch(os, "cpu_count", lambda processors=processors: processors)
+            inflows = Inflows(lambda: False)
+            for _ in range(turns):
+                self.successResultOf(Deferred.fromCoroutine(inflows.begin()))
+            waiting = Deferred.fromCoroutine(inflows.begin())
+            self.assertNoResult(waiting)
+            waiting.cancel()
+            self.failureResultOf(waiting, CancelledError)
+
     def test_all_end_at_once(self) -> None:
         """However many come to their end as soon as it is their turn, as when the disk is full, each has its turn."""
         self.inflows = Inflows(lambda: False, 1)
