@@ -4,7 +4,8 @@ The tables, for SQLite and PostgreSQL.
 Times are seconds since 1970. Names of accounts are empty where nobody was logged in (anonymous), so that they can be
 part of unique keys. Text is compared byte by byte in both databases. Keys that are numbers are never used again
 (AUTOINCREMENT), so that an old key finds nothing rather than something else. What refers to a blob is a foreign key
-with RESTRICT: a blob in use can not be removed, whoever tries. ``sqlite_where`` holds for both databases.
+with RESTRICT: a blob in use can not be removed, whoever tries. ``sqlite_where`` holds for both databases. Where a column
+is nearly always NULL, only rows that have it are in its index: each index that gets a row is a page that a commit writes.
 """
 
 from sqlalchemy import (
@@ -27,7 +28,7 @@ from sqlalchemy import (
 )
 
 #: The revision of the migration that makes what stands here.
-SCHEMA = "0013"
+SCHEMA = "0014"
 
 #: PostgreSQL would order by the language of the database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")
@@ -232,11 +233,17 @@ manifests = Table(
     Column("untagged_at", Double),
     Column("leased_until", Double, nullable=False, server_default=text("0")),
     UniqueConstraint("repository_key", "digest"),
-    Index(None, "repository_key", "subject", "digest"),
     Index(None, "config_digest"),
-    Index(None, "view_of"),
     sqlite_autoincrement=True,
 )
+Index(
+    None,
+    manifests.c.repository_key,
+    manifests.c.subject,
+    manifests.c.digest,
+    sqlite_where=manifests.c.subject.is_not(None),
+)
+Index(None, manifests.c.view_of, sqlite_where=manifests.c.view_of.is_not(None))
 
 # ``held_digest`` is the same digest, once the repository has the blob: foreign layers and those of sparse manifests need
 # not be there.
@@ -301,9 +308,9 @@ tags = Table(
     PrimaryKeyConstraint("repository_key", "name"),
     CheckConstraint("manifest_key IS NOT NULL OR image_key IS NOT NULL", name="points_somewhere"),
     Index(None, "manifest_key"),
-    Index(None, "schema1_key"),
-    Index(None, "image_key"),
 )
+Index(None, tags.c.schema1_key, sqlite_where=tags.c.schema1_key.is_not(None))
+Index(None, tags.c.image_key, sqlite_where=tags.c.image_key.is_not(None))
 
 # Upload sessions that outlive a request. ``received_digest`` is that of the first ``size`` bytes of the staging file, by
 # ``algorithm``. ``repository`` is a name: it need not exist while a blob is pushed to it. ``reserved``: bytes that its
