@@ -38,7 +38,7 @@ _SEALED_BYTES = 128 * 1024
 _WAIT_MILLISECONDS = 10
 #: What the kernel may hold that it could not send yet. What a client reads that keeps up is in the cache of the processor then,
 #: where several MiB are not; what is under way on the network is not limited by it.
-_UNSENT_BYTES = 128 * 1024
+_UNSENT_BYTES = 256 * 1024
 #: What a socket says whose client can not be reached any more, and a file does not.
 _NETWORK = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN})
 
