@@ -19,7 +19,7 @@ from dockreg.errors import (
 from dockreg.errors_quotas import QuotaExceeded
 from dockreg.interfaces_blobs import IUpload
 from dockreg.model.access import Principal
-from dockreg.model.blobs import NOTHING_RECEIVED, Recorded, StoredBlob
+from dockreg.model.blobs import NOTHING_RECEIVED, Received, Recorded, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.layers import LayerInspector
 from dockreg.model.names import RepositoryName
@@ -84,6 +84,22 @@ async def receive(registry: Registry, upload: IUpload, fetch: Callable[[], Piece
     finally:
         if room is not None:
             room.give_back(most - (upload.size - before))
+
+
+class _NotingHere:
+    """Notes what a session has received where that was made durable, and keeps what came of it."""
+
+    def __init__(self, record: Callable[[Received], None]) -> None:
+        self._record = record
+        self.called = False
+        self.problem: Exception | None = None
+
+    def __call__(self, received: Received) -> None:
+        self.called = True
+        try:
+            self._record(received)
+        except Exception as problem:  # noqa: BLE001 - it is raised where somebody waits for it
+            self.problem = problem
 
 
 @define(eq=False)
@@ -204,14 +220,9 @@ class BlobUpload:
             # It is what its id says, as before.
             await self._upload.abort()
             return
-        problem: RegistryError | None = None
+        registry, here = self._registry, self._noting_here()
         try:
-            try:
-                await self._have_row()
-            except (StorageFull, StoreUnavailable) as error:
-                # The bytes are kept until the next start, for whoever goes on with them.
-                problem = error
-            received = await self._upload.suspend()
+            received = await self._let_go(here)
         except UploadBusy:
             # Nothing was begun, and nothing is to be kept.
             return
@@ -222,19 +233,53 @@ class BlobUpload:
         except Exception:
             await self._drop()
             raise
-        if problem is not None:
-            raise problem
-        registry = self._registry
         if self._inspector is not None and self._keep is not None:
             self._keep(self.upload_id, received.size, self._inspector)
-        now = registry.clock.seconds()
         try:
-            leased_until, reserves = now + self._limits.session_seconds, self._reservation is not None
-            await registry.metadata.uploads.record(self.upload_id, received, now, leased_until, reserves)
+            if here is None or not here.called:
+                await registry.metadata.uploads.record(self.upload_id, received, *self._noting())
+            elif here.problem is not None:
+                raise here.problem
         except UploadUnknown:
             # It has expired meanwhile.
             await registry.blobs.drop_upload(self.upload_id)
             raise
+        self._proven = None
+
+    async def _let_go(self, here: "_NotingHere | None") -> Received:
+        """Suspend the upload; where nothing is noted in between, its session has a row before others can come upon it."""
+        problem: RegistryError | None = None
+        if here is None:
+            try:
+                await self._have_row()
+            except (StorageFull, StoreUnavailable) as error:
+                # The bytes are kept until the next start, for whoever goes on with them.
+                problem = error
+        try:
+            received = await self._upload.suspend(here)
+        finally:
+            self._recorded_here(here)
+        if problem is not None:
+            raise problem
+        return received
+
+    def _noting(self) -> tuple[float, float, bool, UploadSession | None]:
+        """What is noted with what was received."""
+        now = self._registry.clock.seconds()
+        return now, now + self._limits.session_seconds, self._reservation is not None, self._proven
+
+    def _noting_here(self) -> "_NotingHere | None":
+        """As :meth:`_recording_here`, for what the session has received."""
+        registry = self._registry
+        if self.upload_id is None or registry.recording_here >= _MOST_RECORDING_HERE:
+            return None
+        registry.recording_here += 1
+        return _NotingHere(registry.metadata.uploads.recorder(self.upload_id, *self._noting()))
+
+    def _recorded_here(self, here: object | None) -> None:
+        self._registry.recording_here -= here is not None
+        # Where jobs are done at once there was no wait that has ended the moment.
+        self._registry.metadata.end_moment()
 
     async def _have_row(self) -> None:
         """Before others can come upon what was received: what nobody knows a session of is not kept."""
@@ -254,9 +299,7 @@ class BlobUpload:
             try:
                 committed = await self._upload.commit(digest, last, here)
             finally:
-                registry.recording_here -= here is not None
-                # Where jobs are done at once there was no wait that has ended the moment.
-                registry.metadata.end_moment()
+                self._recorded_here(here)
         except UploadBusy:
             raise
         except (StorageFull, StoreUnavailable):

@@ -63,9 +63,12 @@ class IUpload(Interface):
         :raises StorageFull: as for :meth:`write`.
         """
 
-    async def suspend() -> Received:
+    async def suspend(then: Callable[[Received], object] | None = None) -> Received:
         """
         Make the bytes durable and let go of them, so that :meth:`.IBlobStore.resume_upload` can go on, in any process.
+
+        :param then: is called in between, in the thread that made them durable if the store has any, and may block there.
+            It raises nothing.
 
         This object is of no use afterwards; :meth:`abort` is harmless then and drops nothing.
 

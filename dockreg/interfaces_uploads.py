@@ -1,6 +1,6 @@
 """What providers promise of upload sessions. :mod:`dockreg.interfaces` says what holds for every method."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from zope.interface import Interface
 
@@ -58,6 +58,14 @@ class IUploadStore(Interface):
         :param reserves: whether bytes are reserved for it: no more than these are from now on.
         :param proven: what its id proves that it is, if there may be no row of it: one is made unless it has ended.
         :raises UploadUnknown: there is no such session any more.
+        """
+
+    def recorder(
+        upload_id: str, now: float, leased_until: float, reserves: bool = False, proven: UploadSession | None = None
+    ) -> Callable[[Received], None]:
+        """
+        What does the work of :meth:`record` where it is called, in any thread but the reactor's, and blocks until that is
+        done. It raises what :meth:`record` raises.
         """
 
     async def end(upload_id: str) -> None:

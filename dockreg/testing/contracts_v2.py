@@ -99,6 +99,19 @@ class UploadStoreContract(MetadataContract):
             await self.raises(UploadUnknown, promise)
         self.assertFalse(await uploads.is_known(session.upload_id))
 
+    async def test_recorder(self) -> None:
+        """Where somebody blocks what was received is noted as elsewhere."""
+        uploads = (await self.opened()).uploads
+        session = some_session(proven_id(200))
+        with self.assertRaises(UploadUnknown):
+            uploads.recorder(session.upload_id, 2.0, 300.0)(FIVE)
+        for _ in range(2):
+            uploads.recorder(session.upload_id, 2.0, 300.0, proven=session)(FIVE)
+        self.assertEqual(FIVE, (await uploads.get(BUSYBOX, session.upload_id)).received)
+        await uploads.end(session.upload_id)
+        with self.assertRaises(UploadUnknown):
+            uploads.recorder(session.upload_id, 2.0, 300.0, proven=session)(FIVE)
+
     async def test_proven_expires(self) -> None:
         """Without a row a session lasts until sessions of its time are expired; with one, as long as its lease."""
         uploads = (await self.opened()).uploads

@@ -86,8 +86,11 @@ class _SlowUpload:
         while piece := fetch():
             await self.write([bytes(piece)])
 
-    async def suspend(self) -> Received:
-        return Received(self.size, None)
+    async def suspend(self, then: Callable[[Received], object] | None = None) -> Received:
+        received = Received(self.size, None)
+        if then is not None:
+            then(received)
+        return received
 
     async def commit(
         self,

@@ -5,9 +5,9 @@ from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
 
-from dockreg.errors import BodyTooLarge, StoreUnavailable
+from dockreg.errors import BodyTooLarge, StoreUnavailable, UploadUnknown
 from dockreg.errors_quotas import QuotaExceeded
-from dockreg.model.blobs import Recorded, StoredBlob
+from dockreg.model.blobs import Received, Recorded, StoredBlob
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
 from dockreg.model.uploads import UploadLimits
@@ -126,6 +126,74 @@ class HereTests(ThreadedTestCase):
                 self.result(self.finish(ONE, upload_id, content[size:], digest))
             self.assertEqual((content, []), (self.content(ONE, digest), self.files()))
         self.assertIn(jobs, range(1, 19))
+
+
+class SuspendingTests(ThreadedTestCase):
+    """What becomes of bytes when their request ends."""
+
+    #: How many others are recording.
+    others = 0
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.registry.recording_here = self.others
+        self.addCleanup(lambda: self.assertEqual(self.others, self.registry.recording_here))
+
+    def noted(self, upload_id: str) -> Received:
+        """What is noted of a session."""
+        received: Received = self.result(self.metadata.uploads.get(ONE, upload_id)).received
+        return received
+
+    def test_noted(self) -> None:
+        """They are noted, each time, and the session goes on behind them."""
+        upload_id = self.start()
+        for first in (0, 4, 8):
+            self.result(self.append(ONE, upload_id, CONTENT[first : first + 4], offset=first))
+            arrived = CONTENT[: first + 4]
+            self.assertEqual(Received(len(arrived), Digest.sha256(arrived)), self.noted(upload_id))
+        self.result(self.finish(ONE, upload_id, b"", DIGEST))
+        self.assertEqual((CONTENT, []), (self.content(ONE, DIGEST), self.files()))
+
+    def test_ended_meanwhile(self) -> None:
+        """A session that has ended keeps nothing."""
+        for content in (b"", CONTENT[:4]):
+            upload_id = self.start()
+            if content:
+                self.result(self.append(ONE, upload_id, content))
+            part = self.result(self.uploads.resume(JOE, ONE, upload_id))
+            self.result(part.write([CONTENT]))
+            self.result(self.metadata.uploads.end(upload_id))
+            self.refused(UploadUnknown, part.pause())
+            self.assertEqual([], self.files())
+
+    def test_silent_database(self) -> None:
+        """The bytes stay while the database does not answer, and the session goes on."""
+        upload_id = self.start()
+        part = self.result(self.uploads.resume(JOE, ONE, upload_id))
+        self.result(part.write([CONTENT[:4]]))
+        self.result(self.metadata.close())
+        self.refused(StoreUnavailable, part.pause())
+        self.result(self.metadata.open())
+        self.result(self.append(ONE, upload_id, CONTENT[4:], offset=4))
+        self.result(self.finish(ONE, upload_id, b"", DIGEST))
+        self.assertEqual((CONTENT, []), (self.content(ONE, DIGEST), self.files()))
+
+    def test_went_away(self) -> None:
+        """A client that goes away at any moment leaves a session that goes on."""
+        for jobs in range(20):
+            digest, upload_id = Digest.sha256(content := b"%d" % jobs), self.start()
+            if not self.cancelled_after(jobs, self.append(ONE, upload_id, content)):
+                break
+            size = self.result(self.uploads.size(JOE, ONE, upload_id))
+            self.result(self.finish(ONE, upload_id, content[size:], digest))
+            self.assertEqual((content, []), (self.content(ONE, digest), self.files()))
+        self.assertIn(jobs, range(1, 19))
+
+
+class SuspendingElsewhereTests(SuspendingTests):
+    """The same when so many record in threads for bytes that these are not to be taken up."""
+
+    others = 8
 
 
 class ElsewhereTests(HereTests):

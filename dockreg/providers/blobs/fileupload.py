@@ -118,9 +118,9 @@ class FileUpload:
         """See :class:`~dockreg.interfaces_blobs.IUpload`."""
         await self._shop.in_thread(self._receive, fetch)
 
-    async def suspend(self) -> Received:
+    async def suspend(self, then: Callable[[Received], object] | None = None) -> Received:
         """See :class:`~dockreg.interfaces_blobs.IUpload`."""
-        return await self._shop.in_thread(self._suspend)
+        return await self._shop.in_thread(self._suspend, then)
 
     async def commit(
         self,
@@ -192,7 +192,7 @@ class FileUpload:
             self._failure = failure
             raise
 
-    def _suspend(self) -> Received:
+    def _suspend(self, then: Callable[[Received], object] | None) -> Received:
         with self._lock:
             descriptor = self._open_descriptor()
             if self._unsure:
@@ -204,8 +204,11 @@ class FileUpload:
             except BaseException:
                 self._go_back(descriptor)
                 raise
+            received = Received(self.size, digest if self.size else None)
+            if then is not None:
+                then(received)
             self._release()
-            return Received(self.size, digest if self.size else None)
+            return received
 
     def _go_back(self, descriptor: int) -> Received:
         """

@@ -223,12 +223,15 @@ class _MemoryUpload:
         while piece := fetch():
             await self.write([bytes(piece)])
 
-    async def suspend(self) -> Received:
+    async def suspend(self, then: Callable[[Received], object] | None = None) -> Received:
         self._require_open()
+        size = self._staged.size
+        received = Received(size, self._staged.hasher_of(self._algorithm).digest) if size else NOTHING_RECEIVED
+        if then is not None:
+            then(received)
         self._ended = True
         self._staged.busy = False
-        size = self._staged.size
-        return Received(size, self._staged.hasher_of(self._algorithm).digest) if size else NOTHING_RECEIVED
+        return received
 
     async def commit(
         self,

@@ -163,7 +163,7 @@ class SQLBlobIndex:
             return _record_in(connection, repository, blob, facts, leased_until, upload_id)
 
         def record(blob: StoredBlob) -> Recorded:
-            return self._database.write_here(change, blob)
+            return self._database.write_here(lambda connection: change(connection, blob))
 
         return record
 

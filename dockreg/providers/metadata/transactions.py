@@ -131,9 +131,9 @@ class Database:
         wanted = Wanted(self._around(lambda connection: change(connection, *args, **kwargs)))
         return cast("T", await self._change(wanted))
 
-    def write_here(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Like :meth:`write`, for who is in a thread and blocks until it is durable."""
-        wanted = Wanted(self._around(lambda connection: change(connection, *args, **kwargs)))
+    def write_here(self, change: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """Like :meth:`write`, or :meth:`note`, for who is in a thread and blocks until it is committed."""
+        wanted = Wanted(self._around(change), durable)
         with _reported():
             return cast("T", self._batches.write_here(wanted) if self._batches else self._repeat(True, wanted.change))
 

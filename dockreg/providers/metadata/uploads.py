@@ -1,6 +1,6 @@
 """Upload sessions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import evolve
 from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, text, update
@@ -93,6 +93,24 @@ class SQLUploadStore:
     ) -> None:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
         await self._database.note(_record, upload_id, received, now, leased_until, reserves=reserves, proven=proven)
+
+    def recorder(
+        self,
+        upload_id: str,
+        now: float,
+        leased_until: float,
+        reserves: bool = False,
+        proven: UploadSession | None = None,
+    ) -> Callable[[Received], None]:
+        """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
+
+        def record(received: Received) -> None:
+            def change(connection: Connection) -> None:
+                _record(connection, upload_id, received, now, leased_until, reserves=reserves, proven=proven)
+
+            self._database.write_here(change, durable=False)
+
+        return record
 
     async def end(self, upload_id: str) -> None:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
