@@ -94,7 +94,7 @@ class KeptConnection:
             try:
                 connection.run("BEGIN IMMEDIATE")
             except exc.DBAPIError as problem:
-                if not _is_busy(problem) or waited >= self._wait_seconds:
+                if not is_busy(problem) or waited >= self._wait_seconds:
                     raise
             else:
                 return
@@ -110,6 +110,7 @@ class KeptConnection:
             pooled.close()
 
 
-def _is_busy(problem: exc.DBAPIError) -> bool:
+def is_busy(problem: exc.DBAPIError) -> bool:
+    """Whether somebody else writes, and did so for as long as there was to wait."""
     code = getattr(problem.orig, "sqlite_errorcode", 0)
     return (code & _KIND) == sqlite3.SQLITE_BUSY

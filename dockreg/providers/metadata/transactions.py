@@ -14,7 +14,7 @@ from dockreg.errors import RegistryError, StorageFull, StoreUnavailable
 from dockreg.providers.metadata.bare import BareConnection, Statements, statements_of
 from dockreg.providers.metadata.batches import Batches, Change, Outcomes, Wanted
 from dockreg.providers.metadata.databasefile import DatabaseFile, connector, file_of
-from dockreg.providers.metadata.kept import KeptConnection
+from dockreg.providers.metadata.kept import KeptConnection, is_busy
 from dockreg.providers.metadata.near import NearReads, NotNow
 
 P = ParamSpec("P")
@@ -260,8 +260,9 @@ class _Together:
         try:
             return self._transaction.run(lambda connection: [self._in_savepoint(connection, each) for each in changes])
         except exc.DBAPIError as problem:
-            if self._transaction.committing:
-                # Whether it took place is not known, so nothing is tried again.
+            if self._transaction.committing or is_busy(problem):
+                # Whether it took place is not known, so nothing is tried again; or it has waited to begin, and each by itself
+                # would wait as long again.
                 raise translated(problem) from problem
             raise _NotTogether from None
         except exc.TimeoutError:

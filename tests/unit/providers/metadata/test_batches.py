@@ -1,5 +1,6 @@
 """Writes that are committed together."""
 
+import sqlite3
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -20,7 +21,8 @@ class BatchCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.threads = Threads()
-        self.store = SQLMetadataStore(f"sqlite:///{self.mktemp()}/dockreg.sqlite?timeout=0", self.threads.in_thread)
+        self.path = f"{self.mktemp()}/dockreg.sqlite"
+        self.store = SQLMetadataStore(f"sqlite:///{self.path}?timeout=0", self.threads.in_thread)
         self.now(self.store.open())
         self.addCleanup(lambda: self.now(self.store.close()))
         self.commits: list[BareConnection] = []
@@ -107,6 +109,24 @@ class TogetherTests(BatchCase):
         for each in (writes[0], writes[1], writes[3]):
             self.successResultOf(each)
         self.assertEqual(["a", "b", "c"], self.names())
+
+    def test_locked(self) -> None:
+        """While another process writes those who wait together wait once, and not each by itself after that."""
+        other = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        writer: Any = self.store._database._writer
+        pauses: list[float] = []
+        writer._pause, writer._wait_seconds = pauses.append, 0.1
+        writes = [self.create(f"r{number}") for number in range(10)]
+        self.threads.run_all()
+        for each in writes:
+            self.failureResultOf(each, StoreUnavailable)
+        # The first one, and all others.
+        self.assertLess(sum(pauses), 2 * 0.13)
+        other.execute("ROLLBACK")
+        self.now(self.store.repositories.create(RepositoryName("a"), None, 1.0))
+        self.assertEqual(["a"], self.names())
 
     def test_commit_fails(self) -> None:
         """When the commit itself fails, nobody is told that his change was made."""
