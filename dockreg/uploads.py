@@ -100,7 +100,10 @@ class Uploads:
         :raises RangeInvalid: ``offset`` is not the number of bytes that are there; nothing is written.
         """
         session, proven = await self._session(principal, name, upload_id)
-        if proven is not None and self._counts:
+        quotas = self.registry.quotas
+        # Whether blobs are counted may change while this waits.
+        reservation = None if quotas is None else quotas.reservation(upload_id, digest)
+        if proven is not None and reservation is not None:
             # What is reserved belongs to a row.
             now, store = self.registry.clock.seconds(), self.registry.metadata.uploads
             leased_until = now + self.limits.session_seconds
@@ -114,8 +117,6 @@ class Uploads:
         upload = await self.registry.blobs.resume_upload(upload_id, session.received, observers, algorithm, later)
         if upload.size != session.received.size:  # After a crash: the inspector has not seen it all.
             inspector = None
-        quotas = self.registry.quotas
-        reservation = None if quotas is None else quotas.reservation(upload_id, digest)
         part = BlobUpload(
             self.registry,
             self.limits,

@@ -3,6 +3,8 @@
 import os
 from itertools import count
 
+from twisted.internet.defer import Deferred
+
 from dockreg.errors import UploadUnknown
 from dockreg.errors_quotas import QuotaExceeded
 from dockreg.model.digest import Digest
@@ -86,6 +88,15 @@ class ProvenTests(ThreadedTestCase):
         self.result(self.append(ONE, upload_id, CONTENT))
         self.assertEqual(10, self.result(self.uploads.size(JOE, ONE, upload_id)))
 
+    def test_went_away_at_once(self) -> None:
+        """A client that goes away while its session is opened leaves no file, for nothing else tells of one that is empty."""
+        upload_id = self.start()
+        self.assertTrue(self.cancelled_after(0, self.uploads.resume(JOE, ONE, upload_id)))
+        self.assertEqual([], self.files())
+        self.result(self.append(ONE, upload_id, CONTENT[:4]))
+        self.assertTrue(self.cancelled_after(0, self.uploads.resume(JOE, ONE, upload_id)))
+        self.assertEqual(4, self.result(self.uploads.size(JOE, ONE, upload_id)))
+
     def test_ended_meanwhile(self) -> None:
         """Who has looked at a session before it ended keeps nothing for it."""
         upload_id = self.start()
@@ -124,6 +135,18 @@ class ProvenTests(ThreadedTestCase):
         self.refused(QuotaExceeded, part.expect(6))
         self.result(part.release())
         self.assertEqual(0, self.result(self.uploads.size(JOE, ONE, upload_id)))
+
+    def test_quotas_in_this_moment(self) -> None:
+        """Nothing is reserved by a request that began before blobs were counted, for there is no row to reserve it for."""
+        upload_id = self.start()
+        quotas = self.registry.quotas = Quotas(self.metadata, self.clock, lambda: "own")
+        resuming = Deferred.fromCoroutine(self.uploads.resume(JOE, ONE, upload_id))
+        quotas.counting = True
+        self.threads.run_all()
+        part = self.successResultOf(resuming)
+        self.result(part.write([CONTENT]))
+        self.result(part.pause())
+        self.assertEqual(10, self.result(self.uploads.size(JOE, ONE, upload_id)))
 
     def test_clock_was_ahead(self) -> None:
         """After a clock that was ahead sessions have rows, for the ids of those times have ended."""

@@ -144,10 +144,14 @@ class FileUpload:
             self._drop()
 
     def let_go(self) -> None:
-        """Release a resumed upload as it was found."""
+        """Release a resumed upload as it was found. Without bytes it needs no file: nobody may come for that again."""
         with self._lock:
-            if self._descriptor is not None:
+            if self._descriptor is None:
+                return
+            if self.size:
                 self._release()
+            else:
+                self._drop()
 
     def _write(self, chunks: Sequence[Piece]) -> None:
         with self._lock:
