@@ -325,7 +325,7 @@ class BlobUpload:
             raise
         except (StorageFull, StoreUnavailable):
             with suppress(RegistryError):
-                await self._have_row()
+                await (self._drop() if self.upload_id is None else self._have_row())
             raise
 
     @property

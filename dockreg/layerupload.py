@@ -192,8 +192,10 @@ class StagedLayerUpload:
             known = facts.of_blob(blob.digest)
             return await registry.metadata.images.stage_layer(blob, known, checksums, now, leased_until)
 
-        await registry.keep_blob(committed, record)
-        await self._release()
+        try:
+            await registry.keep_blob(committed, record)
+        finally:
+            await self._release()
 
     async def _release(self) -> None:
         if self._reservation is not None:

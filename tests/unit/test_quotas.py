@@ -1,8 +1,9 @@
 """Tests of :mod:`dockreg.quotas`: uploads in a namespace that may not have all they bring."""
 
 from typing import Any
+from unittest.mock import patch
 
-from dockreg.errors import DigestInvalid, UploadUnknown
+from dockreg.errors import DigestInvalid, StoreUnavailable, UploadUnknown
 from dockreg.errors_quotas import QuotaExceeded
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
@@ -191,3 +192,17 @@ class V1Tests(_QuotaCase):
         self.assertEqual((0, 0), self.used())
         self.result(self.images.put_checksum(caller, A, payload(document(A), layer)))
         self.assertEqual((len(layer), 0), self.used())
+
+    def test_not_recorded(self) -> None:
+        """What was reserved for a layer is given back when that could not be recorded."""
+        self.limit(100 * MIB)
+        caller = token(ONE, "joe")
+        self.announce(caller, ONE, A)
+        self.result(self.images.put_json(caller, A, document(A)))
+
+        async def fail(*_args: object) -> None:
+            raise StoreUnavailable("the database went away")
+
+        with patch.object(self.metadata.images, "stage_layer", fail):
+            self.refused(StoreUnavailable, self.put_layer(caller, A, tar_layer("a")))
+        self.assertEqual((0, 0), self.used())

@@ -82,6 +82,23 @@ class HereTests(ThreadedTestCase):
         usage = self.result(self.metadata.quotas.usage(ONE.namespace))
         self.assertEqual((10, 0), (usage.used, usage.reserved))
 
+    def test_counted_and_not_recorded(self) -> None:
+        """What was reserved for one that is one request is given back when that could not be recorded."""
+        self.result(self.metadata.quotas.set_quota(ONE.namespace, 50))
+        quotas = self.registry.quotas = Quotas(self.metadata, self.clock, lambda: "own")
+        self.result(quotas.begin())
+
+        def fail(*_args: Any, **_options: Any) -> Any:
+            raise StoreUnavailable("the database went away")
+
+        with (
+            patch.object(self.metadata.blobs, "record_in", fail),
+            patch.object(self.metadata.blobs, "recorder", lambda *_args: fail),
+        ):
+            self.refused(StoreUnavailable, self.bring(ONE, CONTENT))
+        usage = self.result(self.metadata.quotas.usage(ONE.namespace))
+        self.assertEqual((0, 0, 0, []), (usage.used, usage.reserved, self.objects(), self.files()))
+
     def test_too_large(self) -> None:
         """One that grew over the limit by another request is not recorded."""
         upload_id = self.start()
