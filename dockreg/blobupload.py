@@ -358,3 +358,6 @@ class BlobUpload:
         if self.upload_id is not None:
             with suppress(UploadUnknown):
                 await self._registry.metadata.uploads.end(self.upload_id)
+            # Until then another request may have begun the file again. Who does so now is told that the session has ended.
+            with suppress(UploadBusy):
+                await self._registry.blobs.drop_upload(self.upload_id)

@@ -159,6 +159,9 @@ class Uploads:
     async def _cancel(self, upload_id: str) -> None:
         await self.registry.blobs.drop_upload(upload_id)
         await self.registry.metadata.uploads.end(upload_id)
+        # Until then another request may have begun the file again. Who does so from now on is told that the session has ended.
+        with suppress(UploadBusy):
+            await self.registry.blobs.drop_upload(upload_id)
 
     async def mount(
         self, principal: Principal, name: RepositoryName, digest: Digest, source: RepositoryName | None

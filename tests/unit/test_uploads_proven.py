@@ -2,10 +2,11 @@
 
 import os
 from itertools import count
+from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
 
-from dockreg.errors import UploadUnknown
+from dockreg.errors import DigestInvalid, UploadUnknown
 from dockreg.errors_quotas import QuotaExceeded
 from dockreg.model.digest import Digest
 from dockreg.model.uploads import UploadLimits
@@ -105,6 +106,23 @@ class ProvenTests(ThreadedTestCase):
         self.result(late.write([CONTENT]))
         self.refused(UploadUnknown, late.pause())
         self.check_gone(upload_id)
+
+    def test_begun_again_meanwhile(self) -> None:
+        """What another request has brought while a session was ended is dropped with it."""
+        uploads = self.metadata.uploads
+        end = uploads.end
+
+        async def late(upload_id: str) -> None:
+            await self.append(ONE, upload_id, CONTENT)
+            await end(upload_id)
+
+        with patch.object(uploads, "end", late):
+            upload_id = self.start()
+            self.result(self.other.cancel(JOE, ONE, upload_id))
+            self.check_gone(upload_id)
+            upload_id = self.start()
+            self.refused(DigestInvalid, self.finish(ONE, upload_id, b"other", DIGEST))
+            self.check_gone(upload_id)
 
     def test_others(self) -> None:
         """It is its owner's and its repository's."""
