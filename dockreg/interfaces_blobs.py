@@ -85,8 +85,9 @@ class IUpload(Interface):
 
         :param last: what is written before; together with the commit that costs less.
         :param then: is called with the durable object, in the thread that made it so if the store has any, and may block
-            there. It raises nothing, and says whether the object is to be confirmed there and then. Once it was called the
-            object is in the hands of who passed it, also when that is cancelled.
+            there. It raises nothing, and says whether the object is to be confirmed there and then, for the upload has ended
+            for everybody: what another one has begun under its id meanwhile may be dropped. Once it was called the object is
+            in the hands of who passed it, also when that is cancelled.
 
         Bytes are read again only when nobody has digested them by the algorithm of ``expected`` as they passed.
 

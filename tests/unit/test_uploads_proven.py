@@ -2,12 +2,14 @@
 
 import os
 from itertools import count
+from typing import Any
 from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
 
 from dockreg.errors import DigestInvalid, UploadUnknown
 from dockreg.errors_quotas import QuotaExceeded
+from dockreg.model.blobs import Recorded, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.uploads import UploadLimits
 from dockreg.providers.blobs.filesystem import FilesystemBlobStore
@@ -123,6 +125,23 @@ class ProvenTests(ThreadedTestCase):
             upload_id = self.start()
             self.refused(DigestInvalid, self.finish(ONE, upload_id, b"other", DIGEST))
             self.check_gone(upload_id)
+
+    def test_begun_again_before_its_end(self) -> None:
+        """What another request has brought before the blob of a session was recorded is dropped with it."""
+        recorder = self.metadata.blobs.recorder
+        upload_id = self.start()
+
+        def late(*args: Any) -> Any:
+            def record(blob: StoredBlob) -> Recorded:
+                self.result(self.append(ONE, upload_id, b"more"))
+                return recorder(*args)(blob)
+
+            return record
+
+        with patch.object(self.metadata.blobs, "recorder", late):
+            self.result(self.finish(ONE, upload_id, CONTENT, DIGEST))
+        self.check_gone(upload_id)
+        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
 
     def test_others(self) -> None:
         """It is its owner's and its repository's."""

@@ -15,7 +15,15 @@ from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.digesting import KeptHashers, digest_file, seal, sealed
-from dockreg.providers.blobs.disk import beginning_of, disk_errors, flush_folder, gathered, remove, write_all
+from dockreg.providers.blobs.disk import (
+    beginning_of,
+    disk_errors,
+    flush_folder,
+    gathered,
+    lock_left_behind,
+    remove,
+    write_all,
+)
 from dockreg.providers.blobs.handover import hand_over
 from dockreg.providers.blobs.observing import Behind, Beside, Helpers, Receivers, observe
 from dockreg.providers.blobs.staging import Folders
@@ -260,7 +268,21 @@ class FileUpload:
             # A note that the disk does not let go is settled by the next start.
             with suppress(OSError):
                 self._shop.folders.confirm(blob)
+                self._drop_begun_again()
         return blob
+
+    def _drop_begun_again(self) -> None:
+        """
+        Until the session had ended another request may have begun its file again, and have let go of it.
+
+        Who still has it will be told that the session has ended.
+        """
+        descriptor = lock_left_behind(self._path)
+        if descriptor is not None:
+            try:
+                remove(self._path)
+            finally:
+                os.close(descriptor)
 
     def _flush(self, descriptor: int) -> None:
         try:
