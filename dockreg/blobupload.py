@@ -33,6 +33,7 @@ from dockreg.shield import shielded
 _AT_ONCE = 8 * 1024 * 1024
 #: Half of the threads for bytes.
 _MOST_RECORDING_HERE = 8
+_TRIES = 10
 
 
 class _RecordingHere:
@@ -84,6 +85,15 @@ async def receive(registry: Registry, upload: IUpload, fetch: Callable[[], Piece
     finally:
         if room is not None:
             room.give_back(most - (upload.size - before))
+
+
+async def drop_ended(registry: Registry, upload_id: str) -> None:
+    """Drop the file of a session that has ended, unless somebody writes to it: he will find it ended, and drop it."""
+    for _ in range(_TRIES):
+        # Who has just noted what he has received, before the end, is about to let go of it.
+        with suppress(UploadBusy):
+            await registry.blobs.drop_upload(upload_id)
+            return
 
 
 class _NotingHere:
@@ -359,5 +369,4 @@ class BlobUpload:
             with suppress(UploadUnknown):
                 await self._registry.metadata.uploads.end(self.upload_id)
             # Until then another request may have begun the file again. Who does so now is told that the session has ended.
-            with suppress(UploadBusy):
-                await self._registry.blobs.drop_upload(self.upload_id)
+            await drop_ended(self._registry, self.upload_id)

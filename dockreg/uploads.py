@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from attrs import define, field
 
-from dockreg.blobupload import BlobUpload
+from dockreg.blobupload import BlobUpload, drop_ended
 from dockreg.errors import BlobUnknown, DigestInvalid, RangeInvalid, UploadBusy, UploadUnknown
 from dockreg.jumps import Jumps
 from dockreg.model.access import Principal
@@ -160,8 +160,7 @@ class Uploads:
         await self.registry.blobs.drop_upload(upload_id)
         await self.registry.metadata.uploads.end(upload_id)
         # Until then another request may have begun the file again. Who does so from now on is told that the session has ended.
-        with suppress(UploadBusy):
-            await self.registry.blobs.drop_upload(upload_id)
+        await drop_ended(self.registry, upload_id)
 
     async def mount(
         self, principal: Principal, name: RepositoryName, digest: Digest, source: RepositoryName | None

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
 
-from dockreg.errors import DigestInvalid, UploadUnknown
+from dockreg.errors import DigestInvalid, UploadBusy, UploadUnknown
 from dockreg.errors_quotas import QuotaExceeded
 from dockreg.model.blobs import Recorded, StoredBlob
 from dockreg.model.digest import Digest
@@ -125,6 +125,30 @@ class ProvenTests(ThreadedTestCase):
             upload_id = self.start()
             self.refused(DigestInvalid, self.finish(ONE, upload_id, b"other", DIGEST))
             self.check_gone(upload_id)
+
+    def test_not_let_go_yet(self) -> None:
+        """Who has noted what he received, and is about to let go of the file, does not make it stay."""
+        uploads, blobs = self.metadata.uploads, self.registry.blobs
+        end, drop = uploads.end, blobs.drop_upload
+        busy = 0
+
+        async def late(upload_id: str) -> None:
+            nonlocal busy
+            await self.append(ONE, upload_id, CONTENT)
+            await end(upload_id)
+            busy = 3
+
+        async def drop_soon(upload_id: str) -> None:
+            nonlocal busy
+            if busy:
+                busy -= 1
+                raise UploadBusy(upload_id)
+            await drop(upload_id)
+
+        upload_id = self.start()
+        with patch.object(uploads, "end", late), patch.object(blobs, "drop_upload", drop_soon):
+            self.result(self.uploads.cancel(JOE, ONE, upload_id))
+        self.check_gone(upload_id)
 
     def test_begun_again_before_its_end(self) -> None:
         """What another request has brought before the blob of a session was recorded is dropped with it."""
