@@ -252,7 +252,7 @@ class BlobUpload:
                 raise here.problem
         except UploadUnknown:
             # It has expired meanwhile.
-            await registry.blobs.drop_upload(self.upload_id)
+            await drop_ended(registry, self.upload_id)
             raise
         self._proven = None
 

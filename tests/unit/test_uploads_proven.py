@@ -126,6 +126,24 @@ class ProvenTests(ThreadedTestCase):
             self.refused(DigestInvalid, self.finish(ONE, upload_id, b"other", DIGEST))
             self.check_gone(upload_id)
 
+    def test_ended_and_busy(self) -> None:
+        """Who finds his session ended drops its file though somebody has just looked at that, and is told that it has ended."""
+        blobs = self.registry.blobs
+        upload_id = self.start()
+        late = self.result(self.uploads.resume(JOE, ONE, upload_id, None, DIGEST, soon=True))
+        self.result(self.finish(ONE, upload_id, CONTENT, DIGEST))
+        self.result(late.write([CONTENT]))
+        drop, busy = blobs.drop_upload, [upload_id]
+
+        async def drop_soon(each: str) -> None:
+            if busy:
+                raise UploadBusy(busy.pop())
+            await drop(each)
+
+        with patch.object(blobs, "drop_upload", drop_soon):
+            self.refused(UploadUnknown, late.pause())
+        self.check_gone(upload_id)
+
     def test_not_let_go_yet(self) -> None:
         """Who has noted what he received, and is about to let go of the file, does not make it stay."""
         uploads, blobs = self.metadata.uploads, self.registry.blobs
