@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 
-from dockreg.errors import BlobUnknown, ImageConflict, NameUnknown, TagUnknown
+from dockreg.errors import BlobUnknown, ImageConflict, ImageUnknown, NameUnknown, TagUnknown
 from dockreg.interfaces import IMetadataStore
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import SCHEMA2_CONFIG, SCHEMA2_MANIFEST, BlobReference, Descriptor, Manifest, Role
@@ -57,15 +57,25 @@ async def stage(
     facts: LayerFacts | None = None,
     now: float = 1.0,
 ) -> StagedLayer:
-    """An image that only lacks its completion."""
+    """
+    An image that only lacks its completion.
+
+    Raises:
+        ImageUnknown: if somebody completed the same push meanwhile, as the service says to who comes last.
+    """
     await metadata.images.stage_json(scope, document, parent, now)
     images = await metadata.images.staged(scope, document.image_id)
-    staged = next(image for image in images if image.json == document.content)
+    staged = next((image for image in images if image.json == document.content), None)
+    if staged is None:
+        raise ImageUnknown(document.image_id.value)
     checksums = Checksums("sha256:" + "0" * 64, frozenset({"tarsum+sha256:b", "tarsum+sha256:a"}))
     known = facts if facts is not None else LayerFacts("none", Digest.sha256(content), len(content), 1)
     await metadata.images.stage_layer(some_blob(content), known, [(staged, checksums)], now, now + 100)
     layers = await metadata.images.staged_layers(scope, document.image_id)
-    return next(layer for layer in layers if layer.image_key == staged.key and layer.blob == some_blob(content))
+    for layer in layers:
+        if layer.image_key == staged.key and layer.blob == some_blob(content):
+            return layer
+    raise ImageUnknown(document.image_id.value)
 
 
 async def push(
