@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 
 from attrs import frozen
 
+from benchmarks.contenders.bare import Bare
 from benchmarks.contenders.base import Ability, Contender, Situation
 from benchmarks.contenders.distribution import Distribution, DockerRegistry
 from benchmarks.contenders.nginx import Nginx, NginxCopying
@@ -21,6 +22,7 @@ PEERS: Sequence[Callable[[str | None], Contender]] = (
     NginxCopying,
     Zot,
     Olareg,
+    Bare,
 )
 #: Which of them take part unless others are named.
 USUAL_PEERS = ("distribution", "docker-registry", "nginx")
