@@ -6,7 +6,6 @@ brought goes on in one piece, large writes are encrypted in large pieces, the re
 thread that reads its file, and most of a large body decrypted by the one that digests it. Keys, handshakes, alerts and the end of connections stay Twisted's business.
 """
 
-import os
 from contextlib import suppress
 from typing import Any, cast
 
@@ -17,7 +16,7 @@ from twisted.protocols.tls import BufferingTLSTransport
 from zope.interface import implementer
 
 from dockreg.interfaces_transports import ISealedTransport, Receive, Seal
-from dockreg.providers.openssl import RECORD_BYTES, read_all, take_sealed
+from dockreg.providers.openssl import RECORD_BYTES, Intake, new_intake, read_all, take_sealed
 
 #: What is encrypted at once by the thread of the reactor.
 PIECE_BYTES = 256 * 1024
@@ -53,6 +52,8 @@ class Encryption(SSL.Connection):
     _held: list[bytes]
     # Memory of the one to whom it is lent, for what is encrypted.
     _sealed = _NO_ROOM
+    # What receives for the one to whom it is lent.
+    _intake: Intake | None = None
     # What was said when there was nothing more to read; Twisted asks again at once.
     _ended: SSL.Error | None = None
 
@@ -129,35 +130,24 @@ class Encryption(SSL.Connection):
 
     def receive(self, connection: int, room: memoryview) -> int:
         """See :data:`.Receive`. The interpreter is free meanwhile."""
-        size = taken = 0
-        while self._ended is None or isinstance(self._ended, SSL.WantReadError):
-            came, self._ended = read_all(self, room[size:])
-            size += came
-            # Whoever sends records without content is for the reactor, which has an eye on the time.
-            if self._ended is None or taken > len(room):
-                break
-            try:
-                sealed = os.readv(connection, [self._sealed])
-            except OSError:
-                if size:
-                    break
-                raise
-            if not sealed:
-                break
-            taken += sealed
-            super().bio_write(memoryview(self._sealed)[:sealed])
+        if self._intake is None or not (self._ended is None or isinstance(self._ended, SSL.WantReadError)):
+            return 0
+        size, self._ended = self._intake.fill(connection, room)
         return size
 
     def lend_receiving(self) -> Receive:
         """Only :meth:`receive` touches it from now on."""
         self.lent = True
-        self._sealed = bytearray(_SEALED_BYTES)
+        self._intake = new_intake(self, _SEALED_BYTES)
         return self.receive
 
     def returned(self) -> bytes:
         """It is lent no more. Returns what has come meanwhile, to be given to :meth:`bio_write`."""
         self.lent = False
         self._sealed = _NO_ROOM
+        if self._intake is not None:
+            self._intake.end()
+            self._intake = None
         held, self._held = self._held, []
         return b"".join(held)
 

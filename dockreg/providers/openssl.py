@@ -2,14 +2,17 @@
 OpenSSL past pyOpenSSL, which copies more than need be.
 
 ``recv_into`` of pyOpenSSL takes memory for a record, lets OpenSSL decrypt to that, and copies it; ``bio_read`` does the same
-with what is to be sent. With thousands of records a second that takes twice as long as the decryption. The functions of OpenSSL
-itself are in the library that pyOpenSSL calls, under names that are not public: they are used here and nowhere else. Without them all works as it did, more slowly; a test
-fails then.
+with what is to be sent. With thousands of records a second that takes twice as long as the decryption. Whatever comes is
+copied once more before OpenSSL sees it. The functions of OpenSSL itself are in the library that pyOpenSSL calls, under names
+that are not public: they are used here and nowhere else. Without them all works as it did, more slowly; a test fails then.
 """
 
+import os
 from collections.abc import Callable
-from typing import Any, cast
+from functools import partial
+from typing import Any, Protocol, cast
 
+from attrs import fields, frozen
 from OpenSSL import SSL
 
 #: Bytes of a record at most (RFC 8446 5.1).
@@ -48,6 +51,159 @@ def take_sealed_publicly(connection: SSL.Connection, buffer: bytearray | memoryv
     return len(sealed)
 
 
+class Intake(Protocol):
+    """Receives for a connection, past the memory that it has for what comes. Until :meth:`end` nobody else touches that."""
+
+    def fill(self, descriptor: int, room: memoryview) -> tuple[int, SSL.Error | None]:
+        """
+        Take from a socket that does not block, and decrypt to ``room`` until that is full.
+
+        :return: as :data:`ReadAll`. To be called again unless that is an end, or damage.
+        :raises OSError: nothing has come, or the socket has broken, before there was a byte.
+        """
+
+    def end(self) -> None:
+        """Give what has come, and is not decrypted, to the connection."""
+
+
+class PublicIntake:
+    """The :class:`Intake` that keeps to what is public. :param size: bytes that are received at once."""
+
+    def __init__(self, connection: SSL.Connection, size: int) -> None:
+        self._connection = connection
+        self._sealed = memoryview(bytearray(size))
+
+    def fill(self, descriptor: int, room: memoryview) -> tuple[int, SSL.Error | None]:
+        """See :meth:`Intake.fill`."""
+        size, taken, most = 0, 0, _most_taken(room)
+        while True:
+            came, said = read_all_publicly(self._connection, room[size:])
+            size += came
+            if not isinstance(said, SSL.WantReadError) or taken > most:
+                return size, said
+            sealed = _received(descriptor, self._sealed, size)
+            if not sealed:
+                return size, said
+            taken += sealed
+            # Not the method of a class that keeps it.
+            SSL.Connection.bio_write(self._connection, self._sealed[:sealed])
+
+    def end(self) -> None:
+        """See :meth:`Intake.end`."""
+
+
+def _most_taken(room: memoryview) -> int:
+    """What is received for so much room: whoever sends records without content is for the reactor, with an eye on the time."""
+    return 2 * len(room) + RECORD_BYTES
+
+
+def _received(descriptor: int, room: memoryview | bytearray, before: int) -> int:
+    """How many bytes a socket has given; none at its end, or when nothing is there but something was ``before``."""
+    try:
+        return os.readv(descriptor, [room])
+    except OSError:
+        if before:
+            return 0
+        raise
+
+
+#: Makes an :class:`Intake` that receives so many bytes at once.
+MakeIntake = Callable[[SSL.Connection, int], Intake]
+
+
+@frozen
+class _Functions:
+    """What :class:`DirectIntake` calls; the names are those of OpenSSL, cffi and pyOpenSSL."""
+
+    SSL_read: Any
+    SSL_get_error: Any
+    SSL_set_bio: Any
+    SSL_ERROR_WANT_READ: int
+    BIO_new: Any
+    BIO_s_mem: Any
+    BIO_new_mem_buf: Any
+    BIO_set_mem_eof_return: Any
+    BIO_read: Any
+    from_buffer: Any
+    NULL: Any
+    _raise_ssl_error: Any
+
+
+def _find_functions() -> _Functions | None:
+    """All of them; None when one is missing."""
+    owners = (getattr(SSL, "_lib", None), getattr(SSL, "_ffi", None), SSL.Connection)
+    found: dict[str, Any] = {
+        each.name: next((getattr(owner, each.name) for owner in owners if hasattr(owner, each.name)), None)
+        for each in fields(_Functions)
+    }
+    if None in found.values():
+        return None
+    # An argument has no underscore.
+    return _Functions(**{name.lstrip("_"): function for name, function in found.items()})
+
+
+class DirectIntake:
+    """The :class:`Intake` that has OpenSSL read from where bytes came to."""
+
+    def __init__(self, functions: _Functions, connection: SSL.Connection, size: int) -> None:
+        self._functions = functions
+        # Its names that begin with an underscore are not public; see the docstring of the module.
+        self._connection: Any = connection
+        self._sealed = bytearray(size)
+        self._memory = functions.from_buffer(self._sealed)
+        self._begun = False
+
+    def fill(self, descriptor: int, room: memoryview) -> tuple[int, SSL.Error | None]:
+        """See :meth:`Intake.fill`."""
+        functions, state, sealed = self._functions, self._connection._ssl, self._sealed  # noqa: SLF001 - as above
+        read = functions.SSL_read
+        size, taken, end, most = 0, 0, len(room), _most_taken(room)
+        with functions.from_buffer(room) as memory:
+            while size < end:
+                came = read(state, memory + size, end - size)
+                if came > 0:
+                    size += came
+                elif functions.SSL_get_error(state, came) != functions.SSL_ERROR_WANT_READ:
+                    return size, self._said(came)
+                # Now all has been read that came before.
+                elif taken > most or not (got := _received(descriptor, sealed, size)):
+                    return size, SSL.WantReadError()
+                else:
+                    taken += got
+                    self._read_from(functions.BIO_new_mem_buf(self._memory, got))
+        return size, None
+
+    def _read_from(self, bio: Any) -> None:
+        functions, connection = self._functions, self._connection
+        if bio == functions.NULL:
+            raise MemoryError
+        # What it ends with is not the end of the connection.
+        functions.BIO_set_mem_eof_return(bio, -1)
+        # Frees the one that was there before. OpenSSL keeps the other, for what is to be sent.
+        functions.SSL_set_bio(connection._ssl, bio, connection._from_ssl)  # noqa: SLF001 - as above
+        connection._into_ssl = bio  # noqa: SLF001 - as above
+        self._begun = True
+
+    def _said(self, came: int) -> SSL.Error:
+        try:
+            self._functions._raise_ssl_error(self._connection, self._connection._ssl, came)  # noqa: SLF001 - as above
+        except SSL.Error as error:
+            return error.with_traceback(None)
+        raise RuntimeError("OpenSSL does not say why there is nothing to read")
+
+    def end(self) -> None:
+        """See :meth:`Intake.end`."""
+        if not self._begun:
+            return
+        functions, left = self._functions, bytearray(len(self._sealed))
+        with functions.from_buffer(left) as memory:
+            size = functions.BIO_read(self._connection._into_ssl, memory, len(left))  # noqa: SLF001 - as above
+        self._read_from(functions.BIO_new(functions.BIO_s_mem()))
+        self._begun = False
+        if size > 0:
+            SSL.Connection.bio_write(self._connection, memoryview(left)[:size])
+
+
 def _find() -> tuple[ReadAll, TakeSealed] | None:
     """The functions that ask OpenSSL itself; None where it can not be asked."""
     library: Any = getattr(SSL, "_lib", None)
@@ -83,8 +239,9 @@ def _find() -> tuple[ReadAll, TakeSealed] | None:
     return read_all, take_sealed
 
 
-_found = _find()
+_found, _functions = _find(), _find_functions()
 #: Whether OpenSSL is asked itself.
-DIRECT = _found is not None
+DIRECT = _found is not None and _functions is not None
 #: The best ones there are.
 read_all, take_sealed = _found or (read_all_publicly, take_sealed_publicly)
+new_intake: MakeIntake = PublicIntake if _functions is None else partial(DirectIntake, _functions)

@@ -8,7 +8,6 @@ from twisted.internet.protocol import connectionDone
 from zope.interface import alsoProvides
 
 from dockreg.interfaces_transports import Receive
-from dockreg.providers import encryption
 from tests.unit.providers import test_encryption
 
 
@@ -72,24 +71,6 @@ class ReceivingTests(test_encryption.EncryptionCase):
         self.theirs.close()
         self.assertEqual(3, receive(self.ours.fileno(), self.room))
         self.assertEqual(0, receive(self.ours.fileno(), self.room))
-
-    def test_without_content(self) -> None:
-        """Whoever sends much that carries nothing does not hold up a thread for ever."""
-        self.client.sendall(b"x" * 100_000)
-        sent = self.outgoing()
-        ours, theirs = self.ours, self.theirs
-        reads = 0
-
-        def read_nothing(*_: object) -> tuple[int, SSL.Error]:
-            nonlocal reads
-            reads += 1
-            theirs.sendall(sent)
-            return 0, SSL.WantReadError()
-
-        self.patch(encryption, "read_all", read_nothing)
-        receive = self.lend()
-        self.assertEqual(0, receive(ours.fileno(), self.room))
-        self.assertIn(reads, (1, 2, 3))
 
     def test_orderly_end(self) -> None:
         """An end that the client announces is for the reactor; so is what is damaged."""

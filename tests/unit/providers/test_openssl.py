@@ -1,23 +1,38 @@
 """Tests of :mod:`dockreg.providers.openssl`."""
 
 import contextlib
+import socket
+from functools import partial
 from unittest import mock
 
+from attrs import evolve
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.providers import openssl
-from dockreg.providers.openssl import RECORD_BYTES, read_all, read_all_publicly, take_sealed, take_sealed_publicly
+from dockreg.providers.openssl import (
+    RECORD_BYTES,
+    DirectIntake,
+    Intake,
+    MakeIntake,
+    PublicIntake,
+    new_intake,
+    read_all,
+    read_all_publicly,
+    take_sealed,
+    take_sealed_publicly,
+)
 from tests.pairs import authority, issued
 
 
-def connected() -> tuple[SSL.Connection, SSL.Connection]:
+def connected(version: int = SSL.TLS1_3_VERSION) -> tuple[SSL.Connection, SSL.Connection]:
     """A client and a server that know each other, in memory."""
     pair = issued(authority(), "server")
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.use_certificate(pair.certificate)
     context.use_privatekey(pair.owner.key)
     context.set_options(SSL.OP_NO_TICKET)
+    context.set_max_proto_version(version)
     server = SSL.Connection(context, None)
     server.set_accept_state()
     client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
@@ -45,12 +60,14 @@ class ReadingTests(SynchronousTestCase):
         self.assertTrue(openssl.DIRECT)
         self.assertIsNot(read_all_publicly, read_all)
         self.assertIsNot(take_sealed_publicly, take_sealed)
+        self.assertIsNot(PublicIntake, new_intake)
 
     def test_otherwise(self) -> None:
         """Where it can not be asked, the public way is all there is."""
         for name in ("_lib", "_ffi"):
             with mock.patch.object(SSL, name, None):
                 self.assertIsNone(openssl._find())
+                self.assertIsNone(openssl._find_functions())
 
     def test_agree(self) -> None:
         """Both give what came, then what comes when there is room for it again, and say the same at the end."""
@@ -112,3 +129,170 @@ class ReadingTests(SynchronousTestCase):
                     client.bio_write(bytes(buffer[:size]))
             self.assertEqual(b"s" * 1000, client.recv(2000))
             buffer.clear()
+
+
+class IntakeTests(SynchronousTestCase):
+    """What receives for a connection."""
+
+    make: MakeIntake = staticmethod(new_intake)
+    version = SSL.TLS1_3_VERSION
+
+    def setUp(self) -> None:
+        self.client, self.server = connected(self.version)
+        self.ours, self.theirs = socket.socketpair()
+        for each in (self.ours, self.theirs):
+            self.addCleanup(each.close)
+            each.setblocking(False)
+
+    def intake(self, size: int = 3 * RECORD_BYTES) -> Intake:
+        """One of the server."""
+        return self.make(self.server, size)
+
+    def sealed(self, data: bytes) -> bytes:
+        """What the client sends for this."""
+        self.client.sendall(data)
+        return self.client.bio_read(2**20)
+
+    def fill(self, intake: Intake, size: int) -> tuple[bytes, SSL.Error | None]:
+        """What comes when there is so much room."""
+        room = bytearray(size)
+        came, said = intake.fill(self.ours.fileno(), memoryview(room))
+        return bytes(room[:came]), said
+
+    def test_fills(self) -> None:
+        """Room is filled, however what comes is divided, and what is left comes next."""
+        data = bytes(range(251)) * 500
+        self.theirs.sendall(self.sealed(data))
+        intake = self.intake(1000)
+        first, said = self.fill(intake, 100_000)
+        self.assertEqual((100_000, None), (len(first), said))
+        rest, said = self.fill(intake, 100_000)
+        self.assertTrue(data == first + rest)
+        self.assertIsInstance(said, SSL.WantReadError)
+        self.assertRaises(BlockingIOError, self.fill, intake, 100)
+
+    def test_handed_over(self) -> None:
+        """What the connection has goes first, half a record too; what is left at the end is the connection's again."""
+        data = bytes(range(251)) * 300
+        sealed = self.sealed(data)
+        self.server.bio_write(sealed[:20_000])
+        begun = self.server.recv(10_000)
+        self.theirs.sendall(sealed[20_000:-5])
+        intake = self.intake(20_000)
+        middle, _ = self.fill(intake, 35_000)
+        intake.end()
+        self.server.bio_write(self.ours.recv(2**20) + sealed[-5:])
+        room = bytearray(len(data))
+        size, said = read_all(self.server, room)
+        self.assertTrue(data == begun + middle + bytes(room[:size]))
+        self.assertIsInstance(said, SSL.WantReadError)
+        self.client.bio_write(self.written(b"answer"))
+        self.assertEqual(b"answer", self.client.recv(100))
+
+    def written(self, data: bytes) -> bytes:
+        """What the server sends for this."""
+        self.server.send(data)
+        return self.server.bio_read(2**20)
+
+    def test_unused(self) -> None:
+        """One that got nothing changes nothing, and one after the other may receive."""
+        self.intake().end()
+        self.server.bio_write(self.sealed(b"one"))
+        self.assertEqual(b"one", self.server.recv(10))
+        for each in (b"two", b"three"):
+            self.theirs.sendall(self.sealed(each))
+            intake = self.intake()
+            self.assertEqual(each, self.fill(intake, len(each))[0])
+            intake.end()
+            intake.end()
+        self.server.bio_write(self.sealed(b"four"))
+        self.assertEqual(b"four", self.server.recv(10))
+
+    def test_ends(self) -> None:
+        """The end of the socket is none of the connection; an announced one is told, after what came before it."""
+        self.theirs.sendall(self.sealed(b"all"))
+        self.theirs.close()
+        intake = self.intake()
+        self.assertEqual(b"all", self.fill(intake, 100)[0])
+        came, said = self.fill(intake, 100)
+        self.assertEqual(b"", came)
+        self.assertIsInstance(said, SSL.WantReadError)
+
+    def test_orderly_end(self) -> None:
+        """An end that the client announces is told after what came before it, and again afterwards."""
+        sealed = self.sealed(b"all")
+        self.client.shutdown()
+        self.theirs.sendall(sealed + self.client.bio_read(2**20))
+        intake = self.intake()
+        came, said = self.fill(intake, 100)
+        self.assertEqual(b"all", came)
+        self.assertIsInstance(said, SSL.ZeroReturnError)
+        intake.end()
+        self.assertRaises(SSL.ZeroReturnError, self.server.recv, 10)
+
+    def test_damage(self) -> None:
+        """What was sound is given, and what is wrong with the rest told as ever."""
+        sound, damaged = self.sealed(b"sound"), bytearray(self.sealed(b"damaged"))
+        damaged[-1] ^= 1
+        self.theirs.sendall(sound + damaged)
+        came, said = self.fill(self.intake(), 100)
+        self.assertEqual(b"sound", came)
+        self.assertIs(SSL.Error, type(said))
+        assert said is not None
+        self.assertIn("bad record mac", str(said))
+
+    def test_gone(self) -> None:
+        """A socket that has broken says so, but what it gave before is not lost."""
+        self.theirs.sendall(self.sealed(b"before"))
+        intake = self.intake()
+        self.assertEqual(b"bef", self.fill(intake, 3)[0])
+        self.ours.close()
+        self.assertEqual(b"ore", self.fill_from(intake, -1))
+        self.assertRaises(OSError, self.fill_from, intake, -1)
+
+    def fill_from(self, intake: Intake, descriptor: int) -> bytes:
+        """What comes from there."""
+        room = bytearray(100)
+        came, _ = intake.fill(descriptor, memoryview(room))
+        return bytes(room[:came])
+
+
+class OlderIntakeTests(IntakeTests):
+    """The same with TLS 1.2."""
+
+    version = SSL.TLS1_2_VERSION
+
+
+class PublicIntakeTests(IntakeTests):
+    """The same in the way that keeps to what is public."""
+
+    make = staticmethod(PublicIntake)
+
+
+class WithoutContentTests(SynchronousTestCase):
+    """Whoever sends much that carries nothing does not hold up a thread for ever."""
+
+    def come_to_an_end(self, make: MakeIntake) -> None:
+        """What this makes takes some of much, and says that there is nothing."""
+        _, server = connected()
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        ours.setblocking(False)
+        theirs.sendall(bytes(100_000))
+        came, said = make(server, 1000).fill(ours.fileno(), memoryview(bytearray(500)))
+        self.assertEqual(0, came)
+        self.assertIsInstance(said, SSL.WantReadError)
+        self.assertGreater(len(ours.recv(100_000)), 50_000)
+
+    def test_direct(self) -> None:
+        """So it is when OpenSSL is asked itself."""
+        functions = openssl._functions
+        assert functions is not None
+        deaf = evolve(functions, SSL_read=lambda *_: -1, SSL_get_error=lambda *_: functions.SSL_ERROR_WANT_READ)
+        self.come_to_an_end(partial(DirectIntake, deaf))
+
+    def test_publicly(self) -> None:
+        """So it is otherwise."""
+        self.patch(openssl, "read_all_publicly", lambda *_: (0, SSL.WantReadError()))
+        self.come_to_an_end(PublicIntake)
