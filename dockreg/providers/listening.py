@@ -8,6 +8,7 @@ a host name, a wrapped endpoint and a socket passed by systemd all come to an ad
 import os
 import socket
 from collections.abc import Awaitable
+from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol, cast
 
@@ -185,8 +186,24 @@ async def open_port(
         _ = maybeDeferred(port.stopListening).addErrback(_not_closed)
         raise
     send_at_once(port)
+    if is_local(port.getHost()):
+        _send_unpaced(port)
     gate.open = True
     return port
+
+
+def _send_unpaced(port: IListeningPort) -> None:
+    """
+    Send as fast as is read, to clients that can only be on this machine; a proxy is one.
+
+    Between them and us is no network, but the kernel treats them as if there were one. With BBR, which many servers have for
+    all of their connections, it waits for a timer before each packet. A connection has what the port has that it came to.
+    """
+    listening = getattr(port, "socket", None)
+    if isinstance(listening, socket.socket) and hasattr(socket, "TCP_CONGESTION"):
+        # What is no TCP has no such option. This one is in every kernel, for everybody to use (tcp(7)).
+        with suppress(OSError):
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
 
 def _not_closed(failure: Failure) -> None:

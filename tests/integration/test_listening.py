@@ -2,7 +2,7 @@
 
 import os
 import socket
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from attrs import evolve
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
@@ -74,6 +74,21 @@ class OpenPortTests(TestCase):
         for description in [*self.LOCAL, f"unix:/tmp/dockreg-test-{os.getpid()}-{id(self)}"]:
             port = await self.open_port(description, require_local)
             self.addCleanup(port.stopListening)
+
+    async def test_unpaced(self) -> None:
+        """What is sent to clients on this machine waits for no timer; to others it goes as the system has it."""
+        for description, local in (
+            ("tcp:0:interface=127.0.0.1", True),
+            (r"tcp6:0:interface=\:\:1", True),
+            ("haproxy:tcp:0:interface=127.0.0.1", True),
+            ("tcp:0", False),
+        ):
+            port = cast("Any", await self.open_port(description, allow_all))
+            self.addCleanup(port.stopListening)
+            with socket.socket() as other:
+                usual = other.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")
+            found = port.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")
+            self.assertEqual(b"reno" if local else usual, found, description)
 
     async def test_open(self) -> None:
         """What others can reach is refused with a sentence that says what to set; nobody can connect afterwards."""

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.errors import StoreUnavailable
 from dockreg.web import kernel
-from dockreg.web.kernel import _UNSENT_BYTES, _Stream
+from dockreg.web.kernel import _PIECE_BYTES, _UNSENT_BYTES, _Stream
 
 
 class Reader:
@@ -103,6 +103,23 @@ class StreamTests(SynchronousTestCase):
         stream = _Stream(here.fileno(), Reader(), 100)
         self.addCleanup(stream.close)
         return stream
+
+    def test_pieces(self) -> None:
+        """The kernel is asked for a piece at a time, and for no more than is left."""
+        asked: list[int] = []
+
+        def sendfile(_socket: int, _file: int, _position: int, most: int) -> int:
+            asked.append(most)
+            return most
+
+        here, there = socket.socketpair()
+        self.addCleanup(here.close)
+        self.addCleanup(there.close)
+        self.patch(os, "sendfile", sendfile)
+        stream = _Stream(here.fileno(), Reader(), 2 * _PIECE_BYTES + 1)
+        self.addCleanup(stream.close)
+        stream.push(lambda: False)
+        self.assertEqual([_PIECE_BYTES, _PIECE_BYTES, 1], asked)
 
     def test_client_that_is_gone(self) -> None:
         """Whatever the network calls it, the client is gone, and nothing is wrong with the blob."""
