@@ -37,7 +37,9 @@ def made(number: int, layer: Digest = LAYER, unpacked: Descriptor | None = None)
     return MadeImage(some_id(number), b'{"made":%d}' % number, layer, unpacked)
 
 
-class _ManifestContract(MetadataContract):
+class ManifestContract(MetadataContract):
+    """What tests of manifests need."""
+
     async def with_blobs(self, name: RepositoryName = BUSYBOX) -> IMetadataStore:
         """A store whose repository has a layer and a config."""
         metadata = await self.opened()
@@ -59,7 +61,7 @@ class _ManifestContract(MetadataContract):
         await metadata.manifests.put(name, manifest, tags, "alice", 1.0, sparse, overwrite)
 
 
-class ManifestStoreContract(_ManifestContract):
+class ManifestStoreContract(ManifestContract):
     """What every IManifestStore promises."""
 
     def test_interface(self) -> None:
@@ -234,7 +236,7 @@ class ManifestStoreContract(_ManifestContract):
         self.assertEqual([], list(await listed(OTHER, subject.digest, None, "", 9)))
 
 
-class ViewContract(_ManifestContract):
+class ViewContract(ManifestContract):
     """What every metadata store promises of manifests as v1 images."""
 
     async def test_add_images(self) -> None:

@@ -36,6 +36,7 @@ from dockreg.testing import (
     contracts_repositories,
     contracts_retention,
     contracts_rights,
+    contracts_tagging,
     contracts_v1,
     contracts_v2,
 )
@@ -97,6 +98,10 @@ class PostgreSQLRepositoryBlobsTests(_OnPostgreSQL, contracts_v2.RepositoryBlobs
 
 class PostgreSQLManifestStoreTests(_OnPostgreSQL, contracts_manifests.ManifestStoreContract):
     """The promises about manifests."""
+
+
+class PostgreSQLTaggingTests(_OnPostgreSQL, contracts_tagging.TaggingContract):
+    """The promises about another tag of a manifest."""
 
 
 class PostgreSQLManifestListTests(_OnPostgreSQL, contracts_listing.ManifestListContract):

@@ -1,12 +1,12 @@
 """Manifests of repositories, and who refers to them."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, Select, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, Select, bindparam, func, select, update
 from zope.interface import implementer
 
-from dockreg.errors import Denied, ManifestUnknown, TagChanged
+from dockreg.errors import ManifestUnknown, TagChanged
 from dockreg.interfaces import IManifestStore
 from dockreg.model.collection import Kind
 from dockreg.model.digest import Digest
@@ -15,7 +15,7 @@ from dockreg.model.mediatypes import SCHEMA1_TYPES
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.model.repositories import Referrer, Sparse, StoredManifest
 from dockreg.model.v1 import V1Image
-from dockreg.providers.metadata.collectionqueue import queue_keys, queue_untagged
+from dockreg.providers.metadata.collectionqueue import queue_keys
 from dockreg.providers.metadata.deletion import delete_manifest
 from dockreg.providers.metadata.links import NewRepositories, find_repository, lock_repository
 from dockreg.providers.metadata.manifestrows import (
@@ -34,7 +34,7 @@ from dockreg.providers.metadata.rows import (
     image_of,
 )
 from dockreg.providers.metadata.tables import manifest_v1_images, manifests, repositories, tags, v1_images
-from dockreg.providers.metadata.tagged import leave
+from dockreg.providers.metadata.tagging import current_tag, is_expected, point_tag, tag_known
 from dockreg.providers.metadata.transactions import Database
 from dockreg.providers.metadata.v1views import keep_image
 
@@ -87,11 +87,6 @@ _SIGNED = (
     )
     .where(_IN_REPOSITORY, tags.c.name == bindparam("wanted"))
 )
-_CURRENT = (
-    select(tags.c.repository_key, tags.c.manifest_key, tags.c.schema1_key, tags.c.image_key, manifests.c.digest)
-    .outerjoin(manifests, manifests.c.key == tags.c.manifest_key)
-    .where(tags.c.repository_key == bindparam("repository"), tags.c.name == bindparam("tag"))
-)
 _LATEST_IMAGE = select(func.max(manifest_v1_images.c.image_key)).where(
     manifest_v1_images.c.manifest_key == bindparam("manifest")
 )
@@ -111,8 +106,6 @@ _RESTORED = (
     .where(manifests.c.key == bindparam("manifest"))
     .values(content=bindparam("pushed_content", type_=LargeBinary), size=bindparam("pushed_size", type_=BigInteger))
 )
-_ADD_TAG = insert(tags)
-_MOVE_TAG = update(tags).where(tags.c.repository_key == bindparam("repository"), tags.c.name == bindparam("tag"))
 _LATEST_ORIGINS = 50
 _PUSHED_DIGESTS = (
     select(manifests.c.digest)
@@ -159,8 +152,11 @@ class SQLManifestStore:
         signed: Digest | None = None,
     ) -> None:
         """See :class:`~dockreg.interfaces.IManifestStore`."""
+        is_plain = len(tags) == 1 and image is None and only_if is None and signed is None
 
         def change(connection: Connection) -> None:
+            if is_plain and tag_known(connection, name, manifest, next(iter(tags)), now):
+                return
             repository = self._new.create(connection, name, pushed_by, now)
             origin = Origin(account_column(pushed_by), now, derived=signed is not None)
             key, latest = _push(connection, repository, manifest, origin, sparse)
@@ -169,11 +165,11 @@ class SQLManifestStore:
                 latest = connection.execute(_LATEST_IMAGE, {"manifest": key}).scalar()
             schema1 = None if signed is None else manifest_key(connection, repository, str(signed))
             for tag in tags:
-                current = _current(connection, repository, tag)
-                if only_if is not None and not _is_expected(current, only_if):
+                current = current_tag(connection, repository, tag)
+                if only_if is not None and not is_expected(current, only_if):
                     raise TagChanged(str(tag))
                 targets = {"manifest_key": key, "schema1_key": schema1}
-                _point(connection, repository, tag, targets, current, image_key=latest, now=now, overwrite=overwrite)
+                point_tag(connection, repository, tag, targets, current, image_key=latest, now=now, overwrite=overwrite)
             if not tags:
                 queue_keys(connection, Kind.MANIFEST, repository, [key])
 
@@ -255,56 +251,6 @@ def _push(
             content = {"manifest": known.key, "pushed_content": manifest.content, "pushed_size": len(manifest.content)}
             connection.execute(_RESTORED, content)
     return known.key, known.image_key
-
-
-def _current(connection: Connection, repository: int, tag: Tag) -> AnyRow | None:
-    """Where a tag points, None when there is no such tag."""
-    return connection.execute(_CURRENT, {"repository": repository, "tag": tag.value}).one_or_none()
-
-
-def _is_expected(current: AnyRow | None, only_if: Collection[str]) -> bool:
-    if current is None:
-        return not only_if
-    return "*" in only_if or current.digest in only_if
-
-
-def _point(
-    connection: Connection,
-    repository: int,
-    tag: Tag,
-    targets: Mapping[str, int | None],
-    current: AnyRow | None,
-    *,
-    image_key: int | None,
-    now: float,
-    overwrite: bool,
-) -> None:
-    key, schema1 = targets["manifest_key"], targets["schema1_key"]
-    if current is not None and (current.manifest_key, current.schema1_key) == (key, schema1):
-        # What is pushed again is wanted still.
-        connection.execute(_MOVE_TAG, {"repository": repository, "tag": tag.value, "updated_at": now})
-        return
-    if current is not None and not overwrite:
-        if current.manifest_key == key and schema1 is None:
-            return  # It is what it is already; the form that old engines get stays, too.
-        raise Denied(f"tag {tag} exists, and the caller may not move it")
-    values = {
-        **targets,
-        "image_key": image_key,
-        "updated_at": now,
-        "last_update": None,
-        "docker_version": None,
-        "docker_go_version": None,
-        "arch": "amd64",
-        "os": "linux",
-        "kernel": None,
-    }
-    if current is None:
-        connection.execute(_ADD_TAG, {"repository_key": repository, "name": tag.value, **values})
-    else:
-        connection.execute(_MOVE_TAG, {"repository": repository, "tag": tag.value, **values})
-        leave(connection, (current.manifest_key, current.schema1_key), targets, now)
-        queue_untagged(connection, current)
 
 
 def _add_view(connection: Connection, name: RepositoryName, digest: Digest, view: Manifest, now: float) -> None:

@@ -22,6 +22,7 @@ from dockreg.testing import (
     contracts_references,
     contracts_repositories,
     contracts_retention,
+    contracts_tagging,
     contracts_v1,
     contracts_v2,
 )
@@ -78,6 +79,10 @@ class SQLRepositoryBlobsTests(_OnSQLite, contracts_v2.RepositoryBlobsContract):
 
 class SQLManifestStoreTests(_OnSQLite, contracts_manifests.ManifestStoreContract):
     """The promises about manifests."""
+
+
+class SQLTaggingTests(_OnSQLite, contracts_tagging.TaggingContract):
+    """The promises about another tag of a manifest."""
 
 
 class SQLManifestListTests(_OnSQLite, contracts_listing.ManifestListContract):
