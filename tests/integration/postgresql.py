@@ -16,6 +16,14 @@ from dockreg.providers.metadata.schema import prepare
 from tests.support import require_program
 
 _numbers = count()
+#: What is on disk is removed anyway. To look after a few hundred databases would take half a processor.
+_SETTINGS = {
+    "listen_addresses": "''",
+    "shared_buffers": "16MB",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+}
 
 
 class Server:
@@ -38,9 +46,8 @@ class Server:
 
     def go_on(self) -> None:
         """Start the server, or start it again."""
-        options = (
-            f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync=off -c shared_buffers=16MB"
-        )
+        settings = {**_SETTINGS, "unix_socket_directories": self._folder}
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
         self._control("start", f"--options={options}", f"--log={self._folder / 'log'}")
 
     def stop(self) -> None:
