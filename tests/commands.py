@@ -7,6 +7,7 @@ to start.
 """
 
 import atexit
+import gc
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
 from threading import Lock
+from types import ModuleType
 from typing import IO, Any, NoReturn, Self
 
 #: A command that takes longer is killed.
@@ -198,7 +200,16 @@ def _serve(orders: socket.socket) -> None:
         import_module(name)
     # Tests of how strong hashes are ask for none through these programs.
     import_module("tests.passwords").weaken()
+    # With what a registry makes once for its process. Klein imports a reactor, which it needs to run by itself only.
+    sys.modules["twisted.internet.reactor"] = ModuleType("twisted.internet.reactor")
+    clock = resolve_name("twisted.internet.task:Clock")()
+    registry = resolve_name("dockreg.service:open_registry")(resolve_name("dockreg.config:read_config")(""), clock)
+    assert registry.resource._routing.klein
+    del sys.modules["twisted.internet.reactor"]
     assert "twisted.internet.reactor" not in sys.modules, "each program has a reactor of its own"
+    # What is here is no garbage of any program; to look through it takes a tenth of a second.
+    gc.collect()
+    gc.freeze()
     # Nobody asks how those end that wait for a command.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
