@@ -2,7 +2,7 @@
 
 import hashlib
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from typing import Any, TypeVar
 
@@ -88,17 +88,29 @@ class Application:
         """Digest the whole body."""
         self.calls.append("upload")
         self.arguments.append(dict(request.args or {}))
-        seen = hashlib.sha256()
-        size = 0
+        return await self.digest(IRequestBody(request))
+
+    async def digest(self, body: IRequestBody, pour: Callable[[Any], Awaitable[int]] | None = None) -> bytes:
+        """
+        The size and the digest of the whole body.
+
+        :param pour: feeds the hash with some of it, and returns how many bytes that was; what it leaves is read.
+        """
+        seen, size = hashlib.sha256(), 0
         try:
-            while chunks := await IRequestBody(request).read():
+            while True:
+                if pour is not None and (poured := await pour(seen)):
+                    size += poured
+                    continue
+                chunks = await body.read()
                 for chunk in chunks:
                     seen.update(chunk)
                     size += len(chunk)
+                if not chunks:
+                    return b"%d %s" % (size, seen.hexdigest().encode())
         except BodyCut as cut:
             self.cuts.append(cut)
             raise
-        return b"%d %s" % (size, seen.hexdigest().encode())
 
     async def gated(self, request: Request) -> bytes:
         """As upload, once the test opens the gate."""

@@ -1,13 +1,13 @@
 """Bodies that threads read from real sockets."""
 
 import contextlib
-import hashlib
 import random
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
@@ -16,7 +16,7 @@ from twisted.web.server import Request
 
 from dockreg.callables import Piece
 from dockreg.web import receiving
-from dockreg.web.bodies import BodyCut, CutReason, IRequestBody
+from dockreg.web.bodies import CutReason, IRequestBody
 from dockreg.web.inflow import Inflows
 from dockreg.web.site import Site
 from dockreg.web.sockets import duplicate
@@ -51,32 +51,18 @@ class PouringApplication(Application):
     async def pour(self, request: Request) -> bytes:
         """Digest the whole body."""
         body = IRequestBody(request)
-        seen, size = hashlib.sha256(), 0
 
-        def take(fetch: Callable[[], Piece]) -> None:
-            while piece := fetch():
-                self.look(piece)
-                seen.update(piece)
+        async def pour(seen: Any) -> int:
+            def take(fetch: Callable[[], Piece]) -> None:
+                while piece := fetch():
+                    self.look(piece)
+                    seen.update(piece)
 
-        async def receive(fetch: Callable[[], Piece]) -> None:
-            await deferToThread(take, fetch)
+            poured = await body.pour(lambda fetch: deferToThread(take, fetch), MEBIBYTE)
+            self.poured += poured
+            return poured
 
-        try:
-            while True:
-                if poured := await body.pour(receive, MEBIBYTE):
-                    size += poured
-                    self.poured += poured
-                    continue
-                chunks = await body.read()
-                if not chunks:
-                    break
-                for chunk in chunks:
-                    seen.update(chunk)
-                    size += len(chunk)
-        except BodyCut as cut:
-            self.cuts.append(cut)
-            raise
-        return b"%d %s" % (size, seen.hexdigest().encode())
+        return await self.digest(body, pour)
 
 
 class InflowCase(StreamingCase):
