@@ -96,7 +96,8 @@ def _run(options: argparse.Namespace, chosen: Sequence[Entry], wanted: Sequence[
     ) as name:
         folder = Path(name)
         content = Content(folder)
-        arena = Arena(folder, content, _scale(options), options.rounds or _rounds(options), _tell, options.patience)
+        rounds = options.rounds or _rounds(options)
+        arena = Arena(folder, content, _scale(options), rounds, _tell, options.patience, shares=options.short)
         about = {**machine(), **_about_folder(folder)}
         arena.set_up()
         try:
@@ -105,6 +106,7 @@ def _run(options: argparse.Namespace, chosen: Sequence[Entry], wanted: Sequence[
         except KeyboardInterrupt:
             interrupted = True
         finally:
+            arena.close()
             content.close()
     shown = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
     report = Report(versions(present), absent, results, shown, about, judged=not options.short)

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from benchmarks import processes
 from benchmarks.certificates import write_certificate
-from benchmarks.contenders.base import Contender, Place
+from benchmarks.contenders.base import Contender, Place, Situation
 from benchmarks.content import Content
 from benchmarks.messages import LoadFailed
 from benchmarks.samples import Measure, Sample
@@ -39,9 +39,32 @@ class Result:
     problems: dict[str, str] = field(factory=dict)
 
 
+@define(eq=False)
+class _Started:
+    """A server that has been started, and what workloads have prepared there, by what prepared it."""
+
+    stage: Stage
+    _prepared: dict[Callable[[Stage], Any], Any] = field(factory=dict)
+
+    def prepared(self, prepare: Callable[[Stage], Any]) -> Any:
+        """What it makes, made once."""
+        if prepare not in self._prepared:
+            self._prepared[prepare] = prepare(self.stage)
+        return self._prepared[prepare]
+
+
+#: The name of a contender, how it is reached, and how many tags it was filled with.
+_Key = tuple[str, Situation, int]
+
+
 @frozen
 class Arena:
-    """Where everything takes place."""
+    """
+    Where everything takes place.
+
+    With ``shares`` workloads follow each other on one server of each contender, as far as what they measure allows. That
+    takes half the time, and what one has left may be seen by the next.
+    """
 
     folder: Path
     content: Content
@@ -49,6 +72,8 @@ class Arena:
     rounds: int
     tell: Tell
     patience: float = 0.0
+    shares: bool = False
+    _shared: dict[_Key, _Started] = field(factory=dict, init=False)
 
     @property
     def certificate(self) -> Path:
@@ -73,8 +98,18 @@ class Arena:
         """Make what all servers have in common."""
         write_certificate(self.certificate, self.key)
 
+    def close(self, but: Situation | None = None) -> None:
+        """Stop the servers that workloads share, and remove what they have stored; not those of one situation."""
+        for key in [key for key in self._shared if key[1] != but]:
+            self._shared.pop(key).stage.server.remove()
+
+    def shared(self, entry: Entry) -> dict[_Key, _Started] | None:
+        """The servers of which a workload uses one, and to which it adds one; None when it needs its own."""
+        return self._shared if self.shares and entry.workload.measure is not Measure.MEMORY else None
+
     def compare(self, entry: Entry, contenders: Sequence[Contender]) -> Result:
         """Measure one workload."""
+        self.close(but=entry.situation)
         result = Result(entry.name, entry.title(self.scale), entry.workload.measure)
         runs = []
         with ExitStack() as stack:
@@ -103,8 +138,7 @@ class _Run:
     entry: Entry
     contender: Contender
     result: Result
-    stage: Stage | None = field(default=None, init=False)
-    prepared: Any = field(default=None, init=False)
+    started: _Started | None = field(default=None, init=False)
     is_new: bool = field(default=True, init=False)
 
     def begin(self) -> bool:
@@ -117,46 +151,67 @@ class _Run:
             self._try(self._measure)
 
     def end(self) -> None:
-        """Stop the server, and remove what it has stored."""
-        if self.stage is not None:
-            stage, self.stage = self.stage, None
-            stage.server.remove()
+        """Stop the server, and remove what it has stored, unless others use it as well."""
+        if self.arena.shared(self.entry) is None:
+            self._remove()
+
+    @property
+    def _key(self) -> _Key:
+        return self.contender.name, self.entry.situation, self.entry.workload.filled
+
+    def _remove(self) -> None:
+        if self.started is not None:
+            started, self.started = self.started, None
+            (self.arena.shared(self.entry) or {}).pop(self._key, None)
+            started.stage.server.remove()
 
     def _start(self) -> None:
+        shared = self.arena.shared(self.entry)
+        self.started = None if shared is None else shared.get(self._key)
+        if self.started is None:
+            self.started = self._begin()
+            if shared is not None:
+                shared[self._key] = self.started
+        self.started.prepared(self.entry.workload.prepare)
+        self.is_new = True
+
+    def _begin(self) -> _Started:
         arena, workload = self.arena, self.entry.workload
         folder = arena.folder / f"{self.contender.name}-{next(_numbers)}"
         folder.mkdir()
         place = Place(folder, free_port(), self.entry.situation, arena.certificate, arena.key)
-        self.stage = Stage(Server(self.contender, place), arena.content, arena.scale)
+        stage = Stage(Server(self.contender, place), arena.content, arena.scale)
+        # Known before it starts: whatever goes wrong, it is removed.
+        self.started = _Started(stage)
         if workload.filled:
             self.contender.fill(place, FILLED, filled_tags(arena.scale.count(workload.filled)))
-        self.stage.server.start()
+        stage.server.start()
         if workload.measure is not Measure.MEMORY:
-            self.stage.warm_up()
-        self.prepared = workload.prepare(self.stage)
-        self.is_new = True
+            stage.warm_up()
+        return self.started
 
     def _measure(self) -> None:
-        if self.entry.workload.fresh and not self.is_new:
+        workload = self.entry.workload
+        if workload.fresh and not self.is_new:
             self.end()
             self._start()
         self.is_new = False
-        assert self.stage is not None
+        assert self.started is not None
         self.arena.wait()
-        sample = self.entry.workload.run(self.stage, self.prepared)
+        sample = workload.run(self.started.stage, self.started.prepared(workload.prepare))
         self.result.samples.setdefault(self.contender.name, []).append(sample)
-        measure = self.entry.workload.measure
-        self.arena.tell(f"{self.entry.name}: {self.contender.name} {sample.number(measure):,.5g} {measure.unit}")
+        number = f"{sample.number(workload.measure):,.5g} {workload.measure.unit}"
+        self.arena.tell(f"{self.entry.name}: {self.contender.name} {number}")
 
     def _try(self, action: Callable[[], None]) -> bool:
         try:
             action()
         except (LoadFailed, OSError, ValueError, RuntimeError) as problem:
-            log = self.stage.server.log() if self.stage is not None else ""
+            log = self.started.stage.server.log() if self.started is not None else ""
             self.result.problems[self.contender.name] = f"failed: {problem}"
             self.arena.tell(f"{self.entry.name}: {self.contender.name} failed: {problem}\n{log}")
             self.result.samples.pop(self.contender.name, None)
-            self.end()
+            self._remove()
             return False
         return True
 

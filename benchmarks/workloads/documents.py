@@ -16,6 +16,7 @@ from benchmarks.workloads.base import FILLED, PUSH, Workload, filled_tags
 from benchmarks.workloads.pulls import CONNECTIONS
 
 _REPOSITORY = "bench/images"
+_TAGGED = "bench/tagged"
 _IMAGES = 16
 _LAYERS = 10
 _LAYER_BYTES = 4 * KIB
@@ -130,7 +131,7 @@ def _set_tags(name: str, clients: int) -> Workload:
                 [
                     single(
                         stage.client.push_manifest(
-                            _REPOSITORY, f"t{next(numbers)}", tagged[number % _IMAGES].image.manifest
+                            _REPOSITORY, f"{name}-{next(numbers)}", tagged[number % _IMAGES].image.manifest
                         )
                     )
                     for number in range(stage.scale.count(_TAGS_SET, least=30))
@@ -147,12 +148,12 @@ def _set_tags(name: str, clients: int) -> Workload:
 def _make_tags(stage: Stage) -> list[str]:
     blob = stage.content.source(_LAYER_BYTES).blob()
     tags = filled_tags(stage.scale.count(_TAGS))
-    stage.provide(_REPOSITORY, tags, Image.of([blob]))
+    stage.provide(_TAGGED, tags, Image.of([blob]))
     return tags
 
 
 def _list_tags(stage: Stage, tags: list[str]) -> Sample:
-    return _listed(stage, f"/v2/{_REPOSITORY}/tags/list", "tags", tags)
+    return _listed(stage, f"/v2/{_TAGGED}/tags/list", "tags", tags)
 
 
 def _list_last_page(stage: Stage, _: object) -> Sample:
@@ -165,7 +166,7 @@ def _list_last_page(stage: Stage, _: object) -> Sample:
 
 
 def _make_repositories(stage: Stage) -> list[str]:
-    names = [f"bench/r{number:05}" for number in range(stage.scale.count(_REPOSITORIES))]
+    names = [f"bench/all{number:05}" for number in range(stage.scale.count(_REPOSITORIES))]
     image = Image.of([stage.content.source(_LAYER_BYTES).blob()])
     pushes = iter([stage.client.push_image(name, "latest", image) for name in names])
     stage.play([in_turn(pushes) for _ in range(_AT_ONCE)])
@@ -174,7 +175,7 @@ def _make_repositories(stage: Stage) -> list[str]:
 
 def _list_repositories(stage: Stage, names: list[str]) -> Sample:
     expected = sorted(names)[:_CATALOG_PAGE]
-    # What the warm-up made comes later in the order.
+    # What others made, if only the warm-up, comes later in the order.
     return _listed(stage, f"/v2/_catalog?n={len(expected)}", "repositories", expected)
 
 

@@ -9,7 +9,7 @@ from benchmarks.content import GIB, KIB, Blob
 from benchmarks.exchanges import Steps, in_turn, repeated, single
 from benchmarks.messages import LoadFailed, Request
 from benchmarks.samples import Measure, Sample
-from benchmarks.stage import Stage
+from benchmarks.stage import Scale, Stage
 from benchmarks.workloads.base import Workload, size_text
 
 _REPOSITORY = "bench/pull"
@@ -35,12 +35,13 @@ def workloads() -> Iterator[Workload]:
     )
 
 
-def _large(name: str, clients: int, in_a_row: int) -> Workload:
-    def prepare(stage: Stage) -> Blob:
-        blob = stage.content.source(stage.scale.size(GIB)).blob()
-        stage.provide_blob(_REPOSITORY, blob)
-        return blob
+def _provide_large(stage: Stage) -> Blob:
+    blob = stage.content.source(stage.scale.size(GIB)).blob()
+    stage.provide_blob(_REPOSITORY, blob)
+    return blob
 
+
+def _large(name: str, clients: int, in_a_row: int) -> Workload:
     def run(stage: Stage, blob: Blob) -> Sample:
         request = stage.client.pull_blob(_REPOSITORY, blob)
         require_digest(stage, request, blob)
@@ -51,7 +52,11 @@ def _large(name: str, clients: int, in_a_row: int) -> Workload:
         return stage.measure(lambda: [pull() for _ in range(clients)])
 
     at_once = "" if clients == 1 else f", {clients} at once"
-    return Workload(name, lambda scale: f"pull {size_text(scale.size(GIB))}{at_once}", Measure.THROUGHPUT, run, prepare)
+
+    def title(scale: Scale) -> str:
+        return f"pull {size_text(scale.size(GIB))}{at_once}"
+
+    return Workload(name, title, Measure.THROUGHPUT, run, _provide_large)
 
 
 def require_digest(stage: Stage, request: Request, blob: Blob) -> None:
