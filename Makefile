@@ -4,10 +4,10 @@ PYTHON ?= python3
 # Further options for "make run": --config FILE, --data-dir FOLDER, --listen ENDPOINT. For "make bench": --short, names of
 # workloads, and more that --help tells. For "make soak": --seconds, --clients, --workers, and more that --help tells.
 OPTIONS ?=
-# What "make test" runs, and in how many processes; short tests last, so that all of these end together. "tests.system" takes
-# minutes.
+# What "make test" runs, and in how many processes: one more than there are processors, for much of the time one of them waits
+# for the disk. Short tests come last, so that all end together. "tests.system" takes minutes.
 TESTS ?= tests.integration tests.unit
-JOBS ?= 2
+JOBS ?= $(shell expr $$(nproc) + 1)
 
 # python-ldap is built against headers of the system: what needs it is tested where they are.
 INCLUDE = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
