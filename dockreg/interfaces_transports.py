@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from zope.interface import Interface
 
-#: Encrypts bytes, and returns what is to be sent in their place. That is there until the next call.
-Seal = Callable[[bytes], bytes | memoryview]
+#: Encrypts bytes, and gives all of them to a socket that does not block.
+#: :raises BlockingIOError: it is full; the same bytes are to be given again when it has room. :raises OSError: it has broken.
+SendSealed = Callable[[memoryview], None]
 
 #: Takes from a socket that does not block, and puts what that carries into memory; returns how many bytes there are.
 #: 0: nothing comes any more, or what has come is for the reactor to see.
@@ -19,13 +20,14 @@ class ISealedTransport(Interface):
     def flush() -> None:
         """Encrypt now what was written and would wait for more."""
 
-    def lend() -> Seal:
+    def lend(descriptor: int) -> SendSealed:
         """
-        Give the right to encrypt away, until :meth:`take_back`.
+        Give the right to encrypt away, until :meth:`take_back`. All that the transport was given before has been sent.
 
-        The function that is returned may be called in any thread, but not by two at once. What it returns must be sent
-        in order, and behind all that the transport was given before. Meanwhile nothing else is encrypted or decrypted:
+        The function that is returned may be called in any thread, but not by two at once. Meanwhile nothing else is encrypted or decrypted:
         nothing may be written, what comes from the client waits, and no end of the connection is announced to it.
+
+        :param descriptor: the socket, by a number that stays its own until the end of the loan.
         """
 
     def receiving_descriptor() -> int | None:

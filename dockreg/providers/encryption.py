@@ -15,8 +15,8 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import BufferingTLSTransport
 from zope.interface import implementer
 
-from dockreg.interfaces_transports import ISealedTransport, Receive, Seal
-from dockreg.providers.openssl import RECORD_BYTES, Intake, new_intake, read_all, take_sealed
+from dockreg.interfaces_transports import ISealedTransport, Receive, SendSealed
+from dockreg.providers.openssl import RECORD_BYTES, Intake, Outlet, new_intake, new_outlet, read_all, take_sealed
 
 #: What is encrypted at once by the thread of the reactor.
 PIECE_BYTES = 256 * 1024
@@ -27,7 +27,6 @@ _OTHER_BYTES = 16 * 1024
 _PARTIAL_WRITES = 0x1
 #: What a thread receives at once, which stays in the cache of its processor.
 _SEALED_BYTES = 128 * 1024
-_NO_ROOM = bytearray()
 #: Where the one thread of the reactor encrypts and decrypts to. As objects of their own records would make the memory of the
 #: process grow and shrink with each read.
 _SCRATCH = bytearray((512 + 32) * 1024)
@@ -42,7 +41,7 @@ class Encryption(SSL.Connection):
     """
     The state of a connection's TLS, in memory.
 
-    While it is lent only :meth:`seal` or :meth:`receive` touches it, for it must not be used by two threads at once. For everybody else it
+    While it is lent only whoever sends or receives touches it, for it must not be used by two threads at once. For everybody else it
     looks as if the client had sent nothing yet.
     """
 
@@ -50,10 +49,9 @@ class Encryption(SSL.Connection):
     #: Whether the connection is being cut, when the client must not be told that it ended as it should.
     cut = False
     _held: list[bytes]
-    # Memory of the one to whom it is lent, for what is encrypted.
-    _sealed = _NO_ROOM
-    # What receives for the one to whom it is lent.
+    # What receives, or sends, for the one to whom it is lent.
     _intake: Intake | None = None
+    _outlet: Outlet | None = None
     # What was said when there was nothing more to read; Twisted asks again at once.
     _ended: SSL.Error | None = None
 
@@ -114,14 +112,12 @@ class Encryption(SSL.Connection):
             super().bio_shutdown()
 
     def seal(self, data: bytes | memoryview) -> memoryview:
-        """Encrypt ``data``; returns all that is to be sent, until the next call. The interpreter is free meanwhile."""
+        """Encrypt ``data`` in the thread of the reactor; returns all that is to be sent, until the next call."""
         super().send(data)
-        room = self._sealed if self.lent else _SCRATCH
+        room = _SCRATCH
         needed = len(data) + (len(data) // RECORD_BYTES + 1) * _ADDED_BYTES + _OTHER_BYTES
         if len(room) < needed:
             room = bytearray(needed)
-            if self.lent:
-                self._sealed = room
         size = take_sealed(self, room)
         while size == len(room):
             room = room + bytes(size)
@@ -141,13 +137,19 @@ class Encryption(SSL.Connection):
         self._intake = new_intake(self, _SEALED_BYTES)
         return self.receive
 
+    def lend_sending(self, descriptor: int) -> SendSealed:
+        """Nothing else touches it from now on."""
+        self.lent = True
+        self._outlet = new_outlet(self, descriptor)
+        return self._outlet.send
+
     def returned(self) -> bytes:
         """It is lent no more. Returns what has come meanwhile, to be given to :meth:`bio_write`."""
         self.lent = False
-        self._sealed = _NO_ROOM
-        if self._intake is not None:
-            self._intake.end()
-            self._intake = None
+        for each in (self._intake, self._outlet):
+            if each is not None:
+                each.end()
+        self._intake = self._outlet = None
         held, self._held = self._held, []
         return b"".join(held)
 
@@ -170,11 +172,10 @@ class EncryptedConnection(BufferingTLSTransport):
         """See :meth:`ISealedTransport.flush`."""
         self._aggregator.flush()
 
-    def lend(self) -> Seal:
+    def lend(self, descriptor: int) -> SendSealed:
         """See :meth:`ISealedTransport.lend`."""
         encryption: Encryption = self.getHandle()
-        encryption.lent = True
-        return encryption.seal
+        return encryption.lend_sending(descriptor)
 
     def receiving_descriptor(self) -> int | None:
         """See :meth:`ISealedTransport.receiving_descriptor`."""

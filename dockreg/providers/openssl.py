@@ -7,8 +7,10 @@ copied once more before OpenSSL sees it. The functions of OpenSSL itself are in 
 that are not public: they are used here and nowhere else. Without them all works as it did, more slowly; a test fails then.
 """
 
+import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -17,6 +19,7 @@ from OpenSSL import SSL
 
 #: Bytes of a record at most (RFC 8446 5.1).
 RECORD_BYTES = 16 * 1024
+_MOST_BYTES = 256 * 1024
 
 #: Decrypts what has come into a buffer, until that is full; returns how many bytes it has now, and what was said when there was
 #: no more to read, None when it is full.
@@ -111,14 +114,73 @@ def _received(descriptor: int, room: memoryview | bytearray, before: int) -> int
 MakeIntake = Callable[[SSL.Connection, int], Intake]
 
 
+class Outlet(Protocol):
+    """
+    Sends for a connection, past the memory that it has for what is to be sent. Until :meth:`end` nobody else uses it.
+
+    It is a connection that encrypts all that it is given (:func:`dockreg.providers.encryption.prepare`).
+    """
+
+    def send(self, data: memoryview) -> None:
+        """
+        Encrypt, and give all of it to a socket that does not block.
+
+        :raises BlockingIOError: it is full. The same bytes have to be given again, when it has room.
+        :raises OSError: it has broken. :raises SSL.Error: so has the connection.
+        """
+
+    def end(self) -> None:
+        """All was sent."""
+
+
+class PublicOutlet:
+    """The :class:`Outlet` that keeps to what is public. :param descriptor: the socket."""
+
+    def __init__(self, connection: SSL.Connection, descriptor: int) -> None:
+        self._connection = connection
+        self._descriptor = descriptor
+        # What is encrypted and not sent yet.
+        self._sealed = memoryview(b"")
+
+    def send(self, data: memoryview) -> None:
+        """See :meth:`Outlet.send`."""
+        if not self._sealed:
+            # Not the method of a class that is lent, here and below.
+            SSL.Connection.send(self._connection, data)
+            self._sealed = memoryview(_sealed(self._connection))
+        while self._sealed:
+            self._sealed = self._sealed[os.write(self._descriptor, self._sealed) :]
+
+    def end(self) -> None:
+        """See :meth:`Outlet.end`."""
+
+
+def _sealed(connection: SSL.Connection) -> bytes:
+    """All that is to be sent."""
+    parts = []
+    with suppress(SSL.WantReadError):
+        while True:
+            parts.append(SSL.Connection.bio_read(connection, _MOST_BYTES))
+    return b"".join(parts)
+
+
+#: Makes an :class:`Outlet` to a socket.
+MakeOutlet = Callable[[SSL.Connection, int], Outlet]
+
+
 @frozen
 class _Functions:
-    """What :class:`DirectIntake` calls; the names are those of OpenSSL, cffi and pyOpenSSL."""
+    """What :class:`DirectIntake` and :class:`DirectOutlet` call; the names are those of OpenSSL, cffi and pyOpenSSL."""
 
     SSL_read: Any
+    SSL_write: Any
     SSL_get_error: Any
     SSL_set_bio: Any
+    SSL_set_fd: Any
     SSL_ERROR_WANT_READ: int
+    SSL_ERROR_WANT_WRITE: int
+    SSL_ERROR_SYSCALL: int
+    ERR_clear_error: Any
     BIO_new: Any
     BIO_s_mem: Any
     BIO_new_mem_buf: Any
@@ -127,19 +189,23 @@ class _Functions:
     from_buffer: Any
     NULL: Any
     _raise_ssl_error: Any
+    #: Knows the number of the last error of the system in this thread.
+    ffi: Any
 
 
 def _find_functions() -> _Functions | None:
     """All of them; None when one is missing."""
-    owners = (getattr(SSL, "_lib", None), getattr(SSL, "_ffi", None), SSL.Connection)
+    ffi: Any = getattr(SSL, "_ffi", None)
+    owners = (getattr(SSL, "_lib", None), ffi, SSL.Connection)
     found: dict[str, Any] = {
         each.name: next((getattr(owner, each.name) for owner in owners if hasattr(owner, each.name)), None)
         for each in fields(_Functions)
+        if each.name != "ffi"
     }
-    if None in found.values():
+    if ffi is None or None in found.values():
         return None
     # An argument has no underscore.
-    return _Functions(**{name.lstrip("_"): function for name, function in found.items()})
+    return _Functions(ffi=ffi, **{name.lstrip("_"): function for name, function in found.items()})
 
 
 class DirectIntake:
@@ -204,6 +270,63 @@ class DirectIntake:
             SSL.Connection.bio_write(self._connection, memoryview(left)[:size])
 
 
+class DirectOutlet:
+    """The :class:`Outlet` that has OpenSSL write to the socket itself: what it encrypts is not copied twice before that."""
+
+    def __init__(self, functions: _Functions, connection: SSL.Connection, descriptor: int) -> None:
+        self._functions = functions
+        # See DirectIntake.
+        self._connection: Any = connection
+        self._descriptor = descriptor
+        # What has come and nobody has read is kept, and what was encrypted goes first.
+        self._came = self._taken_from(self._connection._into_ssl)  # noqa: SLF001 - as above
+        self._first = self._taken_from(self._connection._from_ssl)  # noqa: SLF001 - as above
+        # Frees both memories.
+        if functions.SSL_set_fd(self._connection._ssl, descriptor) != 1:  # noqa: SLF001 - as above
+            functions.ERR_clear_error()
+            raise MemoryError
+        self._connection._into_ssl = self._connection._from_ssl = functions.NULL  # noqa: SLF001 - as above
+
+    def _taken_from(self, bio: Any) -> bytes:
+        functions, parts = self._functions, []
+        room = bytearray(RECORD_BYTES)
+        with functions.from_buffer(room) as memory:
+            while (size := functions.BIO_read(bio, memory, len(room))) > 0:
+                parts.append(bytes(room[:size]))
+        return b"".join(parts)
+
+    def send(self, data: memoryview) -> None:
+        """See :meth:`Outlet.send`."""
+        functions, state = self._functions, self._connection._ssl  # noqa: SLF001 - as above
+        while self._first:
+            self._first = self._first[os.write(self._descriptor, self._first) :]
+        with functions.from_buffer(data) as memory:
+            sent = functions.SSL_write(state, memory, len(data))
+            number = functions.ffi.errno
+        if sent == len(data):
+            return
+        why = functions.SSL_get_error(state, sent)
+        if why == functions.SSL_ERROR_WANT_WRITE:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        if why == functions.SSL_ERROR_SYSCALL:
+            # What OpenSSL remembers of it would be taken for a failure of the next connection that this thread serves.
+            functions.ERR_clear_error()
+            raise OSError(number or errno.EPIPE, os.strerror(number or errno.EPIPE))
+        functions._raise_ssl_error(self._connection, state, sent)  # noqa: SLF001 - as above
+        raise RuntimeError("OpenSSL does not say why it can not write")
+
+    def end(self) -> None:
+        """See :meth:`Outlet.end`."""
+        functions, connection = self._functions, self._connection
+        came, sent = (functions.BIO_new(functions.BIO_s_mem()) for _ in range(2))
+        if functions.NULL in (came, sent):
+            raise MemoryError
+        functions.SSL_set_bio(connection._ssl, came, sent)  # noqa: SLF001 - as above
+        connection._into_ssl, connection._from_ssl = came, sent  # noqa: SLF001 - as above
+        if self._came:
+            SSL.Connection.bio_write(connection, self._came)
+
+
 def _find() -> tuple[ReadAll, TakeSealed] | None:
     """The functions that ask OpenSSL itself; None where it can not be asked."""
     library: Any = getattr(SSL, "_lib", None)
@@ -245,3 +368,4 @@ DIRECT = _found is not None and _functions is not None
 #: The best ones there are.
 read_all, take_sealed = _found or (read_all_publicly, take_sealed_publicly)
 new_intake: MakeIntake = PublicIntake if _functions is None else partial(DirectIntake, _functions)
+new_outlet: MakeOutlet = PublicOutlet if _functions is None else partial(DirectOutlet, _functions)

@@ -25,7 +25,7 @@ from zope.interface import implementer
 from dockreg.callables import InThread
 from dockreg.errors import StoreUnavailable
 from dockreg.interfaces_readers import IBlobFile
-from dockreg.interfaces_transports import ISealedTransport, Seal
+from dockreg.interfaces_transports import ISealedTransport, SendSealed
 from dockreg.web.sockets import unsent_bytes
 
 #: Less is sent with its head by the ordinary path: one packet is better than two.
@@ -103,7 +103,7 @@ class KernelSender:
                 if gone():
                     raise CancelledError
             if isinstance(stream, _SealedStream):
-                stream.seal = transport.lend()
+                stream.send_sealed = transport.lend(stream.socket)
             await self._send_all(request, stream, wait, gone)
             # Not after a failure, when some of what was encrypted is not sent: the caller cuts the connection then.
             if sealed:
@@ -233,21 +233,23 @@ class _Stream:
 class _SealedStream(_Stream):
     """A file on its way into a socket through TLS."""
 
-    #: What encrypts; to be set before anything is sent.
-    seal: Seal
-    # What is encrypted and not sent yet, and how many bytes of the file it holds.
-    _sealed = memoryview(b"")
+    #: What encrypts and sends; to be set before anything is sent.
+    send_sealed: SendSealed
+    # What was read and is not sent yet, and how much that is.
+    _room = memoryview(b"")
     _holds = 0
 
     def _send(self, most: int) -> int:
-        if not self._sealed:
-            data = os.pread(self._file, min(most, _SEALED_BYTES), self._position)
-            if not data:
+        if not self._holds:
+            # The same memory each time: new one would be given to the system and taken from it again and again.
+            room = self._room or memoryview(bytearray(_SEALED_BYTES))
+            self._room = room
+            self._holds = os.preadv(self._file, [room[:most]], self._position)
+            if not self._holds:
                 return 0
-            self._sealed, self._holds = memoryview(self.seal(data)), len(data)
-        while self._sealed:
-            self._sealed = self._sealed[os.write(self.socket, self._sealed) :]
-        return self._holds
+        self.send_sealed(self._room[: self._holds])
+        sent, self._holds = self._holds, 0
+        return sent
 
 
 @implementer(IWriteDescriptor)

@@ -10,13 +10,16 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.providers import openssl
+from dockreg.providers.encryption import prepare
 from dockreg.providers.openssl import (
     RECORD_BYTES,
     DirectIntake,
     Intake,
     MakeIntake,
     PublicIntake,
+    PublicOutlet,
     new_intake,
+    new_outlet,
     read_all,
     read_all_publicly,
     take_sealed,
@@ -33,9 +36,12 @@ def connected(version: int = SSL.TLS1_3_VERSION) -> tuple[SSL.Connection, SSL.Co
     context.use_privatekey(pair.owner.key)
     context.set_options(SSL.OP_NO_TICKET)
     context.set_max_proto_version(version)
+    prepare(context)
     server = SSL.Connection(context, None)
     server.set_accept_state()
-    client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+    own = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    prepare(own)
+    client = SSL.Connection(own, None)
     client.set_connect_state()
     for _ in range(3):
         for one, other in ((client, server), (server, client)):
@@ -61,6 +67,7 @@ class ReadingTests(SynchronousTestCase):
         self.assertIsNot(read_all_publicly, read_all)
         self.assertIsNot(take_sealed_publicly, take_sealed)
         self.assertIsNot(PublicIntake, new_intake)
+        self.assertIsNot(PublicOutlet, new_outlet)
 
     def test_otherwise(self) -> None:
         """Where it can not be asked, the public way is all there is."""
