@@ -8,6 +8,8 @@ rules are those of Twisted's decoder, and not one of them is looser; ``tests/uni
 from collections.abc import Callable
 from typing import Final
 
+from dockreg.web.evenchunks import EvenChunks, Scatter
+
 #: A line with the size of a chunk, its extensions included, without its end.
 _MAX_SIZE_LINE: Final = 1023
 #: All lines behind the last chunk, with their ends.
@@ -16,6 +18,10 @@ _MAX_TRAILER_BYTES: Final = 64 * 1024
 _MAX_DIGITS: Final = 16
 #: Pieces of one read that are handed on as views; more of them are copied instead, for a view weighs much more than a few bytes.
 _MOST_VIEWS: Final = 128
+#: So many lines that are the same as the one before them tell what the next ones will be.
+_ALIKE: Final = 2
+#: Of a body whose chunks were so often not what those before them were it is not expected any more.
+_MOST_SURPRISES: Final = 2
 
 _LINE_END: Final = b"\r\n"
 _DIGITS: Final = b"0123456789abcdefABCDEF"
@@ -48,6 +54,9 @@ class ChunkedDecoder:
         self._trailer_bytes = 0
         #: The lines behind the last chunk, as they came.
         self.trailers: list[bytes] = []
+        # What the last ones that :meth:`compact` took have in common, if several were of one size.
+        self._even: EvenChunks | None = None
+        self._surprises = 0
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -91,18 +100,18 @@ class ChunkedDecoder:
         at = carried = 0
         plain, left = True, self._left
         # Nearly all chunks are of one size: the line before the last one, with the end of the chunk before that.
-        line, line_left = b"", 0
+        line, line_left, alike = b"", 0, 0
         with memoryview(buffer) as view:
             while at < size:
                 if not left:
                     if line and buffer.startswith(line, at, size):
-                        at, left = at + len(line), line_left
+                        at, left, alike = at + len(line), line_left, alike + 1
                     else:
                         following, plain = self._next_chunk(buffer, at, size)
                         if not following:
                             break
                         left = self._left
-                        line, line_left = bytes(buffer[at:following]) if at else b"", left
+                        line, line_left, alike = bytes(buffer[at:following]) if at else b"", left, 0
                         at = following
                 count = min(left, size - at)
                 if at != carried:
@@ -112,7 +121,38 @@ class ChunkedDecoder:
                 left -= count
                 # For the next line, and for whoever goes on.
                 self._left, self._in_end = left, not left
+        if alike >= _ALIKE:
+            self._even = EvenChunks(line, line_left)
+        elif self._even is not None and line not in (b"", self._even.line):
+            self._even = None
         return carried, at, plain
+
+    def scatter(self, room: memoryview, most: int) -> Scatter | None:
+        """
+        How to read chunks that will be as those before them were, in place of :meth:`compact`, which has left nothing.
+
+        :param room: where their bytes go. :param most: bytes to be read at most.
+        :return: None where that is not known.
+        """
+        if self._even is None or not (self._left or self._in_end) or self._surprises > _MOST_SURPRISES:
+            return None
+        return self._even.scatter(room, self._left, most)
+
+    def scattered(self, scatter: Scatter, came: int) -> tuple[int, bytes, bool]:
+        """
+        Take what was read so.
+
+        :param came: how many bytes.
+        :return: how many bytes of the body there are; what is left for :meth:`compact` or :meth:`dataReceived`; and whether
+            nothing but more bytes is missing to go on.
+        """
+        carried, self._left, rest = scatter.taken(came)
+        self._in_end = not self._left
+        plain = self._even is not None and len(rest) < len(self._even.line)
+        if not plain:
+            self._even = None
+            self._surprises += 1
+        return carried, rest, plain
 
     def _next_chunk(self, buffer: bytearray, at: int, size: int) -> tuple[int, bool]:
         """Where the bytes of the next chunk begin, 0 where that can not be told; and whether more bytes would tell."""

@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from dockreg.callables import Piece
 from dockreg.interfaces_transports import Receive
 from dockreg.web.chunks import ChunkedDecoder
+from dockreg.web.evenchunks import Scatter
 
 #: Fewer bytes are not worth a turn.
 LEAST_BYTES: Final = 256 * 1024
@@ -60,7 +61,7 @@ class Inflows:
     @property
     def most_bytes(self) -> int:
         """What a turn may take now."""
-        return max(_PIECE_BYTES, _QUEUE_BYTES // max(1, len(self._waiting)))
+        return max(2 * LEAST_BYTES, _QUEUE_BYTES // max(1, len(self._waiting)))
 
     def crowded(self) -> bool:
         """Whether somebody waits for a thread, or for his turn."""
@@ -193,20 +194,28 @@ class Inflow:
             self._buffer = self._owner.take_buffer()
         view = memoryview(self._buffer)
         while not self.dry and self.taken < self._most:
+            scatter = None if self.rest else self._scatter(view)
             kept = len(self.rest)
             view[:kept] = self.rest
-            came = self._read(view[kept : kept + self._most - self.taken])
+            came = self._read(view[kept : kept + self._most - self.taken], scatter)
             self.taken += came
-            carried = self._carried(view, kept + came) if came else 0
+            carried = self._carried(view, kept + came, scatter) if came else 0
             self.carried += carried
             if carried:
                 return view[:carried]
         return b""
 
-    def _read(self, room: memoryview) -> int:
+    def _scatter(self, view: memoryview) -> Scatter | None:
+        """How to have the kernel leave out what is between chunks; None where it can not, or nobody knows what will be there."""
+        if self._decoder is None or self._receive is not receive_plain:
+            return None
+        return self._decoder.scatter(view, self._most - self.taken)
+
+    def _read(self, room: memoryview, scatter: Scatter | None) -> int:
+        receive = self._receive if scatter is None else scatter.read
         while True:
             try:
-                came = self._receive(self._socket, room)
+                came = receive(self._socket, room)
             except BlockingIOError:
                 self._waits += 1
                 if self._waits <= _MOST_WAITS and not self._owner.crowded() and self._wait():
@@ -218,12 +227,15 @@ class Inflow:
             self.dry = not came
             return came
 
-    def _carried(self, view: memoryview, size: int) -> int:
+    def _carried(self, view: memoryview, size: int, scatter: Scatter | None) -> int:
         """Where the bytes of the body end that are at the beginning of the buffer."""
         if self._decoder is None or self._buffer is None:
             return size
-        carried, at, plain = self._decoder.compact(self._buffer, size)
-        self.rest = bytes(view[at:size])
+        if scatter is not None:
+            carried, self.rest, plain = self._decoder.scattered(scatter, size)
+        else:
+            carried, at, plain = self._decoder.compact(self._buffer, size)
+            self.rest = bytes(view[at:size])
         self.dry = not plain
         return carried
 

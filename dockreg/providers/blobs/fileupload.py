@@ -177,7 +177,7 @@ class FileUpload:
                         self._write_now(descriptor, (piece,), behind)
                         self._writeback.grew(descriptor, self.size)
                 finally:
-                    self._observe((), behind)
+                    self._settle(behind)
 
     def _write_now(self, descriptor: int, chunks: Sequence[Piece], behind: Behind | None = None) -> None:
         if self._hasher is None:
@@ -201,6 +201,13 @@ class FileUpload:
                 behind.observe(chunks, self._observers)
         except BaseException as failure:
             # What is in the file and what was digested may differ from now on: it must not become content.
+            self._failure = failure
+            raise
+
+    def _settle(self, behind: Behind) -> None:
+        try:
+            behind.end()
+        except BaseException as failure:
             self._failure = failure
             raise
 

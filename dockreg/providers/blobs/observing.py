@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from threading import Lock
 from typing import Any, Final, Protocol, TypeVar
 
@@ -70,33 +71,98 @@ class Receivers:
 
 class Behind:
     """
-    Tells an observer of bytes while the next ones are received and written, where a processor is free for that.
+    Tells observers of bytes while the next ones are received and written, where a processor is free for that.
 
-    They have to stay as they are until the next call.
+    The bytes have to stay as they are until the next call. It ends with :meth:`end`.
     """
 
     def __init__(self, receivers: Receivers, beside: Beside) -> None:
         self._receivers = receivers
         self._beside = beside
-        self._pending: tuple[ByteObserver, Sequence[Piece], Future[None]] | None = None
+        self._followers: Sequence[_Follower] = ()
 
     def observe(self, chunks: Sequence[Piece], observers: Sequence[ByteObserver]) -> None:
-        """As :func:`observe`, but what is raised of the last bytes is raised by the next call, or by :meth:`settle`."""
-        self.settle()
-        if len(observers) == 1 and self._receivers.are_few and sum(map(len, chunks)) >= LEAST_BYTES:
-            self._pending = observers[0], chunks, self._beside.submit(_tell, observers[0], chunks)
-        else:
+        """As :func:`observe`, but what is raised of the last bytes is raised by the next call, or by :meth:`end`."""
+        self._settle()
+        if not self._receivers.are_few or sum(map(len, chunks)) < LEAST_BYTES:
             observe(chunks, observers, self._beside)
+            return
+        if not self._followers:
+            # The first is the digest of the blob. Others take as long as that, all together: one more, and what looks at little.
+            parts = filter(None, (observers[:1], observers[1:]))
+            self._followers = [_Follower(part, self._beside) for part in parts]
+        for each in self._followers:
+            each.tell(chunks)
 
-    def settle(self) -> None:
-        """Return when the observer has been told of all bytes. What no thread has begun with is done here."""
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            observer, chunks, future = pending
-            if future.cancel():
-                _tell(observer, chunks)
-            else:
-                future.result()
+    def end(self) -> None:
+        """Return when all observers have been told of all bytes, and no thread is at it any more."""
+        try:
+            self._settle()
+        finally:
+            followers, self._followers = self._followers, ()
+            for each in followers:
+                each.end()
+
+    def _settle(self) -> None:
+        failures = [failure for each in self._followers if (failure := each.settle()) is not None]
+        if failures:
+            raise failures[0]
+
+
+class _Follower:
+    """
+    A thread that tells some observers of all that comes, one after the other; for as long as it gets no thread, it is done here.
+
+    A thread is asked for once, not for each piece: that, and to be told that it has come to its end, takes longer than all
+    else that is done for a piece.
+    """
+
+    def __init__(self, observers: Sequence[ByteObserver], beside: Beside) -> None:
+        self._observers = observers
+        self._beside = beside
+        self._coming: SimpleQueue[Sequence[Piece]] = SimpleQueue()
+        self._told: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._thread: Future[None] | None = None
+        # Whether it has begun.
+        self._follows = False
+        self._pending: Sequence[Piece] = ()
+
+    def tell(self, chunks: Sequence[Piece]) -> None:
+        """Begin to tell of the next bytes; the last ones were settled."""
+        self._pending = chunks
+        self._coming.put(chunks)
+        if self._thread is None:
+            self._thread = self._beside.submit(self._follow)
+
+    def settle(self) -> BaseException | None:
+        """Return when the last bytes were told, with what an observer raised."""
+        pending, self._pending = self._pending, ()
+        if not pending:
+            return None
+        if not self._follows and self._thread is not None and self._thread.cancel():
+            self._thread = None
+            self._coming.get()
+            return self._tell(pending)
+        self._follows = True
+        return self._told.get()
+
+    def end(self) -> None:
+        """Let the thread go; all was settled."""
+        if self._thread is not None and not self._thread.cancel():
+            self._coming.put(())
+            self._thread.result()
+
+    def _follow(self) -> None:
+        while chunks := self._coming.get():
+            self._told.put(self._tell(chunks))
+
+    def _tell(self, chunks: Sequence[Piece]) -> BaseException | None:
+        try:
+            for each in self._observers:
+                _tell(each, chunks)
+        except BaseException as failure:  # noqa: BLE001 - raised by whom it was done for
+            return failure
+        return None
 
 
 def observe(chunks: Sequence[Piece], observers: Sequence[ByteObserver], beside: Beside) -> None:

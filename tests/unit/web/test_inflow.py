@@ -75,6 +75,19 @@ class InflowTests(SynchronousTestCase):
         self.assertEqual(b"hello", self.all_of(inflow))
         self.assertEqual((b"\r\n0\r\n\r\nGET / HTTP/1.1\r\n", True), (inflow.rest, inflow.dry))
 
+    def test_even_chunks(self) -> None:
+        """Of chunks that are all of one size the same is given, however they come; at their end nobody waits for more."""
+        chunk = b"1000\r\n" + os.urandom(4096) + b"\r\n"
+        found, inflow = b"", self.turn(chunked=True)
+        for sent in (chunk * 6 + chunk[:9], chunk[9:] + chunk * 5, chunk * 4 + chunk[:100], chunk[100:] + b"1000"):
+            self.client.sendall(sent)
+            found += bytes(inflow.fetch())
+        self.client.sendall(chunk[4:] + chunk + b"0\r\n\r\nGET / HTTP/1.1\r\n")
+        found += bytes(inflow.fetch()) + self.all_of(inflow)
+        self.assertEqual(chunk[6:-2] * 19, found)
+        self.assertEqual((b"\r\n0\r\n\r\nGET / HTTP/1.1\r\n", True), (inflow.rest, inflow.dry))
+        self.assertEqual(19 * len(chunk) + len(b"0\r\n\r\nGET / HTTP/1.1\r\n"), inflow.taken)
+
     def test_gone(self) -> None:
         """A client that has gone ends the turn, and the socket tells it again."""
         self.client.sendall(b"abc")

@@ -1,16 +1,14 @@
 import hashlib
 import os
-from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from threading import Barrier, Thread, current_thread, get_ident
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.callables import Piece
 from dockreg.providers.blobs.observing import LEAST_BYTES, Behind, Helpers, Receivers, observe
-
-T = TypeVar("T")
 
 _PATIENCE_SECONDS = 30
 
@@ -139,86 +137,130 @@ class HelpersTests(SynchronousTestCase):
         self.assertEqual(set(range(20)), set(done))
 
 
-class Jobs:
-    """Remembers what is to be done beside, and does it when it is told to."""
+class Late(Executor):
+    """Has a thread for the second job that it is given, and for those after it."""
+
+    def __init__(self, threads: Executor) -> None:
+        self.threads = threads
+        self.jobs = 0
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.jobs += 1
+        return Future() if self.jobs == 1 else self.threads.submit(fn, *args, **kwargs)
+
+
+class Waiting(Noting):
+    """Is told when it may go on with each piece."""
 
     def __init__(self) -> None:
-        self.waiting: list[Callable[[], None]] = []
+        super().__init__()
+        self.may: SimpleQueue[None] = SimpleQueue()
 
-    def submit(self, job: Callable[..., T], /, *args: Any) -> "Future[T]":
-        """Remember a job."""
-        future: Future[T] = Future()
-
-        def run() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(job(*args))
-                except ZeroDivisionError as failure:
-                    future.set_exception(failure)
-
-        self.waiting.append(run)
-        return future
+    def update(self, data: Piece, /) -> None:
+        self.may.get(timeout=_PATIENCE_SECONDS)
+        super().update(bytes(data[:1]))
 
 
 class BehindTests(SynchronousTestCase):
     """Bytes that are digested while the next ones are received."""
 
     def setUp(self) -> None:
-        self.jobs = Jobs()
+        self.threads = ThreadPoolExecutor(2)
+        self.addCleanup(self.threads.shutdown)
         self.receivers = Receivers(processors=2)
-        self.behind = Behind(self.receivers, self.jobs)
-        self.seen: list[bytes] = []
 
-    def update(self, data: Piece, /) -> None:
-        """Observe."""
-        self.seen.append(bytes(data[:1]))
+    def tell(self, behind: Behind, letters: str, *observers: Noting) -> None:
+        """As somebody who receives these pieces."""
+        for each in letters:
+            behind.observe([each.encode() * LEAST_BYTES], observers)
 
     def test_behind(self) -> None:
-        """The last bytes are told by a thread, those before them were told."""
+        """Nobody waits for the last bytes before the next ones are there; at the end all are told, by one thread."""
+        behind, observer = Behind(self.receivers, self.threads), Waiting()
         with self.receivers:
-            for piece in (b"a", b"b"):
-                self.behind.observe([piece * LEAST_BYTES], [self])
-                self.assertNotIn(piece, self.seen)
-                self.jobs.waiting.pop()()
-                self.assertIn(piece, self.seen)
-            self.behind.settle()
-        self.assertEqual([b"a", b"b"], self.seen)
+            for letter in "abc":
+                self.tell(behind, letter, observer)
+                self.assertNotIn(letter.encode(), observer.seen)
+                observer.may.put(None)
+            behind.end()
+        self.assertEqual([b"a", b"b", b"c"], observer.seen)
+        self.assertEqual(1, len(observer.threads - {get_ident()}))
+
+    def test_several(self) -> None:
+        """The first is told by one thread, the others by another one, at the same time; the next pieces by the same ones."""
+        barrier = Barrier(2)
+        observers = [Noting(barrier), Noting(barrier), Noting()]
+        behind = Behind(self.receivers, self.threads)
+        with self.receivers:
+            self.tell(behind, "abc", *observers)
+            behind.end()
+        first, second, third = (each.threads for each in observers)
+        self.assertEqual([3, 3, 3], [len(each.seen) for each in observers])
+        self.assertEqual((1, 1, second), (len(first), len(second), third))
+        self.assertFalse(first & (second | {get_ident()}))
 
     def test_nobody_is_free(self) -> None:
         """What no thread has begun with is told before the next bytes, here, and once."""
+        behind, observers = Behind(self.receivers, Busy()), [Noting(), Noting()]
         with self.receivers:
-            self.behind.observe([b"a" * LEAST_BYTES], [self])
-            self.behind.observe([b"b" * LEAST_BYTES], [self])
-            self.assertEqual([b"a"], self.seen)
-            self.behind.settle()
-        for job in self.jobs.waiting:
-            job()
-        self.assertEqual([b"a", b"b"], self.seen)
+            self.tell(behind, "a", *observers)
+            self.assertEqual([[], []], [each.seen for each in observers])
+            self.tell(behind, "b", *observers)
+            self.assertEqual([1, 1], [len(each.seen) for each in observers])
+            behind.end()
+        self.assertEqual([2, 2], [len(each.seen) for each in observers])
+        self.assertEqual([{get_ident()}] * 2, [each.threads for each in observers])
+
+    def test_free_later(self) -> None:
+        """A thread that becomes free goes on where this one has stopped."""
+        behind, observer = Behind(self.receivers, Late(self.threads)), Waiting()
+        with self.receivers:
+            self.tell(behind, "a", observer)
+            observer.may.put(None)
+            self.tell(behind, "b", observer)
+            self.assertEqual({get_ident()}, observer.threads)
+            observer.may.put(None)
+            behind.end()
+        self.assertEqual([b"a", b"b"], observer.seen)
+
+    def test_threads_are_let_go(self) -> None:
+        """After the end they are there for others, and for the next bytes."""
+        behind, observers = Behind(self.receivers, self.threads), [Noting(), Noting()]
+        with self.receivers:
+            for _ in range(5):
+                self.tell(behind, "ab", *observers)
+                behind.end()
+                behind.end()
+        self.assertEqual([10, 10], [len(each.seen) for each in observers])
+        self.assertEqual([7, 7], list(self.threads.map(len, ["threads"] * 2)))
 
     def test_at_once(self) -> None:
-        """Little, for several observers, or with as many receivers as processors: nothing is left for later."""
+        """Little, or with as many receivers as processors: nothing is left for later, and nothing comes out of order."""
+        behind, observer = Behind(self.receivers, self.threads), Noting()
         with self.receivers:
             self.assertTrue(self.receivers.are_few)
-            self.behind.observe([b"a"], [self])
+            self.tell(behind, "a", observer)
+            behind.observe([b"b"], [observer])
+            self.assertEqual(2, len(observer.seen))
             with self.receivers:
                 self.assertFalse(self.receivers.are_few)
-                self.behind.observe([b"b" * LEAST_BYTES], [self])
-            self.assertEqual([b"a", b"b"], self.seen)
-            self.assertEqual([], self.jobs.waiting)
+                self.tell(behind, "c", observer)
+            self.assertEqual(b"abc", b"".join(bytes(each[:1]) for each in observer.seen))
             self.assertTrue(self.receivers.are_few)
+            behind.end()
 
     def test_failure(self) -> None:
-        """What fails behind is raised by whatever comes next."""
-
-        class Refusing:
-            def update(self, data: Piece, /) -> None:
-                raise ZeroDivisionError
-
-        with self.receivers:
-            for runs in (True, False):
-                self.behind.observe([b"a" * LEAST_BYTES], [Refusing()])
-                if runs:
-                    self.jobs.waiting.pop()()
-                self.assertRaises(ZeroDivisionError, self.behind.observe, [b"b"], [self])
-                self.behind.settle()
-        self.assertEqual([], self.seen)
+        """What fails behind is raised by whatever comes next, when all others have been told."""
+        for beside in (self.threads, Busy()):
+            for place in range(3):
+                observers = [Noting() for _ in range(3)]
+                observers[place] = Broken()
+                behind = Behind(self.receivers, beside)
+                with self.receivers:
+                    self.tell(behind, "a", *observers)
+                    self.assertRaisesRegex(ValueError, "broken", self.tell, behind, "b", *observers)
+                    behind.end()
+                    self.assertEqual([1], [len(each.seen) for each in observers[:2]][:1])
+                    self.tell(behind, "c", *observers)
+                    self.assertRaisesRegex(ValueError, "broken", behind.end)
+                    behind.end()
