@@ -14,6 +14,8 @@ from benchmarks.content import MIB
 from benchmarks.goals import GOALS, RIVAL
 from benchmarks.samples import Measure, Ratio, Summary, cost_ratio
 
+_CONGESTION_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+
 #: The contender whose figures are divided by those of the others.
 OURS = "dockreg"
 
@@ -175,4 +177,6 @@ def machine() -> Mapping[str, str]:
     return {
         "processors": f"{os.cpu_count()} x {models[0] if models else platform.machine()}",
         "kernel": platform.release(),
+        # How connections send that do not choose for themselves, those over 127.0.0.1 as well.
+        "congestion control": _CONGESTION_CONTROL.read_text().strip() if _CONGESTION_CONTROL.exists() else "unknown",
     }

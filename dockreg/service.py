@@ -331,9 +331,7 @@ def _kernel_sender(opened: OpenRegistry) -> KernelSender | None:
     if not IReactorFDSet.providedBy(opened.reactor):
         return None
     threads = opened.threads.sending
-    return KernelSender(
-        cast("IReactorFDSet", opened.reactor), threads.in_thread, lambda: threads.busy >= _SENDING_THREADS
-    )
+    return KernelSender(cast("IReactorFDSet", opened.reactor), threads.in_thread, lambda: threads.crowded)
 
 
 def registry_resource(

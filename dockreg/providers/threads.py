@@ -63,6 +63,11 @@ class Workers(Service):
         #: Jobs that were begun and whose result has not been handed over.
         self.busy = 0
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there are more jobs than threads, so that some of them wait."""
+        return self.busy > self._size
+
     def startService(self) -> None:
         """Take work from now on."""
         super().startService()

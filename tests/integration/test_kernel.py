@@ -72,7 +72,7 @@ class KernelCase(StreamingCase):
 
     def make_site(self) -> Site:
         site = super().make_site()
-        site.kernel = kernel.KernelSender(reactor, self.in_thread, lambda: self.busy >= self.threads)
+        site.kernel = kernel.KernelSender(reactor, self.in_thread, lambda: self.busy > self.threads)
         return site
 
     async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:

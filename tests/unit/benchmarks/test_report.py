@@ -1,12 +1,13 @@
 """Tests of :mod:`benchmarks.report` and :mod:`benchmarks.goals`."""
 
 import json
+import socket
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.comparison import Result
 from benchmarks.goals import GOALS, Goal
-from benchmarks.report import Report
+from benchmarks.report import Report, machine
 from benchmarks.samples import Measure, Sample, Summary
 from benchmarks.selection import entries
 
@@ -85,6 +86,16 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(1.5, workload["ratios"]["distribution"]["value"]["median"])
         self.assertEqual(0.5, workload["ratios"]["distribution"]["cost"])
         self.assertEqual({"nginx": "no program nginx"}, document["absent"])
+
+
+class MachineTests(SynchronousTestCase):
+    """What the figures depend on."""
+
+    def test_sending(self) -> None:
+        """It is told how the system sends: pulls over 127.0.0.1 depend on it."""
+        with socket.socket() as usual:
+            expected = usual.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
+        self.assertEqual(expected, machine()["congestion control"])
 
 
 class GoalTests(SynchronousTestCase):

@@ -76,6 +76,19 @@ class WorkersTests(TestCase):
         await gatherResults(waiting)
         self.assertEqual((list(range(100)), list(range(100))), (done, told))
 
+    async def test_crowded(self) -> None:
+        """They are crowded while a job waits for a thread, and not when each has one."""
+        workers = await self.start(2)
+        go = threading.Event()
+        seen = []
+        waiting = []
+        for _ in range(3):
+            waiting.append(_deferred(workers.in_thread(go.wait)))
+            seen.append(workers.crowded)
+        go.set()
+        await gatherResults(waiting)
+        self.assertEqual(([False, False, True], False), (seen, workers.crowded))
+
     async def test_at_once(self) -> None:
         """As many jobs run at once as there may be threads, and no more; one thread is enough for one after the other."""
         workers = await self.start(3)
