@@ -25,8 +25,6 @@ _ADDED_BYTES = 512
 _OTHER_BYTES = 16 * 1024
 #: ``SSL_MODE_ENABLE_PARTIAL_WRITE`` of SSL_CTX_set_mode(3), for which pyOpenSSL has no name. It sets it.
 _PARTIAL_WRITES = 0x1
-#: What a thread receives at once, which stays in the cache of its processor.
-_SEALED_BYTES = 128 * 1024
 #: Where the one thread of the reactor encrypts and decrypts to. As objects of their own records would make the memory of the
 #: process grow and shrink with each read.
 _SCRATCH = bytearray((512 + 32) * 1024)
@@ -134,7 +132,7 @@ class Encryption(SSL.Connection):
     def lend_receiving(self) -> Receive:
         """Only :meth:`receive` touches it from now on."""
         self.lent = True
-        self._intake = new_intake(self, _SEALED_BYTES)
+        self._intake = new_intake(self)
         return self.receive
 
     def lend_sending(self, descriptor: int) -> SendSealed:

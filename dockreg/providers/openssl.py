@@ -2,9 +2,10 @@
 OpenSSL past pyOpenSSL, which copies more than need be.
 
 ``recv_into`` of pyOpenSSL takes memory for a record, lets OpenSSL decrypt to that, and copies it; ``bio_read`` does the same
-with what is to be sent. With thousands of records a second that takes twice as long as the decryption. Whatever comes is
-copied once more before OpenSSL sees it. The functions of OpenSSL itself are in the library that pyOpenSSL calls, under names
-that are not public: they are used here and nowhere else. Without them all works as it did, more slowly; a test fails then.
+with what is to be sent. With thousands of records a second that takes twice as long as the decryption. While a thread has a connection
+for itself, OpenSSL uses the socket itself, where memory between them would be copied to and from. The functions of OpenSSL
+are in the library that pyOpenSSL calls, under names that are not public: they are used here and nowhere else. Without them
+all works as it did, more slowly; a test fails then.
 """
 
 import errno
@@ -20,6 +21,8 @@ from OpenSSL import SSL
 #: Bytes of a record at most (RFC 8446 5.1).
 RECORD_BYTES = 16 * 1024
 _MOST_BYTES = 256 * 1024
+#: What is received at once, which stays in the cache of a processor.
+_RECEIVED_BYTES = 128 * 1024
 
 #: Decrypts what has come into a buffer, until that is full; returns how many bytes it has now, and what was said when there was
 #: no more to read, None when it is full.
@@ -55,38 +58,47 @@ def take_sealed_publicly(connection: SSL.Connection, buffer: bytearray | memoryv
 
 
 class Intake(Protocol):
-    """Receives for a connection, past the memory that it has for what comes. Until :meth:`end` nobody else touches that."""
+    """Receives for a connection, past the memory that it has for what comes. Until :meth:`end` nobody else uses it."""
 
     def fill(self, descriptor: int, room: memoryview) -> tuple[int, SSL.Error | None]:
         """
         Take from a socket that does not block, and decrypt to ``room`` until that is full.
 
-        :return: as :data:`ReadAll`. To be called again unless that is an end, or damage.
-        :raises OSError: nothing has come, or the socket has broken, before there was a byte.
+        :return: as :data:`ReadAll`. To be called again unless that is an end, damage, or :class:`SSL.SysCallError`: the
+            socket has come to its end, or is broken.
+        :raises BlockingIOError: nothing has come.
         """
 
     def end(self) -> None:
-        """Give what has come, and is not decrypted, to the connection."""
+        """Let the connection have what comes next."""
 
 
 class PublicIntake:
-    """The :class:`Intake` that keeps to what is public. :param size: bytes that are received at once."""
+    """The :class:`Intake` that keeps to what is public."""
 
-    def __init__(self, connection: SSL.Connection, size: int) -> None:
+    def __init__(self, connection: SSL.Connection) -> None:
         self._connection = connection
-        self._sealed = memoryview(bytearray(size))
+        self._sealed = memoryview(bytearray(_RECEIVED_BYTES))
 
     def fill(self, descriptor: int, room: memoryview) -> tuple[int, SSL.Error | None]:
         """See :meth:`Intake.fill`."""
-        size, taken, most = 0, 0, _most_taken(room)
+        # Whoever sends records without content is for the reactor, which has an eye on the time.
+        size, taken, most = 0, 0, 2 * len(room) + RECORD_BYTES
         while True:
             came, said = read_all_publicly(self._connection, room[size:])
             size += came
             if not isinstance(said, SSL.WantReadError) or taken > most:
                 return size, said
-            sealed = _received(descriptor, self._sealed, size)
+            try:
+                sealed = os.readv(descriptor, [self._sealed])
+            except BlockingIOError:
+                if size:
+                    return size, said
+                raise
+            except OSError as error:
+                return size, SSL.SysCallError(error.errno, errno.errorcode.get(error.errno or 0))
             if not sealed:
-                return size, said
+                return size, SSL.SysCallError(-1, "Unexpected EOF")
             taken += sealed
             # Not the method of a class that keeps it.
             SSL.Connection.bio_write(self._connection, self._sealed[:sealed])
@@ -95,23 +107,8 @@ class PublicIntake:
         """See :meth:`Intake.end`."""
 
 
-def _most_taken(room: memoryview) -> int:
-    """What is received for so much room: whoever sends records without content is for the reactor, with an eye on the time."""
-    return 2 * len(room) + RECORD_BYTES
-
-
-def _received(descriptor: int, room: memoryview | bytearray, before: int) -> int:
-    """How many bytes a socket has given; none at its end, or when nothing is there but something was ``before``."""
-    try:
-        return os.readv(descriptor, [room])
-    except OSError:
-        if before:
-            return 0
-        raise
-
-
-#: Makes an :class:`Intake` that receives so many bytes at once.
-MakeIntake = Callable[[SSL.Connection, int], Intake]
+#: Makes an :class:`Intake`.
+MakeIntake = Callable[[SSL.Connection], Intake]
 
 
 class Outlet(Protocol):
@@ -177,16 +174,19 @@ class _Functions:
     SSL_get_error: Any
     SSL_set_bio: Any
     SSL_set_fd: Any
+    SSL_set_mode: Any
+    SSL_clear_mode: Any
+    SSL_MODE_AUTO_RETRY: int
     SSL_ERROR_WANT_READ: int
     SSL_ERROR_WANT_WRITE: int
     SSL_ERROR_SYSCALL: int
     ERR_clear_error: Any
     BIO_new: Any
     BIO_s_mem: Any
-    BIO_new_mem_buf: Any
-    BIO_set_mem_eof_return: Any
     BIO_read: Any
+    BIO_get_mem_data: Any
     from_buffer: Any
+    new: Any
     NULL: Any
     _raise_ssl_error: Any
     #: Knows the number of the last error of the system in this thread.
@@ -208,84 +208,27 @@ def _find_functions() -> _Functions | None:
     return _Functions(ffi=ffi, **{name.lstrip("_"): function for name, function in found.items()})
 
 
-class DirectIntake:
-    """The :class:`Intake` that has OpenSSL read from where bytes came to."""
+class _OnSocket:
+    """Has OpenSSL use a socket itself: what it encrypts and decrypts is not copied twice on the way."""
 
-    def __init__(self, functions: _Functions, connection: SSL.Connection, size: int) -> None:
+    def __init__(self, functions: _Functions, connection: SSL.Connection) -> None:
         self._functions = functions
         # Its names that begin with an underscore are not public; see the docstring of the module.
         self._connection: Any = connection
-        self._sealed = bytearray(size)
-        self._memory = functions.from_buffer(self._sealed)
         self._begun = False
+        # What has come and nobody has read; and what was encrypted, and goes before everything else.
+        self._came = self._first = b""
 
-    def fill(self, descriptor: int, room: memoryview) -> tuple[int, SSL.Error | None]:
-        """See :meth:`Intake.fill`."""
-        functions, state, sealed = self._functions, self._connection._ssl, self._sealed  # noqa: SLF001 - as above
-        read = functions.SSL_read
-        size, taken, end, most = 0, 0, len(room), _most_taken(room)
-        with functions.from_buffer(room) as memory:
-            while size < end:
-                came = read(state, memory + size, end - size)
-                if came > 0:
-                    size += came
-                elif functions.SSL_get_error(state, came) != functions.SSL_ERROR_WANT_READ:
-                    return size, self._said(came)
-                # Now all has been read that came before.
-                elif taken > most or not (got := _received(descriptor, sealed, size)):
-                    return size, SSL.WantReadError()
-                else:
-                    taken += got
-                    self._read_from(functions.BIO_new_mem_buf(self._memory, got))
-        return size, None
-
-    def _read_from(self, bio: Any) -> None:
+    def _begin(self, descriptor: int) -> None:
         functions, connection = self._functions, self._connection
-        if bio == functions.NULL:
-            raise MemoryError
-        # What it ends with is not the end of the connection.
-        functions.BIO_set_mem_eof_return(bio, -1)
-        # Frees the one that was there before. OpenSSL keeps the other, for what is to be sent.
-        functions.SSL_set_bio(connection._ssl, bio, connection._from_ssl)  # noqa: SLF001 - as above
-        connection._into_ssl = bio  # noqa: SLF001 - as above
-        self._begun = True
-
-    def _said(self, came: int) -> SSL.Error:
-        try:
-            self._functions._raise_ssl_error(self._connection, self._connection._ssl, came)  # noqa: SLF001 - as above
-        except SSL.Error as error:
-            return error.with_traceback(None)
-        raise RuntimeError("OpenSSL does not say why there is nothing to read")
-
-    def end(self) -> None:
-        """See :meth:`Intake.end`."""
-        if not self._begun:
-            return
-        functions, left = self._functions, bytearray(len(self._sealed))
-        with functions.from_buffer(left) as memory:
-            size = functions.BIO_read(self._connection._into_ssl, memory, len(left))  # noqa: SLF001 - as above
-        self._read_from(functions.BIO_new(functions.BIO_s_mem()))
-        self._begun = False
-        if size > 0:
-            SSL.Connection.bio_write(self._connection, memoryview(left)[:size])
-
-
-class DirectOutlet:
-    """The :class:`Outlet` that has OpenSSL write to the socket itself: what it encrypts is not copied twice before that."""
-
-    def __init__(self, functions: _Functions, connection: SSL.Connection, descriptor: int) -> None:
-        self._functions = functions
-        # See DirectIntake.
-        self._connection: Any = connection
-        self._descriptor = descriptor
-        # What has come and nobody has read is kept, and what was encrypted goes first.
-        self._came = self._taken_from(self._connection._into_ssl)  # noqa: SLF001 - as above
-        self._first = self._taken_from(self._connection._from_ssl)  # noqa: SLF001 - as above
+        self._came = self._taken_from(connection._into_ssl)  # noqa: SLF001 - as above
+        self._first = self._taken_from(connection._from_ssl)  # noqa: SLF001 - as above
         # Frees both memories.
-        if functions.SSL_set_fd(self._connection._ssl, descriptor) != 1:  # noqa: SLF001 - as above
+        if functions.SSL_set_fd(connection._ssl, descriptor) != 1:  # noqa: SLF001 - as above
             functions.ERR_clear_error()
             raise MemoryError
-        self._connection._into_ssl = self._connection._from_ssl = functions.NULL  # noqa: SLF001 - as above
+        connection._into_ssl = connection._from_ssl = functions.NULL  # noqa: SLF001 - as above
+        self._begun = True
 
     def _taken_from(self, bio: Any) -> bytes:
         functions, parts = self._functions, []
@@ -294,6 +237,83 @@ class DirectOutlet:
             while (size := functions.BIO_read(bio, memory, len(room))) > 0:
                 parts.append(bytes(room[:size]))
         return b"".join(parts)
+
+    def end(self) -> None:
+        """The connection has memories again."""
+        if not self._begun:
+            return
+        self._begun = False
+        functions, connection = self._functions, self._connection
+        came, sent = (functions.BIO_new(functions.BIO_s_mem()) for _ in range(2))
+        if functions.NULL in (came, sent):
+            raise MemoryError
+        functions.SSL_set_bio(connection._ssl, came, sent)  # noqa: SLF001 - as above
+        connection._into_ssl, connection._from_ssl = came, sent  # noqa: SLF001 - as above
+        if self._came:
+            SSL.Connection.bio_write(connection, self._came)
+
+
+class DirectIntake(_OnSocket):
+    """The :class:`Intake` that has OpenSSL read from the socket itself."""
+
+    def __init__(self, functions: _Functions, connection: SSL.Connection) -> None:
+        super().__init__(functions, connection)
+        # Else one call goes on for as long as somebody sends records without content.
+        functions.SSL_clear_mode(self._connection._ssl, functions.SSL_MODE_AUTO_RETRY)  # noqa: SLF001 - as above
+
+    def fill(self, descriptor: int, room: memoryview) -> tuple[int, SSL.Error | None]:
+        """See :meth:`Intake.fill`."""
+        functions, state = self._functions, self._connection._ssl  # noqa: SLF001 - as above
+        read = functions.SSL_read
+        size, end, nothing = 0, len(room), False
+        with functions.from_buffer(room) as memory:
+            while size < end:
+                came = read(state, memory + size, end - size)
+                if came > 0:
+                    size, nothing = size + came, False
+                elif functions.SSL_get_error(state, came) != functions.SSL_ERROR_WANT_READ:
+                    return size, self._said(came)
+                elif not self._begun:
+                    # Now all has been read that came before. What that has made OpenSSL say goes before all else.
+                    if self._says_something():
+                        return size, SSL.WantReadError()
+                    self._begin(descriptor)
+                elif nothing:
+                    # That was not just one record without content.
+                    break
+                else:
+                    nothing = True
+        if nothing and not size:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return size, SSL.WantReadError() if nothing else None
+
+    def _says_something(self) -> bool:
+        functions = self._functions
+        return bool(functions.BIO_get_mem_data(self._connection._from_ssl, functions.new("char **")) > 0)  # noqa: SLF001 - as above
+
+    def _said(self, came: int) -> SSL.Error:
+        try:
+            self._functions._raise_ssl_error(self._connection, self._connection._ssl, came)  # noqa: SLF001 - as above
+        except SSL.Error as error:
+            # What OpenSSL remembers of it would be taken for a failure of the next connection that this thread serves.
+            self._functions.ERR_clear_error()
+            return error.with_traceback(None)
+        raise RuntimeError("OpenSSL does not say why there is nothing to read")
+
+    def end(self) -> None:
+        """See :meth:`Intake.end`."""
+        super().end()
+        functions = self._functions
+        functions.SSL_set_mode(self._connection._ssl, functions.SSL_MODE_AUTO_RETRY)  # noqa: SLF001 - as above
+
+
+class DirectOutlet(_OnSocket):
+    """The :class:`Outlet` that has OpenSSL write to the socket itself."""
+
+    def __init__(self, functions: _Functions, connection: SSL.Connection, descriptor: int) -> None:
+        super().__init__(functions, connection)
+        self._descriptor = descriptor
+        self._begin(descriptor)
 
     def send(self, data: memoryview) -> None:
         """See :meth:`Outlet.send`."""
@@ -309,22 +329,11 @@ class DirectOutlet:
         if why == functions.SSL_ERROR_WANT_WRITE:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         if why == functions.SSL_ERROR_SYSCALL:
-            # What OpenSSL remembers of it would be taken for a failure of the next connection that this thread serves.
+            # See DirectIntake.
             functions.ERR_clear_error()
             raise OSError(number or errno.EPIPE, os.strerror(number or errno.EPIPE))
         functions._raise_ssl_error(self._connection, state, sent)  # noqa: SLF001 - as above
         raise RuntimeError("OpenSSL does not say why it can not write")
-
-    def end(self) -> None:
-        """See :meth:`Outlet.end`."""
-        functions, connection = self._functions, self._connection
-        came, sent = (functions.BIO_new(functions.BIO_s_mem()) for _ in range(2))
-        if functions.NULL in (came, sent):
-            raise MemoryError
-        functions.SSL_set_bio(connection._ssl, came, sent)  # noqa: SLF001 - as above
-        connection._into_ssl, connection._from_ssl = came, sent  # noqa: SLF001 - as above
-        if self._came:
-            SSL.Connection.bio_write(connection, self._came)
 
 
 def _find() -> tuple[ReadAll, TakeSealed] | None:

@@ -60,7 +60,8 @@ class ReceivingTests(test_encryption.EncryptionCase):
         self.theirs.sendall(first[10:] + self.outgoing())
         self.assertEqual(2, receive(self.ours.fileno(), self.room[:2]))
         self.connection.take_back(b"on")
-        self.assertEqual([b"on", b"etwo"], self.behind.received)
+        self.connection.dataReceived(self.ours.recv(1000))
+        self.assertEqual([b"on", b"e", b"two"], self.behind.received)
 
     def test_nothing(self) -> None:
         """When nothing has come that is said, as a socket says it; and so is that all has come."""

@@ -1,8 +1,10 @@
 """Tests of :mod:`dockreg.providers.openssl`."""
 
 import contextlib
+import errno
+import select
 import socket
-from functools import partial
+import struct
 from unittest import mock
 
 from attrs import evolve
@@ -151,9 +153,9 @@ class IntakeTests(SynchronousTestCase):
             self.addCleanup(each.close)
             each.setblocking(False)
 
-    def intake(self, size: int = 3 * RECORD_BYTES) -> Intake:
+    def intake(self) -> Intake:
         """One of the server."""
-        return self.make(self.server, size)
+        return self.make(self.server)
 
     def sealed(self, data: bytes) -> bytes:
         """What the client sends for this."""
@@ -170,7 +172,7 @@ class IntakeTests(SynchronousTestCase):
         """Room is filled, however what comes is divided, and what is left comes next."""
         data = bytes(range(251)) * 500
         self.theirs.sendall(self.sealed(data))
-        intake = self.intake(1000)
+        intake = self.intake()
         first, said = self.fill(intake, 100_000)
         self.assertEqual((100_000, None), (len(first), said))
         rest, said = self.fill(intake, 100_000)
@@ -185,10 +187,13 @@ class IntakeTests(SynchronousTestCase):
         self.server.bio_write(sealed[:20_000])
         begun = self.server.recv(10_000)
         self.theirs.sendall(sealed[20_000:-5])
-        intake = self.intake(20_000)
+        intake = self.intake()
         middle, _ = self.fill(intake, 35_000)
         intake.end()
-        self.server.bio_write(self.ours.recv(2**20) + sealed[-5:])
+        left = b""
+        with contextlib.suppress(BlockingIOError):
+            left = self.ours.recv(2**20)
+        self.server.bio_write(left + sealed[-5:])
         room = bytearray(len(data))
         size, said = read_all(self.server, room)
         self.assertTrue(data == begun + middle + bytes(room[:size]))
@@ -215,15 +220,31 @@ class IntakeTests(SynchronousTestCase):
         self.server.bio_write(self.sealed(b"four"))
         self.assertEqual(b"four", self.server.recv(10))
 
+    def test_answer_waits(self) -> None:
+        """What is to be sent still is, in order, when the connection has its memories again."""
+        self.server.bio_write(self.sealed(b"before"))
+        self.server.send(b"first ")
+        self.theirs.sendall(self.sealed(b"later"))
+        intake = self.intake()
+        found, _ = self.fill(intake, 100)
+        intake.end()
+        with contextlib.suppress(BlockingIOError):
+            self.server.bio_write(self.ours.recv(2**20))
+        with contextlib.suppress(SSL.WantReadError):
+            found += self.server.recv(100)
+        self.assertEqual(b"beforelater", found)
+        self.client.bio_write(self.server.bio_read(2**20))
+        self.client.bio_write(self.written(b"second"))
+        self.assertEqual(b"first second", self.client.recv(100) + self.client.recv(100))
+
     def test_ends(self) -> None:
-        """The end of the socket is none of the connection; an announced one is told, after what came before it."""
+        """The end of the socket is told, after what came before it, and can be told from an announced one."""
         self.theirs.sendall(self.sealed(b"all"))
         self.theirs.close()
-        intake = self.intake()
-        self.assertEqual(b"all", self.fill(intake, 100)[0])
-        came, said = self.fill(intake, 100)
-        self.assertEqual(b"", came)
-        self.assertIsInstance(said, SSL.WantReadError)
+        came, said = self.fill(self.intake(), 100)
+        self.assertEqual(b"all", came)
+        assert isinstance(said, SSL.SysCallError)
+        self.assertEqual((-1, "Unexpected EOF"), said.args)
 
     def test_orderly_end(self) -> None:
         """An end that the client announces is told after what came before it, and again afterwards."""
@@ -249,19 +270,30 @@ class IntakeTests(SynchronousTestCase):
         self.assertIn("bad record mac", str(said))
 
     def test_gone(self) -> None:
-        """A socket that has broken says so, but what it gave before is not lost."""
+        """A socket that has broken says so, but what it gave before is not lost; other connections do not hear of it."""
+        here = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(here.close)
+        self.theirs = socket.create_connection(here.getsockname())
+        self.addCleanup(self.theirs.close)
+        self.ours, _ = here.accept()
+        self.addCleanup(self.ours.close)
+        self.ours.setblocking(False)
         self.theirs.sendall(self.sealed(b"before"))
+        select.select([self.ours], [], [], 10)
         intake = self.intake()
-        self.assertEqual(b"bef", self.fill(intake, 3)[0])
-        self.ours.close()
-        self.assertEqual(b"ore", self.fill_from(intake, -1))
-        self.assertRaises(OSError, self.fill_from, intake, -1)
-
-    def fill_from(self, intake: Intake, descriptor: int) -> bytes:
-        """What comes from there."""
-        room = bytearray(100)
-        came, _ = intake.fill(descriptor, memoryview(room))
-        return bytes(room[:came])
+        self.assertEqual(b"before", self.fill(intake, 6)[0])
+        self.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.theirs.close()
+        select.select([self.ours], [], [], 10)
+        came, said = self.fill(intake, 100)
+        self.assertEqual(b"", came)
+        assert isinstance(said, SSL.SysCallError)
+        self.assertEqual((errno.ECONNRESET, "ECONNRESET"), said.args)
+        client, server = connected()
+        client.send(b"another")
+        bring(client, server)
+        self.assertEqual(b"another", server.recv(100))
+        self.assertRaises(SSL.WantReadError, server.recv, 100)
 
 
 class OlderIntakeTests(IntakeTests):
@@ -279,27 +311,52 @@ class PublicIntakeTests(IntakeTests):
 class WithoutContentTests(SynchronousTestCase):
     """Whoever sends much that carries nothing does not hold up a thread for ever."""
 
-    def come_to_an_end(self, make: MakeIntake) -> None:
-        """What this makes takes some of much, and says that there is nothing."""
-        _, server = connected()
-        ours, theirs = socket.socketpair()
-        self.addCleanup(ours.close)
-        self.addCleanup(theirs.close)
-        ours.setblocking(False)
-        theirs.sendall(bytes(100_000))
-        came, said = make(server, 1000).fill(ours.fileno(), memoryview(bytearray(500)))
-        self.assertEqual(0, came)
-        self.assertIsInstance(said, SSL.WantReadError)
-        self.assertGreater(len(ours.recv(100_000)), 50_000)
+    def setUp(self) -> None:
+        _, self.server = connected()
+        self.ours, self.theirs = socket.socketpair()
+        self.addCleanup(self.ours.close)
+        self.addCleanup(self.theirs.close)
+        self.ours.setblocking(False)
+
+    def fill(self, intake: Intake) -> tuple[int, SSL.Error | None]:
+        """What comes."""
+        return intake.fill(self.ours.fileno(), memoryview(bytearray(500)))
 
     def test_direct(self) -> None:
-        """So it is when OpenSSL is asked itself."""
+        """OpenSSL comes back after each record; one is passed over, and another one ends it."""
         functions = openssl._functions
         assert functions is not None
-        deaf = evolve(functions, SSL_read=lambda *_: -1, SSL_get_error=lambda *_: functions.SSL_ERROR_WANT_READ)
-        self.come_to_an_end(partial(DirectIntake, deaf))
+        answers = [-1, -1, 7, -1, 9, -1, -1]
+        deaf = evolve(
+            functions,
+            SSL_read=lambda *_: answers.pop(0),
+            SSL_get_error=lambda *_: functions.SSL_ERROR_WANT_READ,
+        )
+        intake = DirectIntake(deaf, self.server)
+        size, said = self.fill(intake)
+        self.assertEqual((16, []), (size, answers))
+        self.assertIsInstance(said, SSL.WantReadError)
+        answers += [-1, -1]
+        self.assertRaises(BlockingIOError, self.fill, intake)
+
+    def test_comes_back(self) -> None:
+        """While a thread reads, OpenSSL does not go on by itself; afterwards it does."""
+        functions = openssl._functions
+        assert functions is not None
+        state, flag = self.server._ssl, functions.SSL_MODE_AUTO_RETRY
+        modes = [functions.SSL_set_mode(state, 0) & flag]
+        intake = DirectIntake(functions, self.server)
+        modes.append(functions.SSL_set_mode(state, 0) & flag)
+        intake.end()
+        modes.append(functions.SSL_set_mode(state, 0) & flag)
+        self.assertEqual([flag, 0, flag], modes)
 
     def test_publicly(self) -> None:
-        """So it is otherwise."""
+        """Only so much is taken."""
+        self.theirs.sendall(bytes(200_000))
         self.patch(openssl, "read_all_publicly", lambda *_: (0, SSL.WantReadError()))
-        self.come_to_an_end(PublicIntake)
+        self.patch(openssl, "_RECEIVED_BYTES", 1000)
+        came, said = self.fill(PublicIntake(self.server))
+        self.assertEqual(0, came)
+        self.assertIsInstance(said, SSL.WantReadError)
+        self.assertGreater(len(self.ours.recv(200_000)), 50_000)
