@@ -65,6 +65,7 @@ class _Action(IntEnum):
 #: The files that calls are for.
 PARTS = (
     "/metadata.sqlite3-wal$", "/metadata.sqlite3-shm$", "/metadata.sqlite3$", "/blobs/staging$", "/blobs/staging/", "/blobs/sha256$", "/blobs/sha256/",
+    "/blobs/series$", "/blobs/series/",
 )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ class Scenarios:
         """Name to preparation and operation."""
         return {
             "commit a blob": (self._nothing, self.commit),
+            "commit a small blob": (self._nothing, self.commit_small),
             "append to a session": (self.begin_session, self.append),
             "close a session": (self.begin_session, self.close_session),
             "cancel a session": (self.begin_session, self.cancel),
@@ -58,6 +59,12 @@ class Scenarios:
         content = self._content()
         path = f"/v2/{self.customer.name}/blobs/uploads/?digest={digest_of(content)}"
         await self.customer.expect(201, "POST", path, content)
+        self.blobs.append(content)
+
+    async def commit_small(self) -> None:
+        """A blob in one request that closes a session."""
+        content = self._content()
+        await self.customer.finish(await self.customer.start(), digest_of(content), content)
         self.blobs.append(content)
 
     async def begin_session(self) -> None:

@@ -56,7 +56,7 @@ class BackupCase(MovingCase):
 
     def stored_blob(self, daemon: Daemon, digest: str) -> Path:
         """The file of a blob in a registry."""
-        (found,) = (daemon.data / "blobs/sha256" / digest[7:9]).glob(f"{digest[7:]}.*")
+        (found,) = (daemon.data / "blobs/sha256").glob(f"*/{digest[7:]}.*")
         return found
 
 

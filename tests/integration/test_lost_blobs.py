@@ -6,6 +6,9 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
+from dockreg.model.blobs import StoredBlob
+from dockreg.model.digest import Digest
+from dockreg.providers.blobs.staging import Folders
 from tests.integration.v2case import Reply, V2Case, digest_of, make_sample
 
 MIB = 1 << 20
@@ -24,8 +27,8 @@ class LostCase(V2Case):
             (generation,) = database.execute(query, [digest_of(content)]).fetchone()
         finally:
             database.close()
-        encoded = digest_of(content).partition(":")[2]
-        return self.daemon.data / "blobs" / "sha256" / encoded[:2] / f"{encoded}.{generation}"
+        blob = StoredBlob(Digest.sha256(content), generation, len(content))
+        return Folders(self.daemon.data / "blobs").object_path(blob)
 
     def damage(self, content: bytes) -> None:
         """Change the last byte of the file."""

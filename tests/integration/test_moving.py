@@ -149,7 +149,7 @@ class ExportTests(MovingCase):
         sample = make_sample(self.name)
         self.push(sample)
         digest = digest_of(sample.blobs[0])
-        (stored,) = (self.daemon.data / "blobs/sha256" / digest[7:9]).glob(f"{digest[7:]}.*")
+        (stored,) = (self.daemon.data / "blobs/sha256").glob(f"*/{digest[7:]}.*")
         content = stored.read_bytes()
         stored.write_bytes(bytes(len(content)))
         for name in ("folder", "archive.tar"):

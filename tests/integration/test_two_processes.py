@@ -57,7 +57,9 @@ class SharedFolderTests(SynchronousTestCase):
 
     def files(self) -> list[str]:
         folder = self.folder / "blobs"
-        return sorted(path.name for path in folder.rglob("*") if path.is_file())
+        files = (path for path in folder.rglob("*") if path.is_file())
+        # Without the notes of series, which last as long as their processes.
+        return sorted(path.name for path in files if path.parent != folder / "series")
 
     def test_open(self) -> None:
         """Four processes that open an empty folder at once agree on its schema and keys."""
@@ -106,7 +108,7 @@ class SharedFolderTests(SynchronousTestCase):
         holding = self.start("hold")
         self.turn(holding)
         self.kill(holding)
-        self.assertEqual(5, len(self.files()))
+        self.assertEqual(3, len(self.files()))
         recovering = self.start("recover", 2)
         self.assertEqual(2, sum(self.turn(recovering)))
         (kept,) = self.files()

@@ -148,8 +148,9 @@ class World:
         """Both processes end where they are; the kernel drops their locks. Then they are started again."""
         self.jobs.forget()
         for worker in self.workers:
-            for note in worker.blobs._folders._notes.values():
-                os.close(note.descriptor)
+            folders = worker.blobs._folders
+            for series in {*folders._series._current.values(), *folders._pending.values()}:
+                os.close(series._descriptor)
             self.now(worker.metadata.close())
         self.start()
 

@@ -6,8 +6,10 @@ from sqlalchemy import Connection, delete, update
 from twisted.internet.defer import Deferred
 
 from dockreg.fsck import Examination, Finding, Outcome
+from dockreg.model.blobs import StoredBlob
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
+from dockreg.providers.blobs.staging import Folders
 from dockreg.providers.metadata.tables import manifest_blobs, manifests, repository_blobs
 from tests.unit.test_soundness import CONTENT, DIGEST, LostCase
 from tests.unit.v1case import ONE, TWO, A, document, payload, tar_layer, token
@@ -129,7 +131,8 @@ class BlobTests(FsckCase):
 
     def test_unnamed(self) -> None:
         """An object that belongs to no blob is told, and goes to the quarantine; one whose row has just gone is left alone."""
-        stray = self.path().with_name(f"{DIGEST.encoded}.generation-stray")
+        stray = Folders(self.folder).object_path(StoredBlob(DIGEST, "generation-stray", len(CONTENT)))
+        stray.parent.mkdir()
         stray.write_bytes(CONTENT)
         (finding,) = self.examine()
         self.assertEqual(("object", str(DIGEST), FOUND), (finding.kind, finding.subject, finding.outcome))

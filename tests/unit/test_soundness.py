@@ -13,6 +13,7 @@ from dockreg.interfaces_blobs import IBlobReader
 from dockreg.model.blobs import DerivedBlob, StoredBlob
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
+from dockreg.providers.blobs.staging import Folders
 from tests.unit.v1case import ONE, TWO, A, document, payload, tar_layer, token
 from tests.unit.v2case import JOE, ThreadedTestCase
 
@@ -34,9 +35,7 @@ class LostCase(ThreadedTestCase):
         return found
 
     def path(self, digest: Digest = DIGEST) -> Path:
-        return (
-            self.folder / digest.algorithm / digest.encoded[:2] / f"{digest.encoded}.{self.stored(digest).generation}"
-        )
+        return Folders(self.folder).object_path(self.stored(digest))
 
     def damage(self, digest: Digest = DIGEST, place: int = -1) -> None:
         """Change a byte."""
@@ -142,7 +141,8 @@ class LostTests(LostCase):
         for part in parts:
             self.result(part.commit(DIGEST))
         self.check_repaired()
-        self.assertEqual([self.path()], [path for path in self.folder.rglob("*") if path.is_file()])
+        objects = self.folder / DIGEST.algorithm
+        self.assertEqual([self.path()], [path for path in objects.rglob("*") if path.is_file()])
 
     def test_broken_source(self) -> None:
         """A blob that can not be made of its source any more tells that the source is damaged."""

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from attrs import evolve
 from zope.interface import implementer
 
 from dockreg.callables import ByteObserver, InThread
@@ -31,11 +30,12 @@ from dockreg.providers.blobs.disk import (
 )
 from dockreg.providers.blobs.fileupload import Beginning, FileUpload, Workshop
 from dockreg.providers.blobs.handover import hand_over
-from dockreg.providers.blobs.listing import objects_behind
+from dockreg.providers.blobs.listing import objects_behind, objects_in
 from dockreg.providers.blobs.names import is_upload_id
 from dockreg.providers.blobs.observing import Beside, Helpers
 from dockreg.providers.blobs.reading import Examination, FileBlobReader
-from dockreg.providers.blobs.staging import Folders, noted
+from dockreg.providers.blobs.series import noted_series
+from dockreg.providers.blobs.staging import Folders
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +44,8 @@ T = TypeVar("T")
 @implementer(IBlobStore)
 class FilesystemBlobStore:
     """
-    Objects are ``<algorithm>/ab/<digest>.<generation>`` in a folder; what is unfinished is in ``staging/`` of that folder.
+    Objects are ``<algorithm>/<series>/<digest>.<generation>`` in a folder; what is unfinished is in ``staging/`` of that folder.
+    Those from before there were series are ``<algorithm>/ab/<digest>.<generation>``, by the first letters of the digest.
 
     Several processes may share the folder, on one file system that knows ``flock`` and an atomic rename.
     :mod:`dockreg.providers.blobs.staging` tells what a crash leaves and how it is settled.
@@ -58,11 +59,11 @@ class FilesystemBlobStore:
         :param new_id: makes unguessable names of 16 to 24 characters ``A-Z``, ``a-z``, ``0-9``, ``_`` and ``-``.
         :param beside: for digests beside that of a blob; without it, the store has threads of its own.
         """
-        self._folders = Folders(folder)
+        self._folders = Folders(folder, new_id)
         self._kept = KeptHashers()
         self._in_thread = in_thread
         self._new_id = new_id
-        self._shop = Workshop(self._folders, self._kept, new_id, in_thread, beside=beside or Helpers())
+        self._shop = Workshop(self._folders, self._kept, in_thread, beside=beside or Helpers())
 
     async def start_upload(self, observers: Sequence[ByteObserver] = (), algorithm: str = "sha256") -> IUpload:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
@@ -169,7 +170,16 @@ class FilesystemBlobStore:
                 try:
                     if is_upload_id(path.name) and await is_resumable(path.name):
                         continue
-                    settled += await self._settle(path, is_recorded)
+                    await self._in_thread(_on_disk, remove, path)
+                    self._kept.forget(path.name)
+                    settled += 1
+                finally:
+                    os.close(descriptor)
+        for note, algorithm, name in await self._in_thread(self._notes):
+            descriptor = await hand_over(self._in_thread, partial(_on_disk, lock_left_behind, note), _unlock)
+            if descriptor is not None:
+                try:
+                    settled += await self._settle(note, f"{algorithm}/{name}", is_recorded)
                 finally:
                     os.close(descriptor)
         return settled
@@ -241,36 +251,26 @@ class FilesystemBlobStore:
             self._folders.ensure(self._folders.staging)
             return sorted(self._folders.staging.iterdir())
 
-    async def _settle(self, path: Path, is_recorded: Callable[[StoredBlob], Awaitable[bool]]) -> int:
-        blob = await self._in_thread(self._noted, path)
-        if blob is None:
-            await self._in_thread(_on_disk, remove, path)
-            self._kept.forget(path.name)
-            return 1
-        if await is_recorded(blob):
-            await self._in_thread(_on_disk, remove, path)
-            return 0
-        return await self._in_thread(self._remove_noted, path, blob)
-
-    def _noted(self, path: Path) -> StoredBlob | None:
-        """What a note is about; None when it is a staging file."""
-        found = noted(path.name)
-        if found is None:
-            return None
-        blob = StoredBlob(*found, 0)
-        with disk_errors(), suppress(FileNotFoundError):
-            return evolve(blob, size=self._folders.object_path(blob).stat().st_size)
-        return blob
-
-    def _remove_noted(self, note: Path, blob: StoredBlob) -> int:
+    def _notes(self) -> Sequence[tuple[Path, str, str]]:
         with disk_errors():
-            target = self._folders.object_path(blob)
-            found = target.exists()
-            if found:
-                remove(target)
-                flush_folder(target.parent)
-            remove(note)
-        return int(found)
+            return list(noted_series(self._folders.notes))
+
+    async def _settle(self, note: Path, folder: str, is_recorded: Callable[[StoredBlob], Awaitable[bool]]) -> int:
+        """Remove the objects of a series that are not recorded, and then its note; return how many they were."""
+        found = await self._in_thread(_on_disk, lambda: list(objects_in(self._folders, folder)))
+        stray = [blob for blob in found if not await is_recorded(blob)]
+        await self._in_thread(_on_disk, self._remove_strays, note, self._folders.root / folder, stray)
+        return len(stray)
+
+    def _remove_strays(self, note: Path, folder: Path, stray: Sequence[StoredBlob]) -> None:
+        for blob in stray:
+            remove(self._folders.object_path(blob))
+        if stray:
+            flush_folder(folder)
+        with suppress(OSError):
+            # Only without objects.
+            folder.rmdir()
+        remove(note)
 
     def _check(self) -> None:
         with disk_errors():

@@ -36,7 +36,6 @@ class Workshop:
 
     folders: Folders
     kept: KeptHashers
-    new_id: Callable[[], str]
     in_thread: InThread
     begin_writing: Begin | None = begin_writing
     receivers: Receivers = field(factory=Receivers)
@@ -250,14 +249,16 @@ class FileUpload:
 
     def _commit(self, expected: Digest | None, last: Sequence[Piece]) -> StoredBlob:
         with self._lock:
+            if last and self._has_no_file():
+                return self._commit_whole(expected, last)
             descriptor = self._open_descriptor()
             try:
                 if last:
                     self._write_now(descriptor, last)
                 digest = self._checked_digest(expected, descriptor)
-                blob = StoredBlob(digest, self._shop.new_id(), self.size)
                 with disk_errors():
-                    self._shop.folders.publish(self._path, blob, partial(self._flush, descriptor))
+                    flush = partial(self._flush, descriptor)
+                    blob = self._shop.folders.publish(self._path, digest, self.size, flush)
             except (StorageFull, StoreUnavailable):
                 raise
             except BaseException:
@@ -266,6 +267,22 @@ class FileUpload:
             self._descriptor = None
             os.close(descriptor)
             return blob
+
+    def _has_no_file(self) -> bool:
+        """Whether all bytes are yet to come, and nobody else writes to the same upload; who begins later will find it ended."""
+        untouched = self._opening is not None and not self._dropping and self._failure is None and not self._observers
+        return untouched and not os.path.lexists(self._path)
+
+    def _commit_whole(self, expected: Digest | None, chunks: Sequence[Piece]) -> StoredBlob:
+        """All bytes at once, which need no staging file: with an error there is no upload, or it is as it was."""
+        hasher = Hasher(self._algorithm if expected is None else expected.algorithm)
+        chunks = gathered(chunks)
+        observe(chunks, (hasher,), self._shop.beside)
+        self._require(expected, hasher.digest)
+        with disk_errors():
+            blob = self._shop.folders.write(hasher.digest, chunks)
+        self._opening, self.size = None, blob.size
+        return blob
 
     def _commit_and(
         self, expected: Digest | None, last: Sequence[Piece], then: Callable[[StoredBlob], bool]
@@ -292,6 +309,9 @@ class FileUpload:
                 os.close(descriptor)
 
     def _flush(self, descriptor: int) -> None:
+        if 0 < self.size == self._durable and not self._unsure:
+            # Nothing has come since it was suspended.
+            return
         try:
             os.fsync(descriptor)
         except OSError:
@@ -329,9 +349,13 @@ class FileUpload:
 
     def _checked_digest(self, expected: Digest | None, descriptor: int) -> Digest:
         digest = self._digest(self._algorithm if expected is None else expected.algorithm, descriptor)
-        if expected is not None and digest != expected:
-            raise DigestInvalid(str(expected), f"the bytes received have {digest}")
+        self._require(expected, digest)
         return digest
+
+    def _require(self, expected: Digest | None, digest: Digest) -> None:
+        if expected is not None and digest != expected:
+            self._opening = None
+            raise DigestInvalid(str(expected), f"the bytes received have {digest}")
 
     def _digest(self, algorithm: str, descriptor: int) -> Digest:
         if algorithm == self._algorithm and self._known is not None:

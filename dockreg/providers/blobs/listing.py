@@ -7,16 +7,18 @@ from contextlib import suppress
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.collection import Page
 from dockreg.model.digest import Digest
-from dockreg.providers.blobs.staging import Folders, noted
+from dockreg.providers.blobs.series import noted_series, series_of
+from dockreg.providers.blobs.staging import Folders
 
 _ALGORITHMS = {"sha256": 64, "sha512": 128}
 
 
 def objects_behind(folders: Folders, after: str, limit: int) -> Page:
     """
-    The objects in the next folders behind ``after``, ``limit`` or somewhat more, without those whose commit is noted.
+    The objects in the next folders behind ``after``, ``limit`` or somewhat more, without those that may yet be recorded: of this
+    process what is not confirmed, of others all of a series that is noted.
 
-    A note is there before its object. So it is looked for afterwards: an object that has none then is recorded, or nobody
+    A note is there before the objects. So it is looked for afterwards: an object that has none then is recorded, or nobody
     records it any more.
     """
     found: list[StoredBlob] = []
@@ -26,12 +28,14 @@ def objects_behind(folders: Folders, after: str, limit: int) -> Page:
             continue
         if len(found) >= limit:
             break
-        found += _objects(folders, folder)
+        found += objects_in(folders, folder)
         reached = folder
     else:
         reached = None
-    unconfirmed = _unconfirmed(folders)
-    return Page([blob for blob in found if (blob.digest, blob.generation) not in unconfirmed], reached)
+    unconfirmed = folders.unconfirmed
+    others = {name for _, _, name in noted_series(folders.notes)}.difference(folders.own_series)
+    settled = (each for each in found if each.generation not in unconfirmed)
+    return Page([each for each in settled if series_of(each.generation) not in others], reached)
 
 
 def _folders(folders: Folders) -> Iterator[str]:
@@ -40,13 +44,15 @@ def _folders(folders: Folders) -> Iterator[str]:
             yield from sorted(f"{algorithm}/{path.name}" for path in (folders.root / algorithm).iterdir())
 
 
-def _objects(folders: Folders, folder: str) -> Iterator[StoredBlob]:
+def objects_in(folders: Folders, folder: str) -> Iterator[StoredBlob]:
+    """The objects of one folder, ``<algorithm>/<name>``; none where there is no such folder."""
     algorithm = folder.partition("/")[0]
-    for entry in os.scandir(folders.root / folder):
-        encoded, _, generation = entry.name.partition(".")
-        if generation and len(encoded) == _ALGORITHMS[algorithm]:
-            with suppress(FileNotFoundError):  # It was collected in this very moment.
-                yield StoredBlob(Digest(algorithm, encoded), generation, _size_of(entry))
+    with suppress(FileNotFoundError):  # It was empty, and went.
+        for entry in os.scandir(folders.root / folder):
+            encoded, _, generation = entry.name.partition(".")
+            if generation and len(encoded) == _ALGORITHMS[algorithm]:
+                with suppress(FileNotFoundError):  # It was collected in this very moment.
+                    yield StoredBlob(Digest(algorithm, encoded), generation, _size_of(entry))
 
 
 def _size_of(entry: os.DirEntry[str]) -> int:
@@ -57,9 +63,3 @@ def _size_of(entry: os.DirEntry[str]) -> int:
     except OSError:
         # It is there. One file that the disk can not look at must not hide the others.
         return 0
-
-
-def _unconfirmed(folders: Folders) -> set[tuple[Digest, str]]:
-    with suppress(FileNotFoundError):
-        return {note for path in folders.staging.iterdir() if (note := noted(path.name)) is not None}
-    return set()

@@ -1,22 +1,23 @@
 """
 Files on their way to becoming blobs, and what a crash may leave of them.
 
-Everything that is unfinished has a name in the folder ``staging``. Who works on it holds the lock (``flock``) of that
-name, and the kernel drops the lock when the process is gone, however it went. A commit goes so:
+Everything that is unfinished has a name in the folder ``staging``, or is noted in the folder ``series``. Who works on it holds
+the lock (``flock``) of that name, and the kernel drops the lock when the process is gone, however it went. A commit goes so:
 
-1. a *note* is made, an empty locked file whose name says digest and generation;
-2. the staging file is flushed, so that its bytes are durable, and then the folder: from here on it is known that an object
-   may come. A file system with a journal writes the names of both with the flush of the first;
-3. the staging file is renamed to the name of the object, and that folder is flushed: the object is durable;
+1. a *note* is made, an empty locked file whose name says a series of generations (:mod:`dockreg.providers.blobs.series`), and
+   the folder of its objects; both are flushed. It serves all further commits of the series;
+2. the staging file is flushed, so that its bytes are durable, and renamed to the name of the object; or a small file that
+   comes as a whole is written under that name, and flushed;
+3. the folder of the series is flushed: the object is durable;
 4. elsewhere, the metadata records the object, in a transaction;
-5. :meth:`confirm` removes the note.
+5. :meth:`Folders.confirm` tells the series. When it has no more objects to come, and all are confirmed, its note is removed.
 
-Killed before 1, a staging file without a lock is left: no metadata can name it as an object. Killed between 1 and 5, a
-note without a lock is left, and perhaps a staging file. Whether step 4 happened is known to the metadata alone, so
-recovery asks it: an object that is not recorded is removed, its folder is flushed, and only then the note goes, so
+Killed before 2, a staging file without a lock is left: no metadata can name it as an object. Killed later, a note without a
+lock is left, and perhaps an object, or a part of one. Whether step 4 happened is known to the metadata alone, so recovery asks
+it about each object of the series: one that is not recorded is removed, the folder is flushed, and only then the note goes, so
 that a crash of the recovery is recovered too. The process that could still record it is gone, so the answer "not
-recorded" stays true. After 5 nothing is left. The removal of a note is not flushed: a note that comes back after a
-power failure is settled in the same way.
+recorded" stays true. The removal of a note is not flushed: a note that comes back after a power failure is settled in the
+same way.
 
 An upload that is *suspended* is a staging file without a lock, too. Its bytes are flushed and then its name, before the
 metadata notes how many they are; :mod:`dockreg.providers.blobs.digesting` tells what becomes of their digest. A file
@@ -30,55 +31,67 @@ counts only if the file still has this name afterwards: between the opening and 
 """
 
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import define, field
 
+from dockreg.callables import Piece
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.digesting import seal
-from dockreg.providers.blobs.disk import create_locked, flush_folder, make_folder, remove
+from dockreg.providers.blobs.disk import flush_folder, make_folder, remove, write_all
+from dockreg.providers.blobs.series import AllSeries, Series, series_of
 
 STAGING = "staging"
 #: What is not what it should be, kept for an operator.
 QUARANTINE = "quarantine"
-#: A note says which algorithm it is by the length of the encoded digest, for names have little room.
-_ALGORITHMS = {64: "sha256", 128: "sha512"}
-_NOTE_PARTS = 3
-
-
-@frozen
-class Note:
-    """The locked note of a commit that is not confirmed."""
-
-    path: Path
-    descriptor: int
-
-
-def noted(name: str) -> tuple[Digest, str] | None:
-    """The digest and generation that a note of this name is about; None when it is no note."""
-    parts = name.split(".")
-    if len(parts) != _NOTE_PARTS or len(parts[1]) not in _ALGORITHMS:
-        return None
-    return Digest(_ALGORITHMS[len(parts[1])], parts[1]), parts[2]
+#: Notes of the series of objects that may have some that nobody has recorded.
+SERIES = "series"
+#: For who stores nothing, or does not care.
+_random_name = partial(secrets.token_urlsafe, 16)
 
 
 @define(eq=False)
 class Folders:
-    """Where objects, staging files and notes are; the notes of this process."""
+    """
+    Where objects, staging files and notes are; the series of this process.
+
+    :param new_id: makes names of series, 16 to 24 characters ``A-Z``, ``a-z``, ``0-9``, ``_`` and ``-``.
+    """
 
     root: Path
-    _notes: dict[StoredBlob, Note] = field(factory=dict, init=False)
+    _new_id: Callable[[], str] = _random_name
+    _series: AllSeries = field(init=False)
+    # What is not confirmed yet.
+    _pending: dict[StoredBlob, Series] = field(factory=dict, init=False)
     _durable: set[Path] = field(factory=set, init=False)
-    # Folders of algorithms whose folders are all there.
-    _whole: set[Path] = field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._series = AllSeries(self.root, self.notes, self._new_id)
 
     @property
     def staging(self) -> Path:
         """The folder of what is unfinished."""
         return self.root / STAGING
+
+    @property
+    def notes(self) -> Path:
+        """The folder of notes of series."""
+        return self.root / SERIES
+
+    @property
+    def unconfirmed(self) -> Collection[str]:
+        """The generations of what this process has stored, or is about to store, and has not confirmed."""
+        return {each.generation for each in list(self._pending)}
+
+    @property
+    def own_series(self) -> Collection[str]:
+        """The series that this process has begun."""
+        return self._series.begun
 
     def staged(self, upload_id: str) -> Path:
         """The staging file of an upload."""
@@ -87,7 +100,8 @@ class Folders:
     def object_path(self, blob: StoredBlob) -> Path:
         """The file that holds a blob."""
         encoded = blob.digest.encoded
-        return self.root / blob.digest.algorithm / encoded[:2] / f"{encoded}.{blob.generation}"
+        folder = series_of(blob.generation) or encoded[:2]
+        return self.root / blob.digest.algorithm / folder / f"{encoded}.{blob.generation}"
 
     def ensure(self, folder: Path) -> None:
         """Make a folder and flush what leads to it, once in the life of this process."""
@@ -98,44 +112,59 @@ class Folders:
             make_folder(folder)
             self._durable.add(folder)
 
-    def _ensure_objects(self, folder: Path) -> None:
-        """
-        Make all folders of the objects of one algorithm, and flush what leads to them, once in the life of this process.
-
-        One by one they would need a flush each, in most of the first few hundred pushes.
-        """
-        if folder in self._whole:
-            return
-        self.ensure(folder)
-        for number in range(256):
-            with suppress(FileExistsError):
-                (folder / f"{number:02x}").mkdir(mode=0o700)
-        # Also when they were there: whoever made them may not have come to the flush.
-        flush_folder(folder)
-        self._whole.add(folder)
-
-    def publish(self, staged: Path, blob: StoredBlob, flush: Callable[[], None]) -> None:
+    def publish(self, staged: Path, digest: Digest, size: int, flush: Callable[[], None]) -> StoredBlob:
         """
         Steps 1 to 3; after an error the staging file is one again, and nothing else is left.
 
         :param flush: makes the bytes of the staging file durable.
         """
-        path = self.staging / f"{staged.name}.{blob.digest.encoded}.{blob.generation}"
-        self._notes[blob] = Note(path, create_locked(path))
-        target = self.object_path(blob)
-        try:
-            flush()
+
+        def rename(target: str) -> None:
+            os.rename(staged, target)  # noqa: PTH104 - as text
+
+        def undo(target: str) -> None:
+            # Its lock is held: nobody has begun an upload of this name.
+            os.rename(target, staged)  # noqa: PTH104
             flush_folder(self.staging)
-            self._ensure_objects(self.root / blob.digest.algorithm)
-            staged.rename(target)
-            flush_folder(target.parent)
-        except BaseException:
-            with suppress(OSError):
-                # Its lock is held: nobody has begun an upload of this name.
-                target.rename(staged)
-                flush_folder(self.staging)
-            self.retract(blob)
-            raise
+
+        flush()
+        return self._store(digest, size, rename, undo)
+
+    def write(self, digest: Digest, chunks: Sequence[Piece]) -> StoredBlob:
+        """The same for bytes that have no file; after an error nothing is left."""
+
+        def create(target: str) -> None:
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                write_all(descriptor, chunks)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+        return self._store(digest, sum(map(len, chunks)), create, os.unlink)
+
+    def _store(self, digest: Digest, size: int, make: Callable[[str], None], undo: Callable[[str], None]) -> StoredBlob:
+        self.ensure(self.notes)
+        self.ensure(self.staging)
+        self.ensure(self.root / digest.algorithm)
+        while True:
+            series, generation = self._series.next(digest.algorithm)
+            blob = StoredBlob(digest, generation, size)
+            self._pending[blob] = series
+            target = f"{series.folder}/{digest.encoded}.{generation}"
+            try:
+                make(target)
+                series.flush_names()
+            except BaseException as problem:
+                with suppress(OSError):
+                    undo(target)
+                self.retract(blob)
+                if isinstance(problem, FileNotFoundError) and not series.folder.exists():
+                    # It was empty, and somebody has removed it.
+                    series.end()
+                    continue
+                raise
+            return blob
 
     def reopen(self, blob: StoredBlob, upload_id: str) -> None:
         """Make an object that is noted the staging file of a suspended upload."""
@@ -150,13 +179,10 @@ class Folders:
             os.close(descriptor)
 
     def confirm(self, blob: StoredBlob) -> None:
-        """Step 5; harmless when there is no note of this process."""
-        note = self._notes.pop(blob, None)
-        if note is not None:
-            try:
-                remove(note.path)
-            finally:
-                os.close(note.descriptor)
+        """Step 5; harmless when this process has not stored it."""
+        series = self._pending.pop(blob, None)
+        if series is not None:
+            series.settled()
 
     def quarantine(self, blob: StoredBlob) -> None:
         """Move an object out of the way; what is there under its name already is the same object."""
@@ -168,18 +194,24 @@ class Folders:
             flush_folder(path.parent)
 
     def delete(self, blob: StoredBlob) -> None:
-        """Remove an object, then its note if this process has one."""
+        """Remove an object; whose series was told of it, if this process has stored it, knows that it is gone."""
         path = self.object_path(blob)
         remove(path)
         # Also when it was gone: whoever removed it may not have come to the flush.
         with suppress(FileNotFoundError):
             flush_folder(path.parent)
+        self._drop_empty(blob, path.parent)
         self.confirm(blob)
+
+    def _drop_empty(self, blob: StoredBlob, folder: Path) -> None:
+        """Without its last object the folder of a series goes; another process that still adds to it will find that out."""
+        series = series_of(blob.generation)
+        if series is not None and not self._series.is_current(series):
+            with suppress(OSError):
+                folder.rmdir()
 
     def retract(self, blob: StoredBlob) -> None:
         """Remove an object that nobody has heard of; what the disk refuses is left to recovery."""
         with suppress(OSError):
             self.delete(blob)
-        note = self._notes.pop(blob, None)
-        if note is not None:
-            os.close(note.descriptor)
+        self._pending.pop(blob, None)

@@ -10,50 +10,54 @@ from dockreg.errors import StoreUnavailable
 from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, StoredBlob
 from dockreg.model.digest import Digest
+from dockreg.providers.blobs import series
 from dockreg.providers.blobs.disk import make_folder
 from dockreg.providers.blobs.filesystem import FilesystemBlobStore
 from dockreg.registry import Registry
 from dockreg.testing import contracts
 from tests.unit import v1case
 from tests.unit.providers.blobs.recorder import DiskRecorder
+from tests.unit.providers.blobs.test_filesystem import files_in, notes_in
 from tests.unit.providers.blobs.threads import Threads, at_once
 
 CONTENT = b"a layer"
 DIGEST = Digest.sha256(CONTENT)
 #: The id of an upload that can be resumed.
 UPLOAD = "an-upload-0123456789"
-FOLDER = f"sha256/{DIGEST.encoded[:2]}"
+FOLDER = "sha256/one"
+NOTE = "series/sha256.one"
 
 
 def names() -> Any:
-    """A factory of the names of an upload and its generation, then of a second one."""
+    """A factory of the names of an upload and of a series, then of other ones."""
     return iter(("upload", "one", "later", "two")).__next__
 
 
-def staged(upload_id: str) -> str:
-    return f"staging/{upload_id}"
+def stored(number: int) -> str:
+    return f"{FOLDER}/{DIGEST.encoded}.one~{number:x}"
 
 
-def note(upload_id: str, generation: str) -> str:
-    return f"staging/{upload_id}.{DIGEST.encoded}.{generation}"
-
-
-def stored(generation: str) -> str:
-    return f"{FOLDER}/{DIGEST.encoded}.{generation}"
-
-
-#: All folders of objects are made at once.
-FOLDERS = [f"make sha256/{number:02x}" for number in range(256)]
-#: All that a commit asks of the disk, in a store that has no object yet.
-FIRST_COMMIT = [
-    f"create {note('upload', 'one')}",
-    "flush staging/upload",
-    "flush staging",
+#: All that the first commit of a series asks of the disk before an object is made, in a store that has none yet.
+FIRST = [
+    "make series",
+    "flush .",
     "make sha256",
     "flush .",
-    *FOLDERS,
+    f"create {NOTE}",
+    "flush series",
+    f"make {FOLDER}",
     "flush sha256",
-    f"rename staging/upload {stored('one')}",
+]
+#: All that a commit asks of the disk.
+FIRST_COMMIT = ["flush staging/upload", *FIRST, f"rename staging/upload {stored(1)}", f"flush {FOLDER}"]
+#: The same where all bytes come at once.
+FIRST_WHOLE = [
+    *FIRST[:2],
+    "make staging",
+    "flush .",
+    *FIRST[2:],
+    f"create {stored(1)}",
+    f"flush {stored(1)}",
     f"flush {FOLDER}",
 ]
 
@@ -84,43 +88,84 @@ class CommitTests(SynchronousTestCase):
         return upload
 
     def test_order(self) -> None:
-        """Note, file, folder of notes, name of the object, its folder: then, and no sooner, the commit returns."""
+        """File, note, folder of notes, name of the object, its folder: then, and no sooner, the commit returns."""
         upload = self.start()
         self.disk.take()
         committing: Deferred[StoredBlob] = Deferred.fromCoroutine(upload.commit())
         returned = committing.addCallback(lambda blob: self.disk.lines.append(f"returned {blob.generation}"))
         self.assertNoResult(returned)
         self.threads.run_all()
-        self.assertEqual([*FIRST_COMMIT, "returned one"], self.disk.take())
+        self.assertEqual([*FIRST_COMMIT, "returned one~1"], self.disk.take())
 
     def test_again(self) -> None:
-        """Where the folders are there already, everything but their own names is flushed again."""
+        """Further objects of a series need no note of their own."""
         self.finished(self.start().commit())
         upload = self.start()
         self.disk.take()
         self.finished(upload.commit())
-        expected = [
-            f"create {note('later', 'two')}",
-            "flush staging/later",
-            "flush staging",
-            f"rename staging/later {stored('two')}",
-            f"flush {FOLDER}",
-        ]
+        expected = ["flush staging/later", f"rename staging/later {stored(2)}", f"flush {FOLDER}"]
         self.assertEqual(expected, self.disk.take())
 
-    def test_another_process(self) -> None:
-        """A store that did not make a folder flushes its name once more: its maker may not have come to that."""
-        self.finished(self.start().commit())
-        self.store = FilesystemBlobStore(self.folder, self.threads.in_thread, iter(("other", "three")).__next__)
-        upload = self.start()
+    def test_next_series(self) -> None:
+        """A series that has come to its end is followed by another one; its note goes with the last confirmation."""
+        self.patch(series, "LENGTH", 1)
+        first = self.finished(self.start().commit())
         self.disk.take()
-        self.finished(upload.commit())
-        lines = self.disk.take()
-        self.assertIn("flush sha256", lines[: lines.index(f"rename staging/other {stored('three')}")])
+        second = self.finished(self.start().commit())
+        self.assertIn("create series/sha256.two", self.disk.take())
+        self.assertEqual(["one~1", "two~1"], [first.generation, second.generation])
+        self.finished(self.store.confirm(first))
+        self.assertEqual([f"remove {NOTE}"], self.disk.take())
+        self.finished(self.store.confirm(second))
+        # More may come, as far as that knows.
+        self.assertEqual([], self.disk.take())
+
+    def test_whole(self) -> None:
+        """Bytes that come at once are written under the name of the object, when the note is durable."""
+        expected = [line.replace("one", "upload") for line in (*FIRST_WHOLE, "returned one~1")]
+        self.assertEqual(expected, self.whole())
+
+    def test_whole_again(self) -> None:
+        """A further one takes two flushes."""
+        self.finished(self.start().commit())
+        expected = [f"create {stored(2)}", f"flush {stored(2)}", f"flush {FOLDER}", "returned one~2"]
+        self.assertEqual(expected, self.whole())
+
+    def whole(self) -> list[str]:
+        """What a session that is begun and closed by one request asks of the disk."""
+        upload: IUpload = self.finished(self.store.resume_upload(UPLOAD, NOTHING_RECEIVED, later=True))
+        self.disk.take()
+        committing: Deferred[StoredBlob] = Deferred.fromCoroutine(upload.commit(DIGEST, [CONTENT[:3], CONTENT[3:]]))
+        returned = committing.addCallback(lambda blob: self.disk.lines.append(f"returned {blob.generation}"))
+        self.threads.run_all()
+        blob = self.successResultOf(committing)
+        self.assertIsNone(self.successResultOf(returned), blob)
+        return self.disk.take()
+
+    def test_removed_folder(self) -> None:
+        """A series whose folder somebody has removed, for it was empty, is given up; the next one has the object."""
+        first = self.finished(self.start().commit())
+        (self.folder / stored(1)).unlink()
+        (self.folder / FOLDER).rmdir()
+        upload = self.start()
+        self.assertEqual("two~1", self.finished(upload.commit()).generation)
+        self.finished(self.store.confirm(first))
+        self.assertEqual(["series/sha256.two"], sorted(notes_in(self.folder)))
+
+    def test_a_flush_that_failed(self) -> None:
+        """When a folder could not be flushed, no other object is added to it, and its note stays."""
+        self.open_store()
+        upload = self.start()
+        self.disk.broken = f"flush {FOLDER}"
+        committing: Deferred[StoredBlob] = Deferred.fromCoroutine(upload.commit())
+        self.threads.run_all()
+        self.failureResultOf(committing, StoreUnavailable)
+        self.assertEqual("later~1", self.finished(upload.commit()).generation)
+        self.assertEqual({NOTE, "series/sha256.later"}, notes_in(self.folder))
 
     def test_every_failure(self) -> None:
         """Whichever step the disk refuses, the commit fails, and neither object nor note is left, only the upload."""
-        for broken in (step for step in FIRST_COMMIT if step not in FOLDERS[1:]):
+        for broken in FIRST_COMMIT:
             self.open_store()
             upload = self.start()
             self.disk.broken = broken
@@ -128,11 +173,11 @@ class CommitTests(SynchronousTestCase):
             self.threads.run_all()
             self.failureResultOf(committing, StoreUnavailable)
             self.assertEqual("", self.disk.broken, "the step was never reached")
-            self.assertEqual(["upload"], [path.name for path in self.folder.rglob("*") if path.is_file()], broken)
+            self.assertEqual({"staging/upload"}, files_in(self.folder), broken)
             received = self.finished(upload.suspend())
-            left = [path.read_bytes() for path in self.folder.rglob("*") if path.is_file()]
+            left = [(self.folder / path).read_bytes() for path in files_in(self.folder)]
             # When its bytes were not flushed nobody knows what of them is on the disk.
-            flushed = broken != FIRST_COMMIT[1]
+            flushed = broken != FIRST_COMMIT[0]
             self.assertEqual((len(CONTENT), [CONTENT]) if flushed else (0, []), (received.size, left), broken)
 
 
@@ -207,13 +252,21 @@ class SuspensionTests(contracts.Contract):
             self.assertEqual([], [path for path in self.folder.rglob("*") if path.is_file()], broken)
 
     async def test_commit(self) -> None:
-        """The commit of a resumed upload makes everything durable in the same order as any other."""
+        """The commit of a resumed upload makes everything durable in the same order as any other, but for what is."""
         received = await (await self.start()).suspend()
         upload = await self.store.resume_upload(UPLOAD, received)
-        await upload.write([])
         self.disk.take()
         await upload.commit()
-        self.assertEqual([line.replace("upload", UPLOAD) for line in FIRST_COMMIT], self.disk.take())
+        self.assertEqual([line.replace("upload", UPLOAD) for line in FIRST_COMMIT[1:]], self.disk.take())
+
+    async def test_commit_of_more(self) -> None:
+        """Bytes that came since are flushed."""
+        received = await (await self.start()).suspend()
+        upload = await self.store.resume_upload(UPLOAD, received)
+        await upload.write([CONTENT])
+        self.disk.take()
+        await upload.commit()
+        self.assertEqual(f"flush staging/{UPLOAD}", self.disk.take()[0])
 
 
 class FolderTests(SynchronousTestCase):
@@ -248,8 +301,8 @@ class FolderTests(SynchronousTestCase):
         self.successResultOf(Deferred.fromCoroutine(upload.commit()))
         steps = disk.take()
         rename = next(number for number, step in enumerate(steps) if step.startswith("rename"))
-        # Once for the folder of what is unfinished, which was made, and once for the one that was there.
-        self.assertEqual(2, steps[:rename].count("flush ."))
+        # Once for the folders of what is unfinished and of notes, which were made, and once for the one that was there.
+        self.assertEqual(3, steps[:rename].count("flush ."))
 
 
 class RemovalTests(contracts.Contract):
@@ -268,16 +321,20 @@ class RemovalTests(contracts.Contract):
         return blob
 
     async def test_delete(self) -> None:
-        """A deletion removes the object, flushes its folder, and then removes the note."""
+        """A deletion removes the object, flushes its folder, and then the note may go."""
+        self.patch(series, "LENGTH", 1)
         blob = await self.unconfirmed()
+        upload = await self.store.start_upload()
+        await upload.commit()
+        self.disk.take()
         await self.store.delete(blob)
-        expected = [f"remove {stored('one')}", f"flush {FOLDER}", f"remove {note('upload', 'one')}"]
+        expected = [f"remove {stored(1)}", f"flush {FOLDER}", f"remove {NOTE}"]
         self.assertEqual(expected, self.disk.take())
 
     async def test_delete_again(self) -> None:
         """An object that is gone is removed for good, too: who removed it may not have come to the flush."""
         blob = await self.unconfirmed()
-        (self.folder / stored("one")).unlink()
+        (self.folder / stored(1)).unlink()
         self.disk.take()
         await self.store.delete(blob)
         self.assertIn(f"flush {FOLDER}", self.disk.take())
@@ -287,13 +344,13 @@ class RemovalTests(contracts.Contract):
         await self.unconfirmed()
         copy = Path(self.mktemp())
         # Without the lock, which its process holds.
-        for path in (note("upload", "one"), stored("one")):
+        for path in (NOTE, stored(1)):
             (copy / path).parent.mkdir(parents=True)
             (copy / path).write_bytes((self.folder / path).read_bytes())
         disk = DiskRecorder(self, copy)
         store = FilesystemBlobStore(copy, at_once, names())
         self.assertEqual(1, await store.recover(contracts.nothing_recorded, contracts.nothing_resumable))
-        expected = [f"remove {stored('one')}", f"flush {FOLDER}", f"remove {note('upload', 'one')}"]
+        expected = [f"remove {stored(1)}", f"flush {FOLDER}", f"remove {NOTE}"]
         self.assertEqual(expected, disk.take()[-3:])
 
 
@@ -304,7 +361,7 @@ class RecordTests(v1case.V1ImagesTestCase):
         super().setUp()
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
-        self.blob = StoredBlob(DIGEST, "one", len(CONTENT))
+        self.blob = StoredBlob(DIGEST, "one~1", len(CONTENT))
         #: Each step of the disk, and whether the object was recorded before it.
         self.steps: list[tuple[str, bool]] = []
         self.disk = DiskRecorder(self, self.folder, self.look)
@@ -316,14 +373,14 @@ class RecordTests(v1case.V1ImagesTestCase):
         self.steps.append((line, self.result(self.metadata.blobs.is_recorded(self.blob))))
 
     def test_after_the_last_flush(self) -> None:
-        """A layer is recorded behind the last flush of its object, and before its note is removed."""
+        """A layer is recorded behind the last flush of its object."""
         caller = v1case.token(v1case.ONE)
         self.announce(caller, v1case.ONE, v1case.A)
         self.result(self.images.put_json(caller, v1case.A, v1case.document(v1case.A)))
         self.result(self.put_layer(caller, v1case.A, CONTENT))
-        expected = [*((line, False) for line in FIRST_COMMIT), (f"remove {note('upload', 'one')}", True)]
-        self.assertEqual(expected, self.steps[-len(expected) :])
-        self.assertEqual([False], sorted({recorded for _, recorded in self.steps[: -len(expected)]}))
+        self.assertEqual([(line, False) for line in FIRST_COMMIT], self.steps[-len(FIRST_COMMIT) :])
+        self.assertEqual([False], sorted({recorded for _, recorded in self.steps}))
+        self.assertTrue(self.result(self.metadata.blobs.is_recorded(self.blob)))
 
     def test_a_flush_that_fails(self) -> None:
         """A layer whose object could not be made durable is never recorded."""

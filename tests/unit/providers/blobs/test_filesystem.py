@@ -16,6 +16,7 @@ from dockreg.interfaces_blobs import IBlobReader, IUpload
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.filesystem import FilesystemBlobStore
+from dockreg.providers.blobs.staging import Folders
 from dockreg.testing import contracts
 from tests.unit.providers.blobs.threads import Threads, at_once
 
@@ -30,8 +31,18 @@ def filesystem(folder: Path, in_thread: InThread = at_once) -> FilesystemBlobSto
     return FilesystemBlobStore(folder, in_thread, new_id)
 
 
-def files_in(folder: Path) -> set[str]:
+def all_files_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def files_in(folder: Path) -> set[str]:
+    """Without the notes of series, which last."""
+    return {path for path in all_files_in(folder) if not path.startswith("series/")}
+
+
+def notes_in(folder: Path) -> set[str]:
+    """The notes of series."""
+    return all_files_in(folder) - files_in(folder)
 
 
 def modes_in(folder: Path) -> set[tuple[bool, int]]:
@@ -40,7 +51,9 @@ def modes_in(folder: Path) -> set[tuple[bool, int]]:
 
 
 def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    """How many there are, without those of the notes of series, which last."""
+    links = (os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())  # noqa: PTH115 - text
+    return sum("/series/" not in link for link in links)
 
 
 def limit_files(case: TestCase, size: int) -> None:
@@ -65,11 +78,26 @@ class LayoutTests(contracts.Contract):
     """Where things are."""
 
     async def test_object(self) -> None:
-        """An object is a file named by digest and generation; once it is confirmed there is nothing else."""
+        """An object is a file named by digest and generation, in the folder of its series."""
         folder = Path(self.mktemp())
         blob = await contracts.store(filesystem(folder))
+        series = blob.generation.partition("~")[0]
+        self.assertEqual({f"sha256/{series}/{blob.digest.encoded}.{blob.generation}"}, files_in(folder))
+        self.assertEqual({f"series/sha256.{series}"}, notes_in(folder))
+
+    async def test_object_of_before(self) -> None:
+        """An object that was stored before there were series is found by the first letters of its digest."""
+        folder = Path(self.mktemp())
+        store = filesystem(folder)
+        blob = StoredBlob(Digest.sha256(contracts.CONTENT), "a-generation-of-before", len(contracts.CONTENT))
         encoded = blob.digest.encoded
-        self.assertEqual({f"sha256/{encoded[:2]}/{encoded}.{blob.generation}"}, files_in(folder))
+        path = folder / "sha256" / encoded[:2] / f"{encoded}.{blob.generation}"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(contracts.CONTENT)
+        self.assertEqual(contracts.CONTENT, await contracts.content_of(store, blob))
+        self.assertEqual([blob], (await store.stored("", 10)).objects)
+        await store.delete(blob)
+        self.assertEqual((set(), True), (files_in(folder), path.parent.is_dir()))
 
     async def test_modes(self) -> None:
         """Files and folders are for their owner alone."""
@@ -92,13 +120,14 @@ class LayoutTests(contracts.Contract):
         self.assertEqual(set(), files_in(folder))
 
     async def test_delete_unconfirmed(self) -> None:
-        """Deleting an object that was never confirmed removes its note too."""
+        """Deleting an object that was never confirmed removes it, and settles it."""
         folder = Path(self.mktemp())
         store = filesystem(folder)
         blob = await (await store.start_upload()).commit()
-        self.assertEqual(2, len(files_in(folder)))
+        self.assertEqual(1, len(files_in(folder)))
+        self.assertEqual([], (await store.stored("", 10)).objects)
         await store.delete(blob)
-        self.assertEqual(set(), files_in(folder))
+        self.assertEqual((set(), set()), (files_in(folder), set(store._folders.unconfirmed)))
 
     async def test_descriptors(self) -> None:
         """No file stays open."""
@@ -183,10 +212,10 @@ class RecoveryTests(contracts.Contract):
         number = await filesystem(copy).recover(is_recorded, contracts.nothing_resumable)
         self.assertEqual(before, open_descriptors())
         self.assertEqual(
-            (0, files_in(copy)),
-            (await filesystem(copy).recover(is_recorded, contracts.nothing_resumable), files_in(copy)),
+            (0, all_files_in(copy)),
+            (await filesystem(copy).recover(is_recorded, contracts.nothing_resumable), all_files_in(copy)),
         )
-        return number, files_in(copy)
+        return number, all_files_in(copy)
 
     async def test_upload(self) -> None:
         """An upload without a writer is dropped."""
@@ -196,12 +225,10 @@ class RecoveryTests(contracts.Contract):
         self.assertEqual((1, set()), await self.recovered(folder))
 
     async def test_noted(self) -> None:
-        """A crash before the rename leaves a note and a staging file: both go."""
+        """A crash before the rename leaves a note and a staging file: both go, and the empty folder with them."""
         folder = Path(self.mktemp())
         blob = await (await filesystem(folder).start_upload()).commit()
-        (note,) = (folder / "staging").iterdir()
         _object(folder, blob).rename(folder / "staging" / "id")
-        self.assertTrue(note.exists())
         self.assertEqual((1, set()), await self.recovered(folder))
 
     async def test_not_recorded(self) -> None:
@@ -229,7 +256,7 @@ class RecoveryTests(contracts.Contract):
 
         before = open_descriptors()
         await self.raises(StoreUnavailable, filesystem(copy).recover(no_answer, contracts.nothing_resumable))
-        self.assertEqual((before, files_in(folder)), (open_descriptors(), files_in(copy)))
+        self.assertEqual((before, all_files_in(folder)), (open_descriptors(), all_files_in(copy)))
         self.assertTrue(_object(copy, blob).exists())
         self.assertEqual(1, await filesystem(copy).recover(contracts.nothing_recorded, contracts.nothing_resumable))
 
@@ -318,12 +345,13 @@ class CancellationTests(SynchronousTestCase):
         blob = self.finished(self._unconfirmed())
         copy = Path(self.mktemp())
         shutil.copytree(self.folder, copy)
-        before = open_descriptors()
+        before = len(list(Path("/proc/self/fd").iterdir()))
         recovering = self.begin(filesystem(copy).recover(lambda _blob: Deferred(), contracts.nothing_resumable))
-        self.assertEqual(before + 1, open_descriptors())
+        self.assertEqual(before + 1, len(list(Path("/proc/self/fd").iterdir())))
         recovering.cancel()
         self.failureResultOf(recovering, CancelledError)
-        self.assertEqual((before, True), (open_descriptors(), _object(copy, blob).exists()))
+        self.assertEqual(before, len(list(Path("/proc/self/fd").iterdir())))
+        self.assertTrue(_object(copy, blob).exists())
 
     async def _unconfirmed(self) -> StoredBlob:
         upload = await self.store.start_upload()
@@ -331,5 +359,4 @@ class CancellationTests(SynchronousTestCase):
 
 
 def _object(folder: Path, blob: StoredBlob) -> Path:
-    encoded = blob.digest.encoded
-    return folder / "sha256" / encoded[:2] / f"{encoded}.{blob.generation}"
+    return Folders(folder).object_path(blob)

@@ -17,9 +17,10 @@ from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs import digesting
 from dockreg.providers.blobs.digesting import KeptHashers
+from dockreg.providers.blobs.staging import Folders
 from dockreg.testing import contracts, contracts_uploads
 from dockreg.testing.contracts_uploads import suspended
-from tests.unit.providers.blobs.test_filesystem import files_in, filesystem, open_descriptors
+from tests.unit.providers.blobs.test_filesystem import all_files_in, files_in, filesystem, notes_in, open_descriptors
 from tests.unit.providers.blobs.threads import Threads
 
 
@@ -68,19 +69,17 @@ class LayoutTests(SuspendedCase):
     """Where things are."""
 
     async def test_sha512(self) -> None:
-        """An object with a sha512 digest is in a folder of its own, and its notes are told apart by their length."""
+        """An object with a sha512 digest is in a series of its own, whose note says so."""
+        await contracts.store(self.store)
         upload = await self.store.start_upload(algorithm="sha512")
         blob = await upload.commit()
-        encoded = blob.digest.encoded
-        target = f"sha512/{encoded[:2]}/{encoded}.{blob.generation}"
-        note = f"staging/{upload.upload_id}.{encoded}.{blob.generation}"
-        self.assertEqual({target, note}, files_in(self.folder))
-        self.assertTrue(all(len(Path(path).name) <= 255 for path in files_in(self.folder)))
-        await self.store.confirm(blob)
-        self.assertEqual({target}, files_in(self.folder))
+        series = blob.generation.partition("~")[0]
+        self.assertIn(f"sha512/{series}/{blob.digest.encoded}.{blob.generation}", files_in(self.folder))
+        self.assertIn(f"series/sha512.{series}", notes_in(self.folder))
+        self.assertTrue(all(len(Path(path).name) <= 255 for path in all_files_in(self.folder)))
 
     async def test_longest_id(self) -> None:
-        """The longest id that can be resumed leaves room for the note of its commit."""
+        """The longest id that can be resumed names a file."""
         upload = await self.store.resume_upload("x" * 64, NOTHING_RECEIVED, algorithm="sha512")
         await self.store.confirm(await upload.commit())
 
@@ -141,17 +140,16 @@ class OtherProcessTests(SuspendedCase):
         upload_id, received = await suspended(self.store, [b"abc"])
         upload = await self.store.resume_upload(upload_id, received)
         blob = await upload.commit()
-        encoded = blob.digest.encoded
         copy = Path(self.mktemp())
         shutil.copytree(self.folder, copy)
-        (copy / "sha256" / encoded[:2] / f"{encoded}.{blob.generation}").rename(copy / "staging" / upload_id)
+        Folders(copy).object_path(blob).rename(copy / "staging" / upload_id)
 
         async def is_resumable(name: str) -> bool:
             return name == upload_id
 
         store = filesystem(copy)
         self.assertEqual(0, await store.recover(contracts.nothing_recorded, is_resumable))
-        self.assertEqual({f"staging/{upload_id}"}, files_in(copy))
+        self.assertEqual({f"staging/{upload_id}"}, all_files_in(copy))
         upload = await store.resume_upload(upload_id, received)
         await upload.commit(Digest.sha256(b"abc"))
 
@@ -167,7 +165,7 @@ class OtherProcessTests(SuspendedCase):
             return False
 
         self.assertEqual(1, await filesystem(copy).recover(is_recorded, contracts.nothing_resumable))
-        self.assertEqual(([blob], set()), (asked, files_in(copy)))
+        self.assertEqual(([blob], set()), (asked, all_files_in(copy)))
 
     async def test_foreign_files(self) -> None:
         """The metadata is not asked about files whose names can not be those of uploads; they are dropped."""

@@ -57,7 +57,7 @@ class UploadTests(SynchronousTestCase):
     def upload(self, begin: Begin | None) -> FileUpload:
         folders = Folders(Path(self.mktemp()))
         folders.ensure(folders.staging)
-        shop = Workshop(folders, KeptHashers(), lambda: "generation", at_once, begin)
+        shop = Workshop(folders, KeptHashers(), at_once, begin)
         beginning = Beginning(0, 0, Hasher(), None)
         opened = create_locked(folders.staged("upload")), beginning
         return FileUpload(shop, "upload", lambda: opened, (), "sha256")
