@@ -20,6 +20,7 @@ _OWN = (
     "v1_staged_layers",
     "login_attempts",
     "scrubs",
+    "lasting_version",
     "sqlite_sequence",
     "alembic_version",
 )

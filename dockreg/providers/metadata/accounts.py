@@ -51,7 +51,7 @@ class SQLAccountStore:
 
     async def get(self, name: str) -> Account:
         """See :class:`~dockreg.interfaces_access.IAccountStore`."""
-        return await self._database.find(_get, name)
+        return await self._database.find_lasting(_get, name)
 
     async def list_all(self) -> Sequence[Account]:
         """See :class:`~dockreg.interfaces_access.IAccountStore`."""

@@ -105,7 +105,7 @@ class SQLBlobIndex:
 
     async def find_in(self, name: RepositoryName, digest: Digest) -> Blob | None:
         """See :class:`~dockreg.interfaces.IBlobIndex`."""
-        return await self._database.find(_find_in, name, digest)
+        return await self._database.find_lasting(_find_in, name, digest)
 
     async def holders(self, digest: Digest, limit: int) -> Sequence[RepositoryName]:
         """See :class:`~dockreg.interfaces.IBlobIndex`."""

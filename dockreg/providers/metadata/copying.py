@@ -17,18 +17,19 @@ from sqlalchemy import Connection, Engine, Table, delete, exc, func, insert, mak
 from dockreg.callables import InThread
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.v1 import LayerFacts
+from dockreg.providers.metadata.failures import translated
 from dockreg.providers.metadata.rows import STORED_COLUMNS, facts_of, stored_of
 from dockreg.providers.metadata.schema import prepare
 from dockreg.providers.metadata.tables import accounts, blobs, metadata, repositories, signing_keys, v1_images
 from dockreg.providers.metadata.tables_access import account_groups, grants, namespaces
 from dockreg.providers.metadata.tables_quotas import namespace_usage
-from dockreg.providers.metadata.transactions import make_engine, translated
+from dockreg.providers.metadata.transactions import make_engine
 
 T = TypeVar("T")
 
-#: What is only about what goes on now: sessions, pushes that are not finished, logins that failed, and how far the work is
-#: that goes through everything.
-_TRANSIENT = ("uploads", "v1_staged_", "login_attempts", "collect", "scrubs")
+#: What is only about what goes on now: sessions, pushes that are not finished, logins that failed, how far the work is that
+#: goes through everything, and what was read.
+_TRANSIENT = ("uploads", "v1_staged_", "login_attempts", "collect", "scrubs", "lasting_version")
 #: A registry that has none of these has nothing that anybody could miss; other tables may have rows from their beginning.
 _DECISIVE = (repositories, v1_images, accounts, signing_keys, namespaces, account_groups, grants)
 _ROWS = 500

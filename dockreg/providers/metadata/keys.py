@@ -26,7 +26,7 @@ class SQLKeyStore:
 
     async def get(self, purpose: str, make: Callable[[], SigningKey]) -> Sequence[SigningKey]:
         """See :class:`~dockreg.interfaces_access.IKeyStore`."""
-        found = await self._database.find(_find, purpose)
+        found = await self._database.find_lasting(_find, purpose)
         return found or await self._database.write(_find_or_make, purpose, make)
 
     async def add(self, purpose: str, key: SigningKey) -> SigningKey:

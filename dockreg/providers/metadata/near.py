@@ -4,6 +4,9 @@ Point reads of SQLite without a thread, and without a query while nobody has wri
 A read of a few rows takes less time than to have a thread do it. What was read is remembered for as long as the
 database says that it was not changed since: by any connection, of any process (SQLite, ``PRAGMA data_version``). So an
 answer is never older than the moment of its question.
+
+What hardly anybody changes lasts longer than that. When somebody has written, one look at one row says whether it was something
+of this kind (:mod:`dockreg.providers.metadata.tables_lasting`).
 """
 
 import sqlite3
@@ -15,11 +18,13 @@ from sqlalchemy import Engine, exc
 
 from dockreg.model.rights import Standing
 from dockreg.providers.metadata.bare import BareConnection, Statements
+from dockreg.providers.metadata.tables_lasting import READ_VERSION
 
 T = TypeVar("T")
 
-#: What is remembered, roughly in bytes.
+#: What is remembered, roughly in bytes; and, beside that, of what lasts.
 _MOST_REMEMBERED = 16 * 1024 * 1024
+_MOST_LASTING = 8 * 1024 * 1024
 #: What an entry weighs beside the bytes of a document, and each part of a list, or of what somebody is.
 _ENTRY_BYTES = 512
 _PART_BYTES = 128
@@ -27,6 +32,36 @@ _PART_BYTES = 128
 
 class NotNow(Exception):
     """The database can not be asked without waiting; ask it in a thread."""
+
+
+class _Remembered:
+    """Answers, by their questions; those that were not asked for the longest time go."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._known: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
+        self._weight = 0
+
+    def find(self, key: tuple[Any, ...]) -> tuple[Any, int] | None:
+        """The answer, and what it weighs."""
+        known = self._known.get(key)
+        if known is not None:
+            self._known.move_to_end(key)
+        return known
+
+    def keep(self, key: tuple[Any, ...], found: Any) -> None:
+        weight = _weight(found)
+        if weight > self._most_bytes // 16:
+            return
+        self._known[key] = (found, weight)
+        self._weight += weight
+        while self._weight > self._most_bytes:
+            _, (_, dropped) = self._known.popitem(last=False)
+            self._weight -= dropped
+
+    def forget(self) -> None:
+        self._known.clear()
+        self._weight = 0
 
 
 class NearReads:
@@ -45,8 +80,11 @@ class NearReads:
         self._version: int | None = None
         # Another object for each version: the numbers of two connections may be the same.
         self._unchanged = object()
-        self._known: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
-        self._weight = 0
+        self._known = _Remembered(_MOST_REMEMBERED)
+        # What lasts, the version of which that is, and whether somebody may have changed it since.
+        self._lasting = _Remembered(_MOST_LASTING)
+        self._lasting_version: int | None = None
+        self._is_unsure = True
         # Whether what is asked may be answered as of one moment, and whether that has been.
         self._in_moment = False
         self._has_looked = False
@@ -60,12 +98,30 @@ class NearReads:
         key = (query, *args)
         if not self._has_looked:
             self._forget_what_changed()
-        known = self._known.get(key)
+        known = self._known.find(key)
         if known is not None:
-            self._known.move_to_end(key)
             return known[0]  # type: ignore[no-any-return]  # what this very query has found
         found = self.look(query, args)
-        self._keep(key, found)
+        self._known.keep(key, found)
+        return found
+
+    def read_lasting(self, query: Callable[..., T], args: tuple[Any, ...]) -> T:
+        """
+        The same, of what lasts. That there is none does not.
+
+        :raises NotNow: see :meth:`look`.
+        """
+        key = (query, *args)
+        if not self._has_looked:
+            self._forget_what_changed()
+        if self._is_unsure:
+            self._forget_what_did_not_last()
+        known = self._lasting.find(key)
+        if known is not None:
+            return known[0]  # type: ignore[no-any-return]  # as above
+        found = self.look(query, args)
+        if found is not None:
+            self._lasting.keep(key, found)
         return found
 
     def look(self, query: Callable[..., T], args: tuple[Any, ...]) -> T:
@@ -106,29 +162,30 @@ class NearReads:
         self._pooled.close()
         self._engine.dispose()
 
-    def _keep(self, key: tuple[Any, ...], found: Any) -> None:
-        weight = _weight(found)
-        if weight > _MOST_REMEMBERED // 16:
-            return
-        self._known[key] = (found, weight)
-        self._weight += weight
-        while self._weight > _MOST_REMEMBERED:
-            _, (_, dropped) = self._known.popitem(last=False)
-            self._weight -= dropped
-
     def _forget_what_changed(self) -> None:
         try:
             (version,) = self._cursor.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error as error:
             raise NotNow from error
         if version != self._version:
-            self._forget_all()
-            self._version, self._unchanged = version, object()
+            self._known.forget()
+            self._version, self._unchanged, self._is_unsure = version, object(), True
         self._has_looked = self._in_moment
 
+    def _forget_what_did_not_last(self) -> None:
+        # What is read after this is of this version or a later one: it is never taken for newer than it is.
+        try:
+            (version,) = self._cursor.execute(READ_VERSION).fetchone()
+        except sqlite3.Error as error:
+            raise NotNow from error
+        if version != self._lasting_version:
+            self._lasting.forget()
+            self._lasting_version = version
+        self._is_unsure = False
+
     def _forget_all(self) -> None:
-        self._known.clear()
-        self._weight = 0
+        self._known.forget()
+        self._lasting.forget()
 
 
 def _weight(found: Any) -> int:

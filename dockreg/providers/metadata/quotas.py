@@ -32,7 +32,7 @@ class SQLQuotaStore:
 
     async def is_counting(self) -> bool:
         """See :class:`~dockreg.interfaces_quotas.IQuotaStore`."""
-        return await self._database.find(_is_counting)
+        return await self._database.find_lasting(_is_counting)
 
     async def settle(self) -> bool:
         """See :class:`~dockreg.interfaces_quotas.IQuotaStore`."""

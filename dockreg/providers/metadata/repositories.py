@@ -91,7 +91,7 @@ class SQLRepositoryStore:
 
     async def get(self, name: RepositoryName) -> RepositoryRecord:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""
-        return await self._database.find(_get, name)
+        return await self._database.find_lasting(_get, name)
 
     async def create(self, name: RepositoryName, owner: str | None, now: float) -> RepositoryRecord:
         """See :class:`~dockreg.interfaces.IRepositoryStore`."""

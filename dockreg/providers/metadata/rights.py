@@ -111,7 +111,7 @@ class SQLRightsStore:
 
     async def find(self, subjects: Collection[Subject], name: RepositoryName) -> Standing:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""
-        return await self._database.find(standing.find, frozenset(subjects), name)
+        return await self._database.find_lasting(standing.find, frozenset(subjects), name)
 
     async def find_each(self, subjects: Collection[Subject], names: Collection[RepositoryName]) -> Standing:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""
@@ -122,7 +122,7 @@ class SQLRightsStore:
 
     async def find_all(self, subjects: Collection[Subject]) -> Standing:
         """See :class:`~dockreg.interfaces_rights.IRightsStore`."""
-        return await self._database.find(standing.find_all, frozenset(subjects))
+        return await self._database.find_lasting(standing.find_all, frozenset(subjects))
 
 
 # Groups

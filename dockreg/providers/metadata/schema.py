@@ -33,6 +33,7 @@ from dockreg.providers.metadata import (
 from dockreg.providers.metadata.tables import SCHEMA, metadata
 from dockreg.providers.metadata.tables_collection import FIRST_STATE, collection_state
 from dockreg.providers.metadata.tables_conditions import FIRST_SCRUB, scrubs
+from dockreg.providers.metadata.tables_lasting import FIRST_VERSION, lasting_version, triggers
 from dockreg.providers.metadata.transactions import WRITING
 
 if TYPE_CHECKING:
@@ -147,6 +148,10 @@ def make(connection: Connection) -> None:
     metadata.create_all(connection, checkfirst=False)
     connection.execute(insert(collection_state), FIRST_STATE)
     connection.execute(insert(scrubs), FIRST_SCRUB)
+    connection.execute(insert(lasting_version), FIRST_VERSION)
+    if connection.dialect.name == "sqlite":
+        for statement in triggers():
+            connection.exec_driver_sql(statement)
     _version_table.create(connection, checkfirst=True)
     connection.execute(insert(_version_table), {"version_num": SCHEMA})
 

@@ -1,19 +1,19 @@
 """Transactions in worker threads, and what a database says in the words of the registry."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from dockreg.callables import InThread
-from dockreg.errors import RegistryError, StorageFull, StoreUnavailable
+from dockreg.errors import StoreUnavailable
 from dockreg.providers.metadata.bare import BareConnection, Statements, statements_of
 from dockreg.providers.metadata.batches import Batches, Change, Outcomes, Wanted
 from dockreg.providers.metadata.databasefile import DatabaseFile, connector, file_of
+from dockreg.providers.metadata.failures import reported, translated
 from dockreg.providers.metadata.kept import KeptConnection, is_busy
 from dockreg.providers.metadata.near import NearReads, NotNow
 
@@ -28,14 +28,9 @@ WRITING = "dockreg_writing"
 #: The disk has it some time later: with the next commit that waits for the disk, at the latest.
 _SOON = "NORMAL"
 
-_SQLITE_ERROR = 1
-_SQLITE_FULL = 13
 #: PostgreSQL: serialization_failure, deadlock_detected; unique_violation comes of two who inserted at once, and
 #: foreign_key_violation of one who refers to what another removes.
 _REPEATABLE = frozenset({"40001", "40P01", "23505", "23503"})
-_DISK_FULL = "53100"
-
-log = Logger()
 
 
 def _same(change: Change) -> Change:
@@ -114,6 +109,16 @@ class Database:
                 pass
         return await self.read(query, *args, **kwargs)
 
+    async def find_lasting(
+        self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Like :meth:`find`, of what :mod:`~dockreg.providers.metadata.tables_lasting` says; None does not last."""
+        near = self._near
+        if near is not None:
+            with suppress(NotNow):
+                return near.read_lasting(query, args)
+        return await self.read(query, *args, **kwargs)
+
     async def look(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Like :meth:`find`, for what is to take as long the second time: it is not remembered, and may be changed."""
         near = self._near
@@ -134,7 +139,7 @@ class Database:
     def write_here(self, change: Callable[[Connection], T], *, durable: bool = True) -> T:
         """Like :meth:`write`, or :meth:`note`, for who is in a thread and blocks until it is committed."""
         wanted = Wanted(self._around(change), durable)
-        with _reported():
+        with reported():
             return cast("T", self._batches.write_here(wanted) if self._batches else self._repeat(True, wanted.change))
 
     async def note(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -164,14 +169,14 @@ class Database:
         if self._batches is None:
             return await self._job(self._repeat, True, wanted.change)
         try:
-            with _reported():
+            with reported():
                 return await self._batches.write(wanted)
         finally:
             # Where jobs are done at once there was no wait that has ended the moment.
             self.end_moment()
 
     async def _job(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with _reported():
+        with reported():
             return await self._in_thread(job, *args, **kwargs)
 
     def _make_engine(self, prepare: Callable[[Engine], None]) -> Engine:
@@ -372,28 +377,3 @@ def make_engine(url: str, *, is_sqlite: bool) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Tell the operator what the client is not told."""
-    try:
-        yield
-    except (StorageFull, StoreUnavailable) as problem:
-        log.warn("metadata store: {reason}: {cause}", reason=str(problem), cause=_cause(problem))
-        raise
-
-
-def translated(problem: exc.DBAPIError) -> Exception:
-    """What to tell of a failure of a database; a mistake of ours stays what it is."""
-    code = getattr(problem.orig, "sqlite_errorcode", 0) & 0xFF
-    if code == _SQLITE_FULL or getattr(problem.orig, "sqlstate", None) == _DISK_FULL:
-        return StorageFull()
-    if code == _SQLITE_ERROR or isinstance(problem, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
-        return problem
-    return StoreUnavailable("the metadata store does not answer now")
-
-
-def _cause(problem: RegistryError) -> str:
-    cause = problem.__cause__
-    return str(cause.orig if isinstance(cause, exc.DBAPIError) else cause)

@@ -68,7 +68,7 @@ class SQLUploadStore:
 
     async def begins_after(self) -> float:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
-        return await self._database.find(_begins_after)
+        return await self._database.find_lasting(_begins_after)
 
     async def start(self, session: UploadSession, leased_until: float, reserved: int | None = None) -> None:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""

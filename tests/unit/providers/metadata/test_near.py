@@ -212,7 +212,7 @@ class LimitTests(NearCase):
 
     async def test_many_groups(self) -> None:
         """What somebody is counts: who is in hundreds of groups is remembered for fewer repositories."""
-        self.patch(near, "_MOST_REMEMBERED", 64 * near._ENTRY_BYTES)
+        self.patch(near, "_MOST_LASTING", 64 * near._ENTRY_BYTES)
         store = await self.opened()
         for groups, is_kept in ((2, True), (100, False)):
             subjects = frozenset(Subject.group(f"group{number}") for number in range(groups))

@@ -1,0 +1,57 @@
+"""
+What lasts, of what was read from the database, while others write.
+
+Most that is written is content: blobs, manifests, tags, sessions. Who may do what, accounts, keys, and which repositories there
+are change seldom, and are asked for at every request. Whatever changes one of these gives a table of one row another number, in
+its own transaction. Triggers of SQLite do so: whoever writes, and how, none of them can be forgotten. PostgreSQL is asked each
+time, and has none.
+
+What is about a digest that a stranger may name is not kept so long, unless it is a blob of a repository that he may read: by the
+time that an answer takes he would learn what others have asked for.
+
+What is listed here is what the answers of :meth:`.Database.find_lasting` depend on; ``test_lasting.py`` shows that it is all.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from sqlalchemy import BigInteger, Column, Integer, Table
+
+from dockreg.providers.metadata.tables import metadata
+
+#: One row. ``version``: another number after each change.
+lasting_version = Table(
+    "lasting_version",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+)
+FIRST_VERSION = {"only": 1, "version": 0}
+#: As the driver of SQLite is given it.
+READ_VERSION = "SELECT version FROM lasting_version"
+
+_RENEW = "UPDATE lasting_version SET version = random()"
+_ANY = ("INSERT", "UPDATE", "DELETE")
+#: By table, what changes an answer. That there is nothing of a blob never lasts, so a new one changes none.
+CHANGES: Mapping[str, tuple[str, ...]] = {
+    "accounts": _ANY,
+    "account_group_members": _ANY,
+    "namespaces": _ANY,
+    "namespace_members": _ANY,
+    "grants": _ANY,
+    "repositories": _ANY,
+    "signing_keys": _ANY,
+    "quota_state": _ANY,
+    "uploads_horizon": _ANY,
+    "repository_blobs": ("UPDATE", "DELETE"),
+    "blobs": (
+        "UPDATE OF digest, generation, size, compression, diff_id, uncompressed_size, entries, source_digest, condition",
+    ),
+}
+
+
+def triggers() -> Iterator[str]:
+    """The statements that make the triggers."""
+    for table, changes in CHANGES.items():
+        for change in changes:
+            name = f"lasting_{table}_{change.partition(' ')[0].lower()}"
+            yield f"CREATE TRIGGER {name} AFTER {change} ON {table} BEGIN {_RENEW}; END"
