@@ -16,9 +16,10 @@ from benchmarks.content import Content
 from benchmarks.messages import LoadFailed
 from benchmarks.samples import Measure, Sample
 from benchmarks.selection import Entry
-from benchmarks.servers import Server, free_port
+from benchmarks.servers import Server
 from benchmarks.stage import Scale, Stage
 from benchmarks.workloads.base import FILLED, filled_tags
+from dockreg.testing.ports import free_port
 
 #: How long to look at the machine, and how many processors others may keep busy meanwhile.
 _LOOK_SECONDS = 0.5

@@ -19,7 +19,8 @@ from urllib.parse import urlencode
 from benchmarks.contenders.base import Place, Situation
 from benchmarks.contenders.dockreg import Dockreg
 from benchmarks.filling import fill_database
-from benchmarks.servers import Server, free_port
+from benchmarks.servers import Server
+from dockreg.testing.ports import free_port
 
 _PAGE = 100
 _WARM_UP = 20

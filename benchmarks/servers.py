@@ -25,15 +25,6 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
-        assert isinstance(number, int)
-        return number
-
-
 def _die_with_parent() -> None:
     # However the benchmark ends, no server outlives it.
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time  # noqa: TID251  # a real process starts in real time
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import attrs
 
 from dockreg.config import LogSettings
+from dockreg.testing.ports import free_port
 from tests.commands import Fork, Source, run_command
 
 _START_SECONDS = 90.0
@@ -160,12 +160,3 @@ class PreparedDaemon(Daemon):
     def _spawn(self, command: Sequence[str]) -> Process:
         with Path(os.devnull).open("rb") as nothing, (self.folder / "daemon.log").open("ab") as log:
             return Fork(command, (nothing.fileno(), log.fileno(), log.fileno()), self.folder, self.environ, self.source)
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
-        assert isinstance(number, int)
-        return number

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from dockreg.testing.ports import free_port
 from tests.clients.case import ClientCase
 from tests.clients.copiers import Crane, Oras, Skopeo
 from tests.clients.engines import Buildah, Docker, Podman
 from tests.clients.images import Image, compare, from_archive, from_layout
 from tests.clients.workplace import CommandFailed, Workplace
 from tests.integration.daemon import write_certificate
-from tests.processes import free_port
 
 #: Who owns the repository, who may read it, and who has an account and nothing else.
 OWNER, READER, STRANGER = "alice", "berta", "carol"

@@ -12,8 +12,8 @@ from urllib.parse import quote
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from dockreg.testing.ports import free_port
 from tests.certificates import Authority, named, pem
-from tests.processes import free_port
 from tests.support import require_program
 
 SUFFIX = "dc=example,dc=com"

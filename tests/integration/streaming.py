@@ -29,7 +29,7 @@ T = TypeVar("T")
 reactor: Any = global_reactor
 
 #: No peer in these tests takes longer, unless something hangs.
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 
 _CYCLE = bytes(range(251)) * 4200
 

@@ -12,8 +12,9 @@ from benchmarks.content import Content
 from benchmarks.exchanges import single
 from benchmarks.messages import Request
 from benchmarks.selection import selected
-from benchmarks.servers import Server, free_port
+from benchmarks.servers import Server
 from benchmarks.stage import Scale, Stage
+from dockreg.testing.ports import free_port
 
 # A length, manifests, and chunks over TLS; what is pushed is asked for again.
 WORKLOADS = ["push-patch", "tag-put", "tls:push-streamed"]

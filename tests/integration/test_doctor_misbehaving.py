@@ -9,10 +9,10 @@ from twisted.internet.protocol import Factory, Protocol
 
 from dockreg.cli.doctor import handshakes
 from dockreg.cli.doctor.findings import Verdict
+from dockreg.testing.ports import free_port
 from tests.integration.daemon import write_certificate
 from tests.integration.doctorcase import ALICE, WRONG, DoctorCase
 from tests.integration.misbehaving import API, PASSWORD, Answer, Registry, Server, start_stand_in
-from tests.processes import free_port
 
 PAGE = {"content-type": "text/html", "server": "nginx/1.22.1"}
 

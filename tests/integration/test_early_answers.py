@@ -22,7 +22,7 @@ from dockreg.web.browsers import CONTENT_POLICY, PLAIN_HEADERS
 from tests.processes import PreparedDaemon
 
 #: Longer than anything here takes, shorter than a connection is kept open for its next request.
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 
 ABSENT = "f" * 64
 STAGED = make_image("staged")

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.processes import PreparedDaemon, free_port
+from dockreg.testing.ports import free_port
+from tests.processes import PreparedDaemon
 
 #: What would run in a page, end a header, and fill a log or a screen.
 SCRIPT = "<script>alert(1)</script>"

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from dockreg.testing.ports import free_port
 from tests.integration.bridgecase import ENGINE_1_9
-from tests.processes import PreparedDaemon, free_port
+from tests.processes import PreparedDaemon
 
 
 class ListenerTests(SynchronousTestCase):

@@ -1,5 +1,6 @@
 """Several processes that serve one registry."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -39,6 +40,19 @@ class WorkersCase(SynchronousTestCase):
         """The processes of the workers."""
         pid = daemon.running.pid
         return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def holder(self, daemon: DaemonProcess, connection: HTTPConnection) -> int:
+        """The worker that has accepted a connection, once one has."""
+        ports = [f":{name[1]:04X}" for name in (connection.sock.getpeername(), connection.sock.getsockname())]
+        while True:
+            lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+            # The two ends of each connection, its state, of which 01 is established, and, once accepted, its inode.
+            inodes = [line[9] for line in lines if [line[1][-5:], line[2][-5:], line[3]] == [*ports, "01"]]
+            for child in self.children(daemon):
+                for each in Path(f"/proc/{child}/fd").iterdir():
+                    with contextlib.suppress(FileNotFoundError):
+                        if str(each.readlink()) in [f"socket:[{inode}]" for inode in inodes]:
+                            return child
 
     def serving(self, daemon: DaemonProcess) -> str:
         """The URL, once both workers serve."""
@@ -104,7 +118,9 @@ class ServingTests(WorkersCase):
         content = os.urandom(4 * MEBIBYTE)
         digest = hashlib.sha256(content).hexdigest()
         pushes: list[HTTPConnection] = []
-        for _ in range(8):
+        holders: list[int] = []
+        while len(set(holders)) < 2:
+            self.assertLess(len(holders), 64)
             location = ask(f"{url}/v2/a/b/blobs/uploads/", "POST", b"")[1]["Location"]
             connection = HTTPConnection(place, timeout=30)
             self.addCleanup(connection.close)
@@ -112,7 +128,8 @@ class ServingTests(WorkersCase):
             connection.putheader("Content-Length", str(len(content)))
             connection.endheaders(content[:MEBIBYTE])
             pushes.append(connection)
-        os.kill(self.children(daemon)[0], signal.SIGKILL)
+            holders.append(self.holder(daemon, connection))
+        os.kill(holders[0], signal.SIGKILL)
         daemon.wait_for(_AGAIN)
         statuses = []
         for connection in pushes:
@@ -121,7 +138,7 @@ class ServingTests(WorkersCase):
                 statuses.append(connection.getresponse().status)
             except (OSError, HTTPException, RemoteDisconnected):
                 statuses.append(0)
-        self.assertEqual({0, 201}, {*statuses, 0}, statuses)
+        self.assertEqual([0 if each == holders[0] else 201 for each in holders], statuses)
         self.assertEqual(201, self.push(url, content))
         self.assertEqual(content, ask(f"{url}/v2/a/b/blobs/sha256:{digest}")[2])
         daemon.wait_for(_STARTED)
