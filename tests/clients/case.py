@@ -13,7 +13,7 @@ from tests.clients.engines import Buildah, Client, Containerd, Docker, Podman, P
 from tests.clients.images import Image, compare
 from tests.clients.sample import Sample, sample_image
 from tests.clients.workplace import Workplace
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 _LOG_SECONDS = 30.0
 
@@ -55,7 +55,7 @@ class ClientCase(SynchronousTestCase):
         self.sample.write_archive(self.archive, "sample:1")
         self._requests_seen = 0
         self._clients: dict[str, Client] = {}
-        self.daemon = Daemon(Path(self.mktemp()).absolute(), config=self.settings)
+        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config=self.settings)
         self._log = self.daemon.folder / "access.log"
         self.addCleanup(self.daemon.stop)
         self.daemon.start()

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dockreg.testing.samples import make_image
 from tests.disks import fill, mount_small
 from tests.integration.v2case import Reply, digest_of, make_sample
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 MIB = 1024 * 1024
 NAME = "full/app"
@@ -27,7 +27,7 @@ class FullDiskCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         mount_small(self, self.folder / "data", self.MEBIBYTES)
-        self.daemon = Daemon(self.folder, config=f"blobs.reserve_bytes = {self.RESERVE}\n")
+        self.daemon = PreparedDaemon(self.folder, config=f"blobs.reserve_bytes = {self.RESERVE}\n")
         self.addCleanup(self.daemon.kill)
         self.daemon.start()
 

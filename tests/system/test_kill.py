@@ -22,7 +22,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 KILLS = 12
 REPOSITORY = "/v1/repositories/crash/app"
@@ -55,7 +55,7 @@ class KillTests(SynchronousTestCase):
     """``kill -9`` at every step of a push."""
 
     def setUp(self) -> None:
-        self.daemon = Daemon(Path(self.mktemp()).absolute())
+        self.daemon = PreparedDaemon(Path(self.mktemp()).absolute())
         self.daemon.start()
         self.addCleanup(self.daemon.kill)
         self.acknowledged: list[Image] = []

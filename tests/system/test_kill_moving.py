@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.testing.oldtree import OldTree
 from dockreg.testing.samples import bytes_of, make_image, make_tar
-from tests.processes import Daemon
+from tests.processes import PreparedDaemon
 
 KILLS = 6
 _IMAGES = 24
@@ -30,7 +30,7 @@ class KillMovingTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
-        self.daemon = Daemon(self.folder / "one")
+        self.daemon = PreparedDaemon(self.folder / "one")
         self.backups = self.folder / "backups"
         self.tree = OldTree(self.folder / "tree")
         repository = self.tree.repository("crash", "app")
@@ -41,7 +41,7 @@ class KillMovingTests(SynchronousTestCase):
             self.tree.tag(repository, f"t{number}", image.id)
             self.tags[f"t{number}"] = image.id
 
-    def killed(self, daemon: Daemon, seconds: float, *arguments: str) -> bool:
+    def killed(self, daemon: PreparedDaemon, seconds: float, *arguments: str) -> bool:
         """Run a command, and kill it so long after it began to write; whether it was killed rather than done."""
         program = [sys.executable, "-c", "from dockreg.cli.command import main; main()", *arguments]
         command = [*program, f"--data-dir={daemon.data}", "--quiet"]
@@ -57,7 +57,7 @@ class KillMovingTests(SynchronousTestCase):
         process.send_signal(signal.SIGKILL)
         return process.wait(timeout=_WAIT_SECONDS) == -signal.SIGKILL
 
-    def run_to_end(self, daemon: Daemon, *arguments: str) -> None:
+    def run_to_end(self, daemon: PreparedDaemon, *arguments: str) -> None:
         self.assertEqual(0, daemon.command(*arguments))
 
     def test_import(self) -> None:
@@ -86,7 +86,7 @@ class KillMovingTests(SynchronousTestCase):
             self.run_to_end(self.daemon, "restore", str(self.backups), "--verify")
         self.assertLess(0, killed)
         self.run_to_end(self.daemon, "backup", str(self.backups), "--keep", "1")
-        target = Daemon(self.folder / "two")
+        target = PreparedDaemon(self.folder / "two")
         self.addCleanup(target.kill)
         killed = sum(self.killed(target, number * 0.1, "restore", str(self.backups)) for number in range(KILLS))
         self.assertLess(0, killed)
