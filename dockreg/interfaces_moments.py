@@ -22,3 +22,10 @@ class IMoments(Interface):
 
         None when the store can not tell, or not without a wait.
         """
+
+    def lasting_version() -> object | None:
+        """
+        The same, for as long as nobody has changed what lasts while others write: who somebody is and what he may do, and
+        what is there of the blobs that a repository has, and which v1 images its manifests are. That there is no such blob does
+        not last.
+        """

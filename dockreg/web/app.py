@@ -239,13 +239,14 @@ class RegistryResource:
         work = self._routing.answer(request, endpoint, parts)
         metadata = self._routing.metadata
         metadata.begin_moment()
-        version = metadata.version() if endpoint.repeats and request.is_known else None
+        ask = metadata.lasting_version if endpoint.route.lasts else metadata.version
+        version = ask() if endpoint.repeats and request.is_known else None
         try:
             waits_for = work.send(None)
         except StopIteration:
             # It has not waited. If it has written something, the version is another one.
-            if version is not None and request.repeats and metadata.version() is version:
-                request.keep_answer(version, metadata.version)
+            if version is not None and request.repeats and ask() is version:
+                request.keep_answer(version, ask)
             return NOT_DONE_YET
         finally:
             metadata.end_moment()

@@ -3,11 +3,11 @@ Answers that are given again.
 
 What a read answers to who has no name depends on the bytes of the request's head, on what is stored, and on the time of day,
 which is told in whole seconds: tokens end with one, too. So the bytes of such an answer are kept for the second in which
-they were made, and for no longer than nobody has written anything. Within that the same head gets the same bytes, without
-another look.
+they were made, and for no longer than nobody has written anything of what the answer depends on. Within that the same head
+gets the same bytes, without another look.
 
 Who may be answered so is said by the routes, and by those who decide who somebody is and what he may: see
-:attr:`.Route.repeats` and :meth:`.Gate.admits_alike`.
+:attr:`.Route.repeats`, :attr:`.Route.lasts` and :meth:`.Gate.admits_alike`.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ LARGEST_BYTES = 64 * 1024
 _MOST_BYTES = 4 * 1024 * 1024
 _ENTRY_BYTES = 512
 
-#: Tells what is stored from what was, as :meth:`.IMoments.version` does.
+#: Tells what is stored from what was, as :meth:`.IMoments.version` or :meth:`.IMoments.lasting_version` does.
 Version = Callable[[], object | None]
 
 
@@ -37,15 +37,14 @@ class Repeat:
 
 
 class Repeats:
-    """Those of one site, all of one second and of one version of what is stored."""
+    """Those of one site, all of one second. What another version has made useless is kept no longer than that, either."""
 
     def __init__(self, clock: IReactorTime, most_bytes: int = _MOST_BYTES) -> None:
         self._clock = clock
         self._most_bytes = most_bytes
-        self._answers: dict[bytes, Repeat] = {}
+        # Each with its version, and by what that is told.
+        self._answers: dict[bytes, tuple[Repeat, object, Version]] = {}
         self._second = 0
-        self._version: object | None = None
-        self._ask: Version = _unknown
         #: What all of them weigh, in bytes.
         self.weight = 0
 
@@ -54,10 +53,15 @@ class Repeats:
         found = self._answers.get(head)
         if found is None:
             return None
-        if int(self._clock.seconds()) != self._second or self._ask() is not self._version:
+        if int(self._clock.seconds()) != self._second:
             self._forget()
             return None
-        return found
+        answer, version, ask = found
+        if ask() is not version:
+            del self._answers[head]
+            self.weight -= _weight(head, answer)
+            return None
+        return answer
 
     def keep(self, head: bytes, answer: Repeat, second: int, version: object, ask: Version) -> None:
         """
@@ -66,12 +70,12 @@ class Repeats:
         :param second: when its head was written, in whole seconds.
         :param version: what ``ask`` has said before anything was looked up for the answer, and since.
         """
-        if second != self._second or version is not self._version:
+        if second != self._second:
             self._forget()
-            self._second, self._version, self._ask = second, version, ask
-        weight = _ENTRY_BYTES + len(head) + len(answer.data)
+            self._second = second
+        weight = _weight(head, answer)
         if len(answer.data) <= LARGEST_BYTES and self.weight + weight <= self._most_bytes and head not in self._answers:
-            self._answers[head] = answer
+            self._answers[head] = answer, version, ask
             self.weight += weight
 
     def __len__(self) -> int:
@@ -82,5 +86,5 @@ class Repeats:
         self.weight = 0
 
 
-def _unknown() -> None:
-    """Nothing is known of what is stored."""
+def _weight(head: bytes, answer: Repeat) -> int:
+    return _ENTRY_BYTES + len(head) + len(answer.data)

@@ -20,7 +20,9 @@ class Route:
     a known caller who may not know that there is one; elsewhere he gets the 404 of an absent repository.
 
     ``repeats`` says that an answer for which nothing was waited depends on nothing but the head of the request, who asks,
-    what is stored, and the second: to who has no name it may be given again, see :mod:`dockreg.web.repeats`.
+    what is stored, and the second: to who has no name it may be given again, see :mod:`dockreg.web.repeats`. ``lasts`` says
+    that nothing of what is stored matters but what lasts while others write, see :meth:`.IMoments.lasting_version`, where
+    the answer is no failure.
     """
 
     endpoint: str
@@ -30,6 +32,7 @@ class Route:
     to: Handler
     hidden: Handler | None = None
     repeats: bool = False
+    lasts: bool = False
 
 
 _PULL = Right(Action.PULL, On.REPOSITORY)
@@ -118,8 +121,8 @@ def _v2_routes(v2: V2Doors) -> Iterator[Route]:
     blob, manifest = f"{_NAME}/blobs/<digest>", f"{_NAME}/manifests/<reference>"
     sessions = f"{_NAME}/blobs/uploads/"
     session = f"{sessions}<upload_id>"
-    yield Route("end-1", "GET", "/v2/", Right(Action.PULL, On.CALLER), v2.base.check, repeats=True)
-    yield Route("end-2", "GET", blob, _PULL, v2.blobs.get, repeats=True)
+    yield Route("end-1", "GET", "/v2/", Right(Action.PULL, On.CALLER), v2.base.check, repeats=True, lasts=True)
+    yield Route("end-2", "GET", blob, _PULL, v2.blobs.get, repeats=True, lasts=True)
     yield Route("end-3", "GET", manifest, _PULL, v2.manifests.get, repeats=True)
     yield Route("end-4", "POST", sessions, _PUSH, uploads.start)
     yield Route("end-5", "PATCH", session, _PUSH, uploads.append)

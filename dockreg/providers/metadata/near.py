@@ -84,6 +84,7 @@ class NearReads:
         # What lasts, the version of which that is, and whether somebody may have changed it since.
         self._lasting = _Remembered(_MOST_LASTING)
         self._lasting_version: int | None = None
+        self._lasts = object()
         self._is_unsure = True
         # Whether what is asked may be answered as of one moment, and whether that has been.
         self._in_moment = False
@@ -147,6 +148,17 @@ class NearReads:
             return None
         return self._unchanged
 
+    def lasting_version(self) -> object | None:
+        """See :meth:`.IMoments.lasting_version`."""
+        try:
+            if not self._has_looked:
+                self._forget_what_changed()
+            if self._is_unsure:
+                self._forget_what_did_not_last()
+        except NotNow:
+            return None
+        return self._lasts
+
     def begin_moment(self) -> None:
         """See :meth:`.IMoments.begin_moment`: the next question finds out whether somebody has written, the others do not."""
         self._in_moment, self._has_looked = True, False
@@ -180,7 +192,7 @@ class NearReads:
             raise NotNow from error
         if version != self._lasting_version:
             self._lasting.forget()
-            self._lasting_version = version
+            self._lasting_version, self._lasts = version, object()
         self._is_unsure = False
 
     def _forget_all(self) -> None:

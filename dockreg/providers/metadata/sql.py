@@ -110,6 +110,10 @@ class SQLMetadataStore:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""
         return self._database.version()
 
+    def lasting_version(self) -> object | None:
+        """See :class:`~dockreg.interfaces.IMetadataStore`."""
+        return self._database.lasting_version()
+
     async def check(self) -> None:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""
         await self._database.read(_look)

@@ -165,6 +165,10 @@ class Database:
         """See :meth:`.IMoments.version`. PostgreSQL does not tell."""
         return None if self._near is None else self._near.version()
 
+    def lasting_version(self) -> object | None:
+        """See :meth:`.IMoments.lasting_version`. PostgreSQL does not tell."""
+        return None if self._near is None else self._near.lasting_version()
+
     async def _change(self, wanted: Wanted) -> Any:
         if self._batches is None:
             return await self._job(self._repeat, True, wanted.change)

@@ -235,6 +235,19 @@ class BoundTests(SynchronousTestCase):
         repeats.keep(b"c", self.answer(100), 1, version, lambda: version)
         self.assertIsNotNone(repeats.find(b"c"))
 
+    def test_apart(self) -> None:
+        """Each lasts as long as what it depends on, and weighs nothing from then on."""
+        clock, versions = Clock(), [object(), object()]
+        repeats = Repeats(clock)
+        repeats.keep(b"a", self.answer(100), 0, versions[0], lambda: versions[0])
+        weight = repeats.weight
+        repeats.keep(b"b", self.answer(200), 0, versions[1], lambda: versions[1])
+        versions[1] = object()
+        found = [repeats.find(each) is not None for each in (b"a", b"b")]
+        self.assertEqual(([True, False], 1, weight), (found, len(repeats), repeats.weight))
+        repeats.keep(b"b", self.answer(200), 0, versions[1], lambda: versions[1])
+        self.assertIsNotNone(repeats.find(b"b"))
+
     def test_heads_weigh(self) -> None:
         """What was asked weighs as well: heads of four KiB may have answers of a few bytes."""
         clock, version = Clock(), object()
@@ -279,7 +292,8 @@ class Opened:
         config = read_config(text)
         opened = open_registry(config, reactor, audit=audit)
         metadata: Any = opened.core.registry.metadata
-        metadata.version = lambda: metadata
+        metadata.version = object
+        metadata.lasting_version = lambda: metadata
         clock, settings = Clock(), door_settings(config)
         self.site = Site(make_resource(evolve(opened.core, **core), settings, clock, lambda: "an-id"), clock)
         channel = self.site.buildProtocol(None)
@@ -301,6 +315,12 @@ class WhoTests(SynchronousTestCase):
         """To who sends no credentials, by the rules of the registry itself."""
         self.assertEqual(1, Opened().kept())
         self.assertEqual(1, Opened('auth.new_repositories = "private"').kept())
+
+    def test_written(self) -> None:
+        """While others write, what does not depend on that is given again."""
+        opened = Opened()
+        opened.kept()
+        self.assertIsNotNone(opened.site.repeats.find(PING))
 
     def test_credentials(self) -> None:
         """Not to who sends some, even if they say that he has no name, nor to who is refused."""

@@ -12,6 +12,7 @@ from dockreg.model.rights import Subject
 from dockreg.providers.metadata import near
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.testing import contracts_repositories as samples
+from dockreg.testing.contracts_metadata import some_blob
 from tests.unit.providers.metadata.test_sqlite import SQLiteCase
 
 
@@ -178,11 +179,39 @@ class VersionTests(NearCase):
         one.end_moment()
         self.assertIsNot(version, one.version())
 
+    async def test_lasting(self) -> None:
+        """What lasts has a version of its own, which only who changes some of it changes, in whichever store."""
+        one, other = await self.opened(), await self.opened()
+        await one.repositories.create(samples.BUSYBOX, None, 1.0)
+        seen = {one.lasting_version()}
+        for number, store in enumerate((one, other)):
+            versions = (one.version(), one.lasting_version())
+            await store.blobs.record_in(samples.BUSYBOX, some_blob(b"%d" % number), None, None, 1.0, 100.0)
+            self.assertIsNot(versions[0], one.version())
+            self.assertIs(versions[1], one.lasting_version())
+        for store in (one, other):
+            for private in (True, False):
+                await store.repositories.set_private(samples.BUSYBOX, private)
+                self.assertIs(one.lasting_version(), one.lasting_version())
+                seen.add(one.lasting_version())
+        self.assertEqual(5, len(seen))
+        self.assertNotIn(None, seen)
+
+    async def test_lasting_moment(self) -> None:
+        """Within a moment it is that of the moment, too."""
+        one, other = await self.opened(), await self.opened()
+        one.begin_moment()
+        before = one.lasting_version()
+        await other.repositories.create(samples.BUSYBOX, None, 1.0)
+        self.assertIs(before, one.lasting_version())
+        one.end_moment()
+        self.assertIsNot(before, one.lasting_version())
+
     async def test_not_open(self) -> None:
         """A store that is not open does not tell."""
         store = await self.opened()
         await store.close()
-        self.assertIsNone(store.version())
+        self.assertEqual((None, None), (store.version(), store.lasting_version()))
 
 
 class LimitTests(NearCase):
