@@ -331,7 +331,11 @@ class IManifestStore(IManifestList):
         """
 
     async def origins(config: Digest) -> Sequence[tuple[RepositoryName, V1Image]]:
-        """The v1 images whose manifests have this config, and the repositories that hold them; the latest first."""
+        """
+        The v1 images whose manifests have this config, and the repositories that hold them; the latest first.
+
+        Only as long as nobody has changed any of that, nor who may read which repository, may it be the same object again.
+        """
 
 
 class IMetadataStore(IMoments):

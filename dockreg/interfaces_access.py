@@ -229,7 +229,7 @@ class IAuthorizer(Interface):
 
 
 class IStoredRights(IAuthorizer):
-    """One that decides about who has no name by what is stored and configured, and nothing else, such as the time of day."""
+    """One that decides by what is stored and configured, and by the principal, and nothing else, such as the time of day."""
 
 
 class ITokenIssuer(Interface):

@@ -10,7 +10,7 @@ engines that could not read the layers otherwise.
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from dockreg.bridge.mediatypes import docker_view, oci_view
 from dockreg.bridge.negotiation import Accepted
@@ -22,6 +22,7 @@ from dockreg.errors import (
     NameUnknown,
     TagUnknown,
 )
+from dockreg.interfaces_access import IStoredRights
 from dockreg.model.access import Action, Principal
 from dockreg.model.digest import Digest
 from dockreg.model.manifest import Child, Manifest, Role
@@ -31,6 +32,10 @@ from dockreg.model.repositories import Referrer, Sparse, StoredManifest
 from dockreg.model.v1 import V1Image
 from dockreg.registry import Registry
 from dockreg.v1views import V1Views
+
+#: Of so many principals and configs it is kept which v1 image they are.
+_MOST_IMAGES = 1024
+_Origins = Sequence[tuple[RepositoryName, V1Image]]
 
 
 @frozen
@@ -49,6 +54,8 @@ class Manifests:
     registry: Registry
     views: V1Views
     sparse: Sparse = Sparse.INDEXES
+    # The answer of the store that an image was found by, and that image.
+    _images: dict[tuple[Principal, Digest], tuple[_Origins, V1Image | None]] = field(factory=dict, init=False)
 
     # Pushing
 
@@ -108,11 +115,22 @@ class Manifests:
         config = next((each.descriptor for each in manifest.references if each.role is Role.CONFIG), None)
         if manifest.media_type not in MANIFEST_TYPES or config is None:
             return None
+        origins = await self.registry.metadata.manifests.origins(config.digest)
+        key = (principal, config.digest)
+        known = self._images.get(key)
+        # The very same answer: so nobody has changed who may read what, either. What is found for who may not read any of
+        # them is kept in the same way, so that the time tells nothing.
+        if known is not None and known[0] is origins and IStoredRights.providedBy(self.registry.authorizer):
+            return known[1]
         images: dict[RepositoryName, V1Image] = {}
-        for name, image in await self.registry.metadata.manifests.origins(config.digest):
+        for name, image in origins:
             images.setdefault(name, image)
         readable = await self.registry.readable(principal, list(images))
-        return images[readable[0]] if readable else None
+        found = images[readable[0]] if readable else None
+        if len(self._images) >= _MOST_IMAGES:
+            self._images.clear()
+        self._images[key] = (origins, found)
+        return found
 
     async def _put_schema1(
         self,

@@ -93,8 +93,8 @@ class V1ImagesTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1_400_000_000)
-        database = write_database(Path(self.mktemp()).absolute() / "metadata.sqlite3")
-        self.metadata = SQLMetadataStore(f"sqlite:///{database}", here)
+        self.database = write_database(Path(self.mktemp()).absolute() / "metadata.sqlite3")
+        self.metadata = SQLMetadataStore(f"sqlite:///{self.database}", here)
         self.result(self.metadata.open())
         self.addCleanup(lambda: self.result(self.metadata.close()))
         self.policy = Policy()

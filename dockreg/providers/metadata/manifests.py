@@ -206,7 +206,7 @@ class SQLManifestStore:
 
     async def origins(self, config: Digest) -> Sequence[tuple[RepositoryName, V1Image]]:
         """See :class:`~dockreg.interfaces.IManifestStore`; no more than the latest fifty."""
-        return await self._database.find(_origins, config)
+        return await self._database.find_lasting(_origins, config)
 
 
 def stored_manifest(row: AnyRow) -> StoredManifest:

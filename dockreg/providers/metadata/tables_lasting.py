@@ -46,6 +46,9 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
     "blobs": (
         "UPDATE OF digest, generation, size, compression, diff_id, uncompressed_size, entries, source_digest, condition",
     ),
+    "manifest_v1_images": _ANY,
+    "manifests": ("UPDATE OF key, repository_key, config_digest",),
+    "v1_images": ("UPDATE",),
 }
 
 

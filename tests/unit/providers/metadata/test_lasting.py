@@ -43,6 +43,10 @@ _HARMLESS = {
     ("INSERT", "blobs"): "what a blob of a repository is made of was there before that was found",
     ("DELETE", "blobs"): "it is part of no repository any more",
     ("INSERT", "repository_blobs"): "that there is no such blob does not last",
+    ("INSERT", "manifests"): "it is no image of v1 before that is noted",
+    ("DELETE", "manifests"): "with it goes that it is an image of v1",
+    ("INSERT", "v1_images"): "it is no manifest before that is noted",
+    ("DELETE", "v1_images"): "it is no manifest any more",
 }
 
 
@@ -152,6 +156,7 @@ class LastingCase(SQLiteCase):
             **{f"blob of {name}": store.blobs.find_in(name, LAYER.digest) for name in names},
             "keys": store.keys.get("other", lambda: SigningKey("first", b"secret", 1.0)),
             "keys of v1": self.keys(store),
+            "origins": store.manifests.origins(CONFIG.digest),
             "quotas": store.quotas.is_counting(),
             "horizon": store.uploads.begins_after(),
         }
@@ -307,6 +312,7 @@ class LastTests(LastingCase):
         await store.keys.get("v1", lambda: SigningKey("no", b"", 1.0))
         await store.blobs.find_in(HERS, LAYER.digest)
         await store.quotas.is_counting()
+        await store.manifests.origins(CONFIG.digest)
         await store.uploads.begins_after()
 
     async def test_nothing(self) -> None:

@@ -2,6 +2,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -98,7 +99,9 @@ class OldTests(SchemaCase):
             parts = parts_of(old)
             (kept,) = parts.pop("rows of repositories")
             self.assertEqual(("kept", 2.0), (kept["name"], kept["created_at"]))
-            self.assertEqual({**parts_of(current), "rows of repositories": []}, {**parts, "rows of repositories": []})
+            # The number of what lasts is any one, once a repository was made.
+            changed: dict[str, Any] = {"rows of repositories": [], "rows of lasting_version": []}
+            self.assertEqual({**parts_of(current), **changed}, {**parts, **changed})
 
     def test_rows_move(self) -> None:
         """What is made anew on the way to fewer pages has the rows that it had, and what they refer to is held as before."""
