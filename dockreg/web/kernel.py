@@ -38,8 +38,8 @@ _PIECE_BYTES = 256 * 1024
 _SEALED_BYTES = 128 * 1024
 #: How long a thread waits for a client whose socket is full, while nobody else waits for the thread.
 _WAIT_MILLISECONDS = 10
-#: What the kernel may hold that it could not send yet. What a client reads that keeps up is in the cache of the processor then,
-#: where several MiB are not; what is under way on the network is not limited by it.
+#: What the kernel may hold that was encrypted and not sent yet. What a client reads that keeps up is in the cache of the
+#: processor then. What it sends from a file is there or not as it is, and each time that room is waited for costs.
 _UNSENT_BYTES = 256 * 1024
 #: What a socket says whose client can not be reached any more, and a file does not.
 _NETWORK = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN})
@@ -148,7 +148,6 @@ class _Stream:
         self._lock = Lock()
         self._running = False
         self._closed = False
-        self._is_short = False
         self._poll = select.poll()
         self._poll.register(self.socket, select.POLLOUT)
 
@@ -173,7 +172,6 @@ class _Stream:
                     self._release()
 
     def _push(self, crowded: Callable[[], bool]) -> None:
-        self._keep_short(short=not self.full and not crowded())
         self.full = False
         turn = min(self.left, _TURN_BYTES)
         while turn and not self._closed:
@@ -203,19 +201,6 @@ class _Stream:
     def _wait(self) -> bool:
         return bool(self._poll.poll(_WAIT_MILLISECONDS))
 
-    def _keep_short(self, *, short: bool) -> None:
-        """Let the kernel hold little that is unsent, for a client that keeps up; others get its whole buffer at a time."""
-        if short == self._is_short:
-            return
-        self._is_short = short
-        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=self.socket)
-        try:
-            # 0 is what the system has for all sockets. What is no TCP has no such option.
-            with suppress(OSError):
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES if short else 0)
-        finally:
-            connection.detach()
-
     def close(self) -> None:
         """Let go of file and socket, as soon as no thread uses them: their numbers may be others' then."""
         with self._lock:
@@ -225,7 +210,6 @@ class _Stream:
                     self._release()
 
     def _release(self) -> None:
-        self._keep_short(short=False)
         os.close(self._file)
         os.close(self.socket)
 
@@ -238,6 +222,16 @@ class _SealedStream(_Stream):
     # What was read and is not sent yet, and how much that is.
     _room = memoryview(b"")
     _holds = 0
+    # Whether the kernel holds little.
+    _is_short = False
+
+    def _push(self, crowded: Callable[[], bool]) -> None:
+        self._keep_short(short=not self.full and not crowded())
+        super()._push(crowded)
+
+    def _release(self) -> None:
+        self._keep_short(short=False)
+        super()._release()
 
     def _send(self, most: int) -> int:
         if not self._holds:
@@ -250,6 +244,19 @@ class _SealedStream(_Stream):
         self.send_sealed(self._room[: self._holds])
         sent, self._holds = self._holds, 0
         return sent
+
+    def _keep_short(self, *, short: bool) -> None:
+        """Let the kernel hold little that is unsent, for a client that keeps up; others get its whole buffer at a time."""
+        if short == self._is_short:
+            return
+        self._is_short = short
+        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=self.socket)
+        try:
+            # 0 is what the system has for all sockets. What is no TCP has no such option.
+            with suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES if short else 0)
+        finally:
+            connection.detach()
 
 
 @implementer(IWriteDescriptor)

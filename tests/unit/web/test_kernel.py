@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.errors import StoreUnavailable
 from dockreg.web import kernel
-from dockreg.web.kernel import _PIECE_BYTES, _UNSENT_BYTES, _Stream
+from dockreg.web.kernel import _PIECE_BYTES, _UNSENT_BYTES, _SealedStream, _Stream
 
 
 class Reader:
@@ -22,7 +22,7 @@ class Reader:
 
 
 class UnsentTests(SynchronousTestCase):
-    """How much the kernel may hold that is unsent."""
+    """How much the kernel may hold that was encrypted and is unsent."""
 
     def setUp(self) -> None:
         listening = socket.create_server(("127.0.0.1", 0))
@@ -31,18 +31,18 @@ class UnsentTests(SynchronousTestCase):
         for each in (listening, self.client, self.connection):
             self.addCleanup(each.close)
         self.connection.setblocking(False)
-        self.stream = _Stream(self.connection.fileno(), Reader(), 100)
+        self.stream = _SealedStream(self.connection.fileno(), Reader(), 100)
         self.addCleanup(self.stream.close)
         self.seen: list[int] = []
         self.failures: list[OSError] = []
 
-        def sendfile(_socket: int, _file: int, _position: int, most: int) -> int:
+        def send(most: int) -> int:
             self.seen.append(self.unsent())
             if self.failures:
                 raise self.failures.pop()
             return min(most, 10)
 
-        self.patch(os, "sendfile", sendfile)
+        self.patch(self.stream, "_send", send)
         self.patch(kernel, "_TURN_BYTES", 10)
 
     def unsent(self) -> int:
@@ -74,19 +74,57 @@ class UnsentTests(SynchronousTestCase):
             self.stream.push(lambda: False)
             self.assertEqual((full, expected), (self.stream.full, self.seen[-1]))
 
-    def test_waits_for_room(self) -> None:
-        """However often a socket is full for a moment, the turn goes on."""
-        self.patch(self.stream, "_wait", lambda: True)
-        self.failures = [BlockingIOError() for _ in range(100)]
-        self.stream.push(lambda: False)
-        self.assertEqual((90, False, 101), (self.stream.left, self.stream.full, len(self.seen)))
-
     def test_gone(self) -> None:
         """A client that has reset its connection meanwhile is no trouble."""
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.client.close()
         self.stream.push(lambda: False)
         self.stream.close()
+
+
+class TurnTests(SynchronousTestCase):
+    """One turn of a thread after the other."""
+
+    def setUp(self) -> None:
+        here, there = socket.socketpair()
+        self.addCleanup(here.close)
+        self.addCleanup(there.close)
+        self.stream = _Stream(here.fileno(), Reader(), 100)
+        self.addCleanup(self.stream.close)
+        self.calls = 0
+        self.failures: list[OSError] = []
+
+        def sendfile(_socket: int, _file: int, _position: int, most: int) -> int:
+            self.calls += 1
+            if self.failures:
+                raise self.failures.pop()
+            return min(most, 10)
+
+        self.patch(os, "sendfile", sendfile)
+        self.patch(kernel, "_TURN_BYTES", 10)
+
+    def test_slow(self) -> None:
+        """A client whose socket stays full ends the turn, and the next one goes on."""
+        self.patch(self.stream, "_wait", lambda: False)
+        for failures, full in ([], False), ([BlockingIOError()], True), ([], False):
+            self.failures = list(failures)
+            self.stream.push(lambda: False)
+            self.assertEqual(full, self.stream.full)
+        self.assertEqual((80, 3), (self.stream.left, self.calls))
+
+    def test_crowded(self) -> None:
+        """Nobody waits for a full socket while more clients read than there are threads."""
+        self.patch(self.stream, "_wait", self.fail)
+        self.failures = [BlockingIOError()]
+        self.stream.push(lambda: True)
+        self.assertEqual((100, True), (self.stream.left, self.stream.full))
+
+    def test_waits_for_room(self) -> None:
+        """However often a socket is full for a moment, the turn goes on."""
+        self.patch(self.stream, "_wait", lambda: True)
+        self.failures = [BlockingIOError() for _ in range(100)]
+        self.stream.push(lambda: False)
+        self.assertEqual((90, False, 101), (self.stream.left, self.stream.full, self.calls))
 
 
 class StreamTests(SynchronousTestCase):
