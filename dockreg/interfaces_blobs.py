@@ -57,7 +57,7 @@ class IUpload(Interface):
 
     async def receive(fetch: Callable[[], Piece]) -> None:
         """
-        Append what ``fetch`` returns until that is nothing; each piece is there until the call after the next one.
+        Append what ``fetch`` returns until that is nothing; each piece is there until the third call after its own.
 
         :param fetch: called where it may take a while, and not once the upload has ended.
         :raises StorageFull: as for :meth:`write`.

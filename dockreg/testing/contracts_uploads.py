@@ -4,6 +4,7 @@ What every blob store promises of uploads that take more than one request, as te
 Import the module and subclass the contract: trial would collect an imported class too.
 """
 
+from collections import deque
 from collections.abc import Sequence
 
 from dockreg.callables import Piece
@@ -68,15 +69,14 @@ class UploadContract(Contract):
         blobs = self.make_blob_store()
         upload = await blobs.start_upload()
         await upload.write([b"0"])
-        pieces = [bytes([number]) * (150_000 + number) for number in range(1, 20)]
-        buffers = [bytearray(200_000), bytearray(200_000)]
+        pieces = [bytes([number]) * (150_000 * (1 + number // 8 % 2) - number) for number in range(1, 40)]
+        buffers = deque(bytearray(300_000) for _ in range(3))
         coming = iter([*pieces, b""])
 
         def fetch() -> memoryview:
             piece = next(coming)
-            buffers.reverse()
-            buffers[0][:] = bytes(200_000)
-            buffers[0][: len(piece)] = piece
+            buffers.rotate()
+            buffers[0][:] = piece.ljust(300_000)
             return memoryview(buffers[0])[: len(piece)]
 
         await upload.receive(fetch)

@@ -38,6 +38,8 @@ _QUEUE_BYTES: Final = 256 * 1024 * 1024
 #: Threads that read at the same time at most, however many processors there are: others need threads of the same pool, and
 #: wait for a whole turn where all of them read.
 _MOST_TURNS: Final = 8
+#: Of one turn: while one is read into, what the others have may be written and digested.
+_BUFFERS: Final = 3
 #: Buffers that are kept while nobody uses them.
 _SPARE: Final = 4
 
@@ -138,9 +140,9 @@ class Inflow:
         self.carried = 0
         #: Whether the turn ended because nothing more was there, or something that is for the reactor.
         self.dry = False
-        # What is read into next, and what was read into last.
+        # What was read into last is at the end, what is read into next at the beginning.
+        self._buffers: deque[bytearray] = deque()
         self._buffer: bytearray | None = None
-        self._last: bytearray | None = None
         self._waits = 0
         self._begun = False
         self._socket = connection
@@ -154,7 +156,7 @@ class Inflow:
         self._begun = True
 
     def fetch(self) -> Piece:
-        """The next bytes of the body, in a thread; none at the end of the turn. They are there until the call after the next one."""
+        """The next bytes of the body, in a thread; none at the end of the turn. They are there until the third call after this one."""
         if self._first:
             first, self._first = self._first, b""
             return first
@@ -184,14 +186,16 @@ class Inflow:
             self._begun = False
             self._owner.end()
         if resting:
-            for each in filter(None, (self._buffer, self._last)):
+            for each in self._buffers:
                 self._owner.give_back(each)
-            self._buffer = self._last = None
+            self._buffers.clear()
 
     def _fetch(self) -> Piece:
-        self._buffer, self._last = self._last, self._buffer
-        if self._buffer is None:
-            self._buffer = self._owner.take_buffer()
+        if len(self._buffers) < _BUFFERS:
+            self._buffers.append(self._owner.take_buffer())
+        else:
+            self._buffers.rotate(-1)
+        self._buffer = self._buffers[-1]
         view = memoryview(self._buffer)
         while not self.dry and self.taken < self._most:
             scatter = None if self.rest else self._scatter(view)

@@ -14,6 +14,7 @@ from dockreg.errors import DigestInvalid, StorageFull, StoreUnavailable, UploadU
 from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest, Hasher
+from dockreg.providers.blobs.ahead import Ahead
 from dockreg.providers.blobs.digesting import KeptHashers, digest_file, seal, sealed
 from dockreg.providers.blobs.disk import (
     beginning_of,
@@ -170,9 +171,9 @@ class FileUpload:
         with self._lock:
             descriptor = self._open_descriptor()
             behind = Behind(self._shop.receivers, self._shop.beside)
-            with self._shop.receivers:
+            with self._shop.receivers, Ahead(fetch, self._shop.receivers, self._shop.beside) as pieces:
                 try:
-                    while piece := fetch():
+                    for piece in pieces:
                         self._write_now(descriptor, (piece,), behind)
                         self._writeback.grew(descriptor, self.size)
                 finally:
@@ -229,11 +230,7 @@ class FileUpload:
             return received
 
     def _go_back(self, descriptor: int) -> Received:
-        """
-        To what was suspended the last time, after a flush that failed.
-
-        The kernel tells once of bytes that it could not write, and then forgets that they are not on the disk.
-        """
+        """To what was suspended before a flush that failed: the kernel tells once of bytes that it could not write, and forgets."""
         self._hasher, self.size = None, self._durable
         if not self.size:
             self._drop()

@@ -185,20 +185,20 @@ class InflowTests(SynchronousTestCase):
         self.assertEqual(MIB // 2, sizes[1024])
 
     def test_buffers(self) -> None:
-        """Memory is used again at the next call but one, and once its turn is over; not while somebody may look at it."""
+        """Memory is used again at the third call after, and once its turn is over; not while somebody may look at it."""
         for resting in (False, True):
             inflow = self.turn()
             pieces = []
-            for data in (b"abc", b"def", b"ghi"):
+            for data in (b"abc", b"def", b"ghi", b"jkl"):
                 self.client.sendall(data)
                 piece = inflow.fetch()
                 assert isinstance(piece, memoryview)
                 self.assertEqual(data, piece)
                 pieces.append(piece)
-            self.assertEqual([b"ghi", b"def"], pieces[:2])
-            self.assertIs(pieces[0].obj, pieces[2].obj)
+            self.assertEqual([b"jkl", b"def", b"ghi"], pieces[:3])
+            self.assertIs(pieces[0].obj, pieces[3].obj)
             inflow.end(resting=resting)
-            taken = {id(self.inflows.take_buffer()), id(self.inflows.take_buffer())}
+            taken = {id(self.inflows.take_buffer()) for _ in range(3)}
             self.assertEqual(resting, taken == {id(each.obj) for each in pieces})
 
     def test_few_spare(self) -> None:
