@@ -34,6 +34,8 @@ _AT_ONCE = 8 * 1024 * 1024
 #: Half of the threads for bytes.
 _MOST_RECORDING_HERE = 8
 _TRIES = 10
+#: So much of a body is gathered, and handed to a thread with what is to be done at its end.
+GATHERED_BYTES = 128 * 1024
 
 
 class _RecordingHere:
@@ -133,20 +135,38 @@ class BlobUpload:
     _proven: UploadSession | None = None
     _ended: bool = field(default=False, init=False)
     _failed: bool = field(default=False, init=False)
+    # What has come and no thread has yet; whether more is added to it.
+    _gathered: list[bytes] = field(factory=list, init=False)
+    _gathers: bool = field(default=True, init=False)
 
     @property
     def size(self) -> int:
         """Bytes received so far, in all requests."""
-        return self._upload.size
+        return self._upload.size + sum(map(len, self._gathered))
 
     async def write(self, chunks: Sequence[Piece]) -> None:
         """
-        Hash and store the next bytes.
+        Hash and store the next bytes, or few of them at the end of the request.
 
         :raises BodyTooLarge: the blob has more than it may have. :raises QuotaExceeded: its namespace would.
         """
         await self._take(sum(map(len, chunks)))
+        if self.gathers:
+            # As bytes: what is a view may change.
+            self._gathered += map(bytes, chunks)
+            if sum(map(len, self._gathered)) <= GATHERED_BYTES:
+                return
+            chunks = self._take_gathered()
         await self._append(self._upload.write(chunks))
+
+    def _take_gathered(self) -> Sequence[Piece]:
+        gathered, self._gathered, self._gathers = self._gathered, [], False
+        return gathered
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the next bytes are gathered, for so few have come that nobody knows that there are many."""
+        return self._gathers and self._inspector is None
 
     def at_once(self) -> int:
         """How many bytes may be received without a question about room in between."""
@@ -154,13 +174,15 @@ class BlobUpload:
 
     async def receive(self, fetch: Callable[[], Piece], most: int) -> None:
         """The same as :meth:`write` with bytes that come elsewhere; ``most`` of them, no more than :meth:`at_once` says."""
+        if self._gathered:
+            await self._append(self._upload.write(self._take_gathered()))
         await self._append(receive(self._registry, self._upload, fetch, most))
 
     async def _append(self, writing: Awaitable[None]) -> None:
         try:
             await writing
-        except UploadBusy:
-            self._ended = True  # the session is somebody else's now
+        except (UploadBusy, UploadUnknown):
+            self._ended = True  # the session is somebody else's now, or it has ended
             raise
         except (CancelledError, StorageFull, StoreUnavailable):
             # The client is gone, and what is being written is written all the same; or what was taken is there.
@@ -190,6 +212,7 @@ class BlobUpload:
         limit = self._limits.max_blob
         if limit and self.size + length > limit:
             raise BodyTooLarge(limit)
+        self._gathers = length <= GATHERED_BYTES
         if self._registry.room is not None:
             await self._registry.room.require(length)
         if self._reservation is not None:
@@ -214,13 +237,15 @@ class BlobUpload:
         elif last:
             await self._take(sum(map(len, last)))
         self._ended = True
-        return await shielded(self._commit(digest, last))
+        return await shielded(self._commit(digest, (*self._take_gathered(), *last)))
 
     async def release(self) -> None:
         """Keep what has arrived for the session; drop it where there is no session. Harmless after the end."""
         if not self._ended:
             self._ended = True
-            await shielded(self._suspend())
+            # Where nothing was begun, nothing is to be kept.
+            with suppress(UploadBusy):
+                await shielded(self._suspend())
 
     async def _suspend(self) -> None:
         if self.upload_id is None or self._failed:
@@ -233,9 +258,9 @@ class BlobUpload:
         registry, here = self._registry, self._noting_here()
         try:
             received = await self._let_go(here)
-        except UploadBusy:
-            # Nothing was begun, and nothing is to be kept.
-            return
+        except (UploadBusy, UploadUnknown):
+            # Nothing was begun.
+            raise
         except (StorageFull, StoreUnavailable):
             # What was suspended before is there, unless it can not be read any more.
             await self._upload.abort()
@@ -266,7 +291,7 @@ class BlobUpload:
                 # The bytes are kept until the next start, for whoever goes on with them.
                 problem = error
         try:
-            received = await self._upload.suspend(here)
+            received = await self._upload.suspend(here, self._take_gathered())
         finally:
             self._recorded_here(here)
         if problem is not None:
@@ -310,7 +335,7 @@ class BlobUpload:
                 committed = await self._upload.commit(digest, last, here)
             finally:
                 self._recorded_here(here)
-        except UploadBusy:
+        except (UploadBusy, UploadUnknown):
             raise
         except (StorageFull, StoreUnavailable):
             self._inspector = None  # it has finished

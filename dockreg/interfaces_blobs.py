@@ -63,10 +63,12 @@ class IUpload(Interface):
         :raises StorageFull: as for :meth:`write`.
         """
 
-    async def suspend(then: Callable[[Received], object] | None = None) -> Received:
+    async def suspend(then: Callable[[Received], object] | None = None, last: Sequence[Piece] = ()) -> Received:
         """
         Make the bytes durable and let go of them, so that :meth:`.IBlobStore.resume_upload` can go on, in any process.
 
+        :param last: what is written before; together that costs less. What finds no room is left out: all else is done, and
+            then StorageFull is raised, or StoreUnavailable; :attr:`size` tells how many bytes there are.
         :param then: is called in between, in the thread that made them durable if the store has any, and may block there.
             It raises nothing.
 

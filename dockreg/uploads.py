@@ -94,7 +94,7 @@ class Uploads:
         :param offset: where the next bytes begin; None: behind what is there.
         :param digest: of the blob, if this request ends the session.
         :param inspect: look at the bytes as a layer, for clients whose manifests do not tell what is in it.
-        :param soon: few bytes are to come, so that UploadBusy may be told when they have.
+        :param soon: few bytes may be to come, so that UploadBusy, or that the file is not there, may be told when they have.
         :raises UploadUnknown: the caller has no such session.
         :raises UploadBusy: another request is writing to it.
         :raises RangeInvalid: ``offset`` is not the number of bytes that are there; nothing is written.

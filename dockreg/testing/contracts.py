@@ -319,6 +319,22 @@ class BlobStoreContract(Contract):
         taken = b"x" * upload.size
         self.assertEqual(taken, await content_of(blobs, await upload.commit(Digest.sha256(taken))))
 
+    async def test_suspended_with_the_last(self) -> None:
+        """The last bytes are written with the suspension; what finds no room is told when the others are suspended."""
+        blobs = self.make_full_blob_store()
+        much, seen = b"x" * (3 << 18), list[Received]()
+        upload = await blobs.start_upload()
+        self.assertEqual(
+            Received(len(much), Digest.sha256(much)), await upload.suspend(seen.append, [much[:9], much[9:]])
+        )
+        upload = await blobs.resume_upload(upload.upload_id, seen.pop())
+        await self.raises(StorageFull, upload.suspend(seen.append, [b"y" * len(much)]))
+        taken = (much + b"y" * len(much))[: upload.size]
+        self.assertEqual([Received(len(taken), Digest.sha256(taken))], seen)
+        await upload.abort()
+        upload = await blobs.resume_upload(upload.upload_id, seen.pop())
+        self.assertEqual(taken, await content_of(blobs, await upload.commit(Digest.sha256(taken))))
+
     async def test_free(self) -> None:
         """The room that is left is a number, or not known."""
         free = await self.make_blob_store().free()

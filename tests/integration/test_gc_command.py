@@ -82,7 +82,10 @@ class CollectCommandTests(TestCase):
         (self.folder / "c.toml").write_text(_SETTINGS)
         await self.push("a/app", b"kept")
         path = next(path for path in (self.folder / "blobs").glob("sha256/*/*"))
-        path.with_name(f"{path.name.partition('.')[0]}.other").write_bytes(b"left")
+        encoded = path.name.partition(".")[0]
+        stray = path.parents[1] / encoded[:2] / f"{encoded}.other"
+        stray.parent.mkdir()
+        stray.write_bytes(b"left")
         removed = await self.collect("--full")
         self.assertEqual((1, 2), (removed["orphans"], self.objects()))
 

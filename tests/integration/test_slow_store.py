@@ -86,7 +86,8 @@ class _SlowUpload:
         while piece := fetch():
             await self.write([bytes(piece)])
 
-    async def suspend(self, then: Callable[[Received], object] | None = None) -> Received:
+    async def suspend(self, then: Callable[[Received], object] | None = None, last: Sequence[Piece] = ()) -> Received:
+        await self.write(last)
         received = Received(self.size, None)
         if then is not None:
             then(received)

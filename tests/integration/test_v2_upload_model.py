@@ -100,13 +100,13 @@ class SessionMachine(RuleBasedStateMachine):
         return b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
 
     def send(self, framing: str, body: bytes, *, gone: bool = False) -> bytes:
-        """A PATCH by hand; who goes away does so when all of it is in the session."""
+        """A PATCH by hand; of who goes away all is in the session some time later."""
         head = f"PATCH {self.where} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{framing}\r\n\r\n"
         with socket.create_connection(("127.0.0.1", self.daemon.port), timeout=30) as connection:
             connection.sendall(head.encode() + body)
             if not gone:
                 return b"".join(iter(lambda: connection.recv(65536), b""))
-            self.until(lambda: self.ask("GET")[1]["range"] == f"0-{len(self.bytes) - 1}")
+        self.until(lambda: self.ask("GET")[1]["range"] == f"0-{len(self.bytes) - 1}")
         self.until(lambda: self.ask("PATCH", b"")[0] != 409)
         return b""
 

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from dockreg.blobupload import BlobUpload
+from dockreg.blobupload import GATHERED_BYTES, BlobUpload
 from dockreg.errors import BodyTooLarge, DigestInvalid, RangeInvalid, StoreUnavailable, UploadBusy, UploadUnknown
 from dockreg.jumps import Jumps
 from dockreg.model.access import Action, Ceiling, Principal
@@ -223,8 +223,13 @@ class SoonTests(ThreadedTestCase):
         self.refused(UploadBusy, part.commit(DIGEST, [CONTENT]))
         self.result(part.release())
         part = self.resumed(upload_id)
-        self.refused(UploadBusy, part.write([CONTENT]))
+        self.result(part.write([CONTENT]))
+        self.refused(UploadBusy, part.pause())
         self.result(part.release())
+        part = self.resumed(upload_id)
+        self.result(part.write([CONTENT]))
+        self.result(part.release())
+        self.refused(UploadBusy, self.resumed(upload_id).write([bytes(GATHERED_BYTES + 1)]))
         self.result(self.resumed(upload_id).release())
         self.result(first.commit(DIGEST, [CONTENT[4:]]))
         self.assertEqual(CONTENT, self.content(ONE, DIGEST))
@@ -303,11 +308,11 @@ class CancelledTests(ThreadedTestCase):
 
     def test_append(self) -> None:
         """While bytes are appended, the session has all of them afterwards or none."""
-        self.assertGreater(self.sessions(lambda upload_id: self.append(ONE, upload_id, CONTENT[4:])), 2)
+        self.assertGreater(self.sessions(lambda upload_id: self.append(ONE, upload_id, CONTENT[4:])), 1)
 
     def test_finish(self) -> None:
         """While a session is closed, it has all of them, or none, or has become the blob."""
-        self.assertGreater(self.sessions(lambda upload_id: self.finish(ONE, upload_id, CONTENT[4:], DIGEST)), 2)
+        self.assertGreater(self.sessions(lambda upload_id: self.finish(ONE, upload_id, CONTENT[4:], DIGEST)), 1)
 
     def test_whole_blob(self) -> None:
         """While a request brings a whole blob, nothing is left but the blob, if it was complete."""
@@ -317,7 +322,7 @@ class CancelledTests(ThreadedTestCase):
             if self.result(self.metadata.blobs.find_in(ONE, Digest.sha256(b"blob %d" % jobs))) is not None:
                 self.assertEqual(b"blob %d" % jobs, self.content(ONE, Digest.sha256(b"blob %d" % jobs)))
             jobs += 1
-        self.assertGreater(jobs, 2)
+        self.assertGreater(jobs, 1)
 
     def test_at_once(self) -> None:
         """While one request brings all bytes of a session, it has become the blob afterwards, or can be gone on with."""

@@ -28,7 +28,7 @@ from dockreg.providers.blobs.disk import (
     lock_named,
     remove,
 )
-from dockreg.providers.blobs.fileupload import Beginning, FileUpload, Workshop
+from dockreg.providers.blobs.fileupload import FileUpload
 from dockreg.providers.blobs.handover import hand_over
 from dockreg.providers.blobs.listing import objects_behind, objects_in
 from dockreg.providers.blobs.names import is_upload_id
@@ -36,6 +36,7 @@ from dockreg.providers.blobs.observing import Beside, Helpers
 from dockreg.providers.blobs.reading import Examination, FileBlobReader
 from dockreg.providers.blobs.series import noted_series
 from dockreg.providers.blobs.staging import Folders
+from dockreg.providers.blobs.workshop import Beginning, Workshop
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,8 +100,8 @@ class FilesystemBlobStore:
 
         if not is_upload_id(upload_id):
             raise UploadUnknown(upload_id)
-        upload = FileUpload(self._shop, upload_id, resume, observers, algorithm)
-        if later and received.size == 0:
+        upload = FileUpload(self._shop, upload_id, resume, observers, algorithm, received.size)
+        if later:
             return upload
         return await hand_over(self._in_thread, upload.open, FileUpload.let_go)
 

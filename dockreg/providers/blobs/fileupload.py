@@ -6,16 +6,15 @@ from contextlib import suppress
 from functools import partial
 from threading import Lock
 
-from attrs import field, frozen
 from zope.interface import implementer
 
-from dockreg.callables import ByteObserver, InThread, Piece
-from dockreg.errors import DigestInvalid, StorageFull, StoreUnavailable, UploadUnknown
+from dockreg.callables import ByteObserver, Piece
+from dockreg.errors import DigestInvalid, RegistryError, StorageFull, StoreUnavailable
 from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.ahead import Ahead
-from dockreg.providers.blobs.digesting import KeptHashers, digest_file, seal, sealed
+from dockreg.providers.blobs.digesting import digest_file, seal
 from dockreg.providers.blobs.disk import (
     beginning_of,
     disk_errors,
@@ -26,57 +25,9 @@ from dockreg.providers.blobs.disk import (
     write_all,
 )
 from dockreg.providers.blobs.handover import hand_over
-from dockreg.providers.blobs.observing import Behind, Beside, Helpers, Receivers, observe
-from dockreg.providers.blobs.staging import Folders
-from dockreg.providers.blobs.writeback import Begin, Writeback, begin_writing
-
-
-@frozen(eq=False)
-class Workshop:
-    """What the uploads of a store have in common."""
-
-    folders: Folders
-    kept: KeptHashers
-    in_thread: InThread
-    begin_writing: Begin | None = begin_writing
-    receivers: Receivers = field(factory=Receivers)
-    #: For digests beside that of the blob.
-    beside: Beside = field(factory=Helpers)
-
-
-@frozen
-class Beginning:
-    """
-    What an upload begins with.
-
-    ``durable`` is the number of bytes that, with the name of the file, need no flush. Without a ``hasher`` nobody has
-    digested the bytes here; ``known`` is their digest, by the algorithm that is wanted, if the file tells it.
-    """
-
-    size: int
-    durable: int
-    hasher: Hasher | None
-    known: Digest | None
-
-    @classmethod
-    def of(cls, shop: Workshop, upload_id: str, descriptor: int, received: Received, algorithm: str) -> "Beginning":
-        """
-        Of a staging file that is locked. Its position is at its end afterwards.
-
-        :raises UploadUnknown: it has fewer bytes than were received.
-        """
-        size, durable = os.lseek(descriptor, 0, os.SEEK_END), received.size
-        if size < durable:
-            raise UploadUnknown(upload_id)
-        known = sealed(descriptor, size)
-        hasher = shop.kept.take(upload_id, known) if size else Hasher(algorithm)
-        if hasher is not None and hasher.digest.algorithm == algorithm:
-            return cls(size, durable, hasher, None)
-        return cls(size, durable, None, known if known is not None and known.algorithm == algorithm else None)
-
-
-#: Gives the descriptor of a staging file, locked and at its end, which belongs to the upload from then on.
-Opening = Callable[[], tuple[int, Beginning]]
+from dockreg.providers.blobs.observing import Behind, observe
+from dockreg.providers.blobs.workshop import Opening, Workshop
+from dockreg.providers.blobs.writeback import Writeback
 
 
 @implementer(IUpload)
@@ -91,11 +42,20 @@ class FileUpload:
     size: int
 
     def __init__(
-        self, shop: Workshop, upload_id: str, opening: Opening, observers: Sequence[ByteObserver], algorithm: str
+        self,
+        shop: Workshop,
+        upload_id: str,
+        opening: Opening,
+        observers: Sequence[ByteObserver],
+        algorithm: str,
+        size: int = 0,
     ) -> None:
-        """:param opening: is called by the first job that needs the file."""
+        """
+        :param opening: is called by the first job that needs the file.
+        :param size: how many bytes it has, as far as that is known before.
+        """
         self.upload_id = upload_id
-        self.size = 0
+        self.size = size
         self._durable = 0
         self._shop = shop
         self._algorithm = algorithm
@@ -126,9 +86,9 @@ class FileUpload:
         """See :class:`~dockreg.interfaces_blobs.IUpload`."""
         await self._shop.in_thread(self._receive, fetch)
 
-    async def suspend(self, then: Callable[[Received], object] | None = None) -> Received:
+    async def suspend(self, then: Callable[[Received], object] | None = None, last: Sequence[Piece] = ()) -> Received:
         """See :class:`~dockreg.interfaces_blobs.IUpload`."""
-        return await self._shop.in_thread(self._suspend, then)
+        return await self._shop.in_thread(self._suspend, then, last)
 
     async def commit(
         self,
@@ -211,9 +171,15 @@ class FileUpload:
             self._failure = failure
             raise
 
-    def _suspend(self, then: Callable[[Received], object] | None) -> Received:
+    def _suspend(self, then: Callable[[Received], object] | None, last: Sequence[Piece]) -> Received:
         with self._lock:
             descriptor = self._open_descriptor()
+            problem: RegistryError | None = None
+            try:
+                if last:
+                    self._write_now(descriptor, last)
+            except (StorageFull, StoreUnavailable) as error:
+                problem = error
             if self._unsure:
                 return self._go_back(descriptor)
             digest = self._hasher.digest if self._hasher is not None else self._known
@@ -227,6 +193,8 @@ class FileUpload:
             if then is not None:
                 then(received)
             self._release()
+            if problem is not None:
+                raise problem
             return received
 
     def _go_back(self, descriptor: int) -> Received:
@@ -267,8 +235,8 @@ class FileUpload:
 
     def _has_no_file(self) -> bool:
         """Whether all bytes are yet to come, and nobody else writes to the same upload; who begins later will find it ended."""
-        untouched = self._opening is not None and not self._dropping and self._failure is None and not self._observers
-        return untouched and not os.path.lexists(self._path)
+        untouched = self._opening is not None and not self._dropping and self._failure is None
+        return untouched and not self.size and not self._observers and not os.path.lexists(self._path)
 
     def _commit_whole(self, expected: Digest | None, chunks: Sequence[Piece]) -> StoredBlob:
         """All bytes at once, which need no staging file: with an error there is no upload, or it is as it was."""

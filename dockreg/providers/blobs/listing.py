@@ -45,12 +45,14 @@ def _folders(folders: Folders) -> Iterator[str]:
 
 
 def objects_in(folders: Folders, folder: str) -> Iterator[StoredBlob]:
-    """The objects of one folder, ``<algorithm>/<name>``; none where there is no such folder."""
-    algorithm = folder.partition("/")[0]
+    """The objects that belong to one folder, ``<algorithm>/<name>``; none where there is no such folder."""
+    algorithm, _, name = folder.partition("/")
     with suppress(FileNotFoundError):  # It was empty, and went.
         for entry in os.scandir(folders.root / folder):
             encoded, _, generation = entry.name.partition(".")
-            if generation and len(encoded) == _ALGORITHMS[algorithm]:
+            if len(encoded) != _ALGORITHMS[algorithm] or not generation:
+                continue
+            if name == (series_of(generation) or encoded[:2]):
                 with suppress(FileNotFoundError):  # It was collected in this very moment.
                     yield StoredBlob(Digest(algorithm, encoded), generation, _size_of(entry))
 

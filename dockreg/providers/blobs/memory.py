@@ -223,14 +223,21 @@ class _MemoryUpload:
         while piece := fetch():
             await self.write([bytes(piece)])
 
-    async def suspend(self, then: Callable[[Received], object] | None = None) -> Received:
+    async def suspend(self, then: Callable[[Received], object] | None = None, last: Sequence[Piece] = ()) -> Received:
         self._require_open()
+        problem: StorageFull | None = None
+        try:
+            await self.write(last)
+        except StorageFull as error:
+            problem = error
         size = self._staged.size
         received = Received(size, self._staged.hasher_of(self._algorithm).digest) if size else NOTHING_RECEIVED
         if then is not None:
             then(received)
         self._ended = True
         self._staged.busy = False
+        if problem is not None:
+            raise problem
         return received
 
     async def commit(

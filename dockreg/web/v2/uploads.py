@@ -126,7 +126,8 @@ class UploadsDoor:
         self, exchange: Exchange, repository: RepositoryName, upload_id: str, digest: Digest | None
     ) -> BlobUpload:
         offset, length = _offset(exchange), IRequestBody(exchange.request).length
-        soon = digest is not None and length is not None and length <= _FEW_BYTES
+        # Without a byte there is nothing else to wait for, but for the end of the session.
+        soon = length is None or (length <= _FEW_BYTES and (length > 0 or digest is not None))
         inspect = _SCHEMA1_ENGINE.match(exchange.header("user-agent") or "") is not None
         try:
             return await self.uploads.resume(
@@ -145,7 +146,7 @@ class UploadsDoor:
         left = body.length or 0
         while True:
             most = upload.at_once() if body.length is None else min(upload.at_once(), left)
-            if poured := await body.pour(partial(upload.receive, most=most), most):
+            if not upload.gathers and (poured := await body.pour(partial(upload.receive, most=most), most)):
                 left -= poured
                 continue
             chunks = await body.read()

@@ -99,6 +99,10 @@ class LayoutTests(contracts.Contract):
         path.write_bytes(contracts.CONTENT)
         self.assertEqual(contracts.CONTENT, await contracts.content_of(store, blob))
         self.assertEqual([blob], (await store.stored("", 10)).objects)
+        # One that is not where it belongs is not found, and so none.
+        path.with_name(f"{encoded}.series~1").write_bytes(contracts.CONTENT)
+        self.assertEqual([blob], (await store.stored("", 10)).objects)
+        path.with_name(f"{encoded}.series~1").unlink()
         await store.delete(blob)
         self.assertEqual((set(), True), (files_in(folder), path.parent.is_dir()))
 

@@ -9,8 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.digesting import KeptHashers
 from dockreg.providers.blobs.disk import create_locked
-from dockreg.providers.blobs.fileupload import Beginning, FileUpload, Workshop
+from dockreg.providers.blobs.fileupload import FileUpload
 from dockreg.providers.blobs.staging import Folders
+from dockreg.providers.blobs.workshop import Beginning, Workshop
 from dockreg.providers.blobs.writeback import STEP_BYTES, Begin, Writeback, begin_writing
 from tests.unit.providers.blobs.threads import at_once
 
