@@ -1,7 +1,7 @@
 """The resource that serves what the table of routes has."""
 
 from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -20,7 +20,7 @@ from dockreg.interfaces_access import IStoredRights
 from dockreg.model.names import is_host_port
 from dockreg.web.access import Gate, Parts, challenged
 from dockreg.web.audit import Witness
-from dockreg.web.dispatch import Dispatcher
+from dockreg.web.dispatch import Dispatcher, is_plain
 from dockreg.web.doors import Doors
 from dockreg.web.errors import ErrorResponses, NoRoute
 from dockreg.web.exchange import API, Exchange
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+#: Far more than a name of 255 characters and a port have, with blanks around them.
+_LONGEST_HOST = 512
 #: The first segments of the paths that a registry claims in somebody else's site.
 CLAIMED = (b"v1", b"v2", b"_ping", b"_status")
 
@@ -298,16 +300,23 @@ def _own_address(request: Request) -> bytes:
     return f"{host}:{address.port}".encode("ascii")
 
 
+@lru_cache(maxsize=256)
+def _is_host(host: bytes) -> bool:
+    """Whether this can be the value of a Host header; a registry has few names."""
+    return is_host_port(host.decode("latin-1").strip())
+
+
 def _unroutable(request: Request) -> str | None:
-    if b"%2f" in request.path.lower():
-        # Decoded before routing, it would make two paths name one thing.
-        return "an encoded slash has no place in the paths of a registry"
-    try:
-        unquote_to_bytes(request.path).decode("utf-8")
-    except UnicodeDecodeError:
-        return "the path is not UTF-8"
+    if not is_plain(request.path):
+        if b"%2f" in request.path.lower():
+            # Decoded before routing, it would make two paths name one thing.
+            return "an encoded slash has no place in the paths of a registry"
+        try:
+            unquote_to_bytes(request.path).decode("utf-8")
+        except UnicodeDecodeError:
+            return "the path is not UTF-8"
     hosts = request.requestHeaders.getRawHeaders(b"host", [])
-    if len(hosts) > 1 or not all(is_host_port(host.decode("latin-1").strip()) for host in hosts):
+    if len(hosts) > 1 or (hosts and not (len(hosts[0]) <= _LONGEST_HOST and _is_host(hosts[0]))):
         return "the Host header is not a host name with an optional port"
     if not hosts and request.clientproto == b"HTTP/1.1":
         return "a request of HTTP/1.1 has a Host header"

@@ -16,7 +16,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from dockreg.model.networks import host_of
+from dockreg.model.networks import NO_ADDRESS, host_of
 from dockreg.web.admission import body_size, refusal
 from dockreg.web.bodies import CutReason, StreamedBody
 from dockreg.web.chunks import ChunksMalformed
@@ -38,6 +38,8 @@ class Channel(ReceivingChannel):
 
     # Bytes that came after the response was finished.
     _drained = 0
+    # The address under which half-read requests are counted whose client is the one that we talk to.
+    _counted_as = NO_ADDRESS
     # The address under which this connection is counted as half-read, while it is.
     _counted: str | None = None
     _parsing = False
@@ -54,6 +56,7 @@ class Channel(ReceivingChannel):
         self.peer = host_of(self.transport.getPeer())
         self.trusts_peer = self.peer in self.site.proxies.trusted
         self.rated_as = self.site.rated_as(self.peer)
+        self._counted_as = self.site.counted_as(self.peer)
         self.site.channel_opened(self)
         self._admit()
 
@@ -125,8 +128,9 @@ class Channel(ReceivingChannel):
 
     def _admit(self, request: Request | None = None) -> bool:
         """Count the request that is arriving, or refuse it. Once it is known, its client counts, not a proxy."""
-        host = self.peer if request is None else request.origin.address
-        address = self.site.counted_as(host)
+        address = self._counted_as
+        if request is not None and self.trusts_peer:
+            address = self.site.counted_as(request.origin.address)
         if self._counted != address:
             self._release()
             if not self.site.half_read.admit(address):

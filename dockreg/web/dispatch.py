@@ -24,6 +24,11 @@ _NAMED = "/v2/<name:name>/"
 _Shape = tuple[str | None, ...]
 
 
+def is_plain(path: bytes) -> bool:
+    """Whether nothing in a path is to be decoded."""
+    return _PLAIN.fullmatch(path) is not None
+
+
 class _Shapes(Generic[E]):
     """Rules of a fixed number of segments."""
 
@@ -79,7 +84,7 @@ class Dispatcher(Generic[E]):
 
     def find(self, method: bytes, path: bytes) -> tuple[E, Mapping[str, str]] | None:
         """The endpoint, and the parts of the path that vary; None when Klein has to look."""
-        if not _PLAIN.fullmatch(path):
+        if not is_plain(path):
             return None
         text, wanted = path.decode("ascii"), "GET" if method == b"HEAD" else method.decode("ascii", "replace")
         segments = text.split("/")

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, evolve, field
@@ -90,6 +91,12 @@ class Exchange:
         """Who is asking."""
         return self.caller.principal
 
+    @property
+    def body(self) -> IRequestBody:
+        """The body of the request as a stream."""
+        # The adapter is the same for each of ours; to find it takes longer than to ask.
+        return self.request.body if isinstance(self.request, StreamedRequest) else IRequestBody(self.request)
+
     def identify(self, principal: Principal) -> None:
         """It was found out who is asking; the access log tells."""
         self.caller = evolve(self.caller, principal=principal)
@@ -126,7 +133,7 @@ class Exchange:
         """
         held = self.room.hold()
         try:
-            return await IRequestBody(self.request).collect(limit, held.add)
+            return await self.body.collect(limit, held.add)
         finally:
             held.release()
 
@@ -143,12 +150,18 @@ class Exchange:
         """Set the status, and headers whose names are given with ``_`` for ``-``."""
         self.request.setResponseCode(status)
         for name, value in headers.items():
-            self.request.setHeader(name.replace("_", "-"), value)
+            self.request.setHeader(_written(name), value.encode("utf-8"))
 
     def add_headers(self, name: str, values: Sequence[str]) -> None:
         """Add one header line for each value."""
         for value in values:
             self.request.responseHeaders.addRawHeader(name, value)
+
+
+@lru_cache(maxsize=64)
+def _written(name: str) -> bytes:
+    """The name of a header that a function has as the name of a parameter."""
+    return name.replace("_", "-").encode("ascii")
 
 
 def _body_invalid(reason: str) -> RequestInvalid:

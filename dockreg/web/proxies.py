@@ -14,7 +14,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
 from dockreg.model.names import is_host_port
-from dockreg.model.networks import Networks, canonical_address, host_of
+from dockreg.model.networks import NO_ADDRESS, Networks, canonical_address, host_of
 
 _PARAMETER = r'[ \t]*([a-z]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;,"\s]*))[ \t]*'
 _ELEMENT = re.compile(rf"(?:{_PARAMETER})?(?:;(?:{_PARAMETER})?)*", re.ASCII | re.IGNORECASE)
@@ -32,6 +32,10 @@ class Origin:
     address: str
     scheme: str | None = None
     host: str | None = None
+
+
+#: By nobody, of a client whose address does not matter.
+NOTHING_TOLD = Origin(NO_ADDRESS)
 
 
 @frozen

@@ -80,7 +80,7 @@ class SQLUploadStore:
 
     async def get(self, name: RepositoryName, upload_id: str, proven: UploadSession | None = None) -> UploadSession:
         """See :class:`~dockreg.interfaces_uploads.IUploadStore`."""
-        return await self._database.find(_get, name, upload_id, proven)
+        return await self._database.look(_get, name, upload_id, proven)
 
     async def record(
         self,

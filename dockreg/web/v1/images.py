@@ -45,7 +45,7 @@ class ImagesDoor:
         tarsums = agent is not None and _SENDS_TARSUM(agent) is not None
         upload = await self.images.start_layer(exchange.caller, image_id, tarsums=tarsums)
         try:
-            body = IRequestBody(exchange.request)
+            body = exchange.body
             if body.length is not None:
                 await upload.expect(body.length)
             await _receive(body, upload)

@@ -12,8 +12,11 @@ from attrs import define, field
 from twisted.web.server import Request
 
 from dockreg.web.exchange import Exchange
-from dockreg.web.proxies import Origin, Proxies
+from dockreg.web.proxies import NOTHING_TOLD, Origin, Proxies
 
+_AS_THEY_ARE = "/:?&=%~"
+#: What has nothing to be quoted in it.
+_PLAIN = re.compile(rf"[A-Za-z0-9._{_AS_THEY_ARE}-]*", re.ASCII)
 _NEEDS_ABSOLUTE = re.compile(r"docker/1\.[67](?![0-9])", re.ASCII)
 
 
@@ -35,10 +38,10 @@ class Locations:
 
         :param path: begins with a slash; it is quoted here, and may have a query.
         """
-        quoted = quote(path, safe="/:?&=%~")
+        quoted = path if _PLAIN.fullmatch(path) else quote(path, safe=_AS_THEY_ARE)
         if self.base_url:
             return self.base_url + quoted
-        told = self.proxies.of(exchange.request)
+        told = self.proxies.of(exchange.request) if self.proxies.trusted else NOTHING_TOLD
         if told.scheme or told.host or _NEEDS_ABSOLUTE.match(exchange.header("user-agent") or ""):
             return _origin(exchange.request, told) + quoted
         return quoted

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
-from urllib.parse import quote
 
 from attrs import define
 
@@ -24,7 +23,6 @@ from dockreg.errors import (
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.uploads import Uploads
-from dockreg.web.bodies import IRequestBody
 from dockreg.web.exchange import Exchange
 from dockreg.web.v2.base import requested_name, set_digest
 from dockreg.web.v2.locations import Locations
@@ -69,7 +67,7 @@ class UploadsDoor:
 
     async def _bring(self, exchange: Exchange, repository: RepositoryName) -> bool:
         digest = _digest(exchange)
-        body = IRequestBody(exchange.request)
+        body = exchange.body
         if body.length == 0 and digest != Digest.of(digest.algorithm, b""):
             # A session is begun with a digest by clients that bring the bytes later.
             return False
@@ -125,7 +123,7 @@ class UploadsDoor:
     async def _resume(
         self, exchange: Exchange, repository: RepositoryName, upload_id: str, digest: Digest | None
     ) -> BlobUpload:
-        offset, length = _offset(exchange), IRequestBody(exchange.request).length
+        offset, length = _offset(exchange), exchange.body.length
         # Without a byte there is nothing else to wait for, but for the end of the session.
         soon = length is None or (length <= _FEW_BYTES and (length > 0 or digest is not None))
         inspect = _SCHEMA1_ENGINE.match(exchange.header("user-agent") or "") is not None
@@ -140,7 +138,7 @@ class UploadsDoor:
 
     async def _receive(self, exchange: Exchange, upload: BlobUpload) -> Sequence[Piece]:
         """Write the bytes of the request, but for the last ones where it is known that they are: those are returned."""
-        body = IRequestBody(exchange.request)
+        body = exchange.body
         if body.length:
             await upload.expect(body.length)
         left = body.length or 0
@@ -162,10 +160,9 @@ class UploadsDoor:
         self._answer(exchange, upload_id, upload.size, HTTPStatus.INSUFFICIENT_STORAGE)
 
     def _answer(self, exchange: Exchange, upload_id: str, size: int, status: int) -> None:
+        location = self.locations.of(exchange, f"{_prefix(exchange)}uploads/{upload_id}")
         # Docker reads "0-0" for an empty session, and fails without a range (docker/distribution, client).
-        exchange.respond(status, Range=f"0-{max(0, size - 1)}", Docker_Upload_UUID=upload_id)
-        path = f"{_prefix(exchange)}uploads/{quote(upload_id, safe='')}"
-        exchange.respond(status, Location=self.locations.of(exchange, path))
+        exchange.respond(status, Range=f"0-{max(0, size - 1)}", Docker_Upload_UUID=upload_id, Location=location)
 
     def _created(self, exchange: Exchange, digest: Digest) -> None:
         exchange.respond(201, Location=self.locations.of(exchange, f"{_prefix(exchange)}{digest}"))
@@ -193,7 +190,7 @@ def _offset(exchange: Exchange) -> int | None:
     if found is None:
         raise RequestInvalid("Content-Range is two numbers with a '-' between them: the first byte and the last one")
     first, last = int(found[1]), int(found[2])
-    length = IRequestBody(exchange.request).length
+    length = exchange.body.length
     if length == 0:
         # Nothing comes; clients that close an upload may still repeat the last range.
         return None
