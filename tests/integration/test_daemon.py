@@ -242,7 +242,7 @@ class SystemdTests(SynchronousTestCase):
     def test_state_directory(self) -> None:
         """Without ``--data-dir`` the state folder of systemd is used."""
         command = [program("twistd"), "--nodaemon", "--pidfile=", "dockreg", "--listen=tcp:0:interface=127.0.0.1"]
-        daemon = DaemonProcess(self, command, {"STATE_DIRECTORY": str(self.data.absolute())})
+        daemon = DaemonProcess(self, command, {"STATE_DIRECTORY": str(self.data.absolute())}, fork=True)
         daemon.url()
         self.assertTrue((self.data / "metadata.sqlite3").exists())
 

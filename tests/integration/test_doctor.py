@@ -14,7 +14,7 @@ from dockreg.testing.samples import layered_image
 from tests.integration.daemon import RunningRegistry, start_registry
 from tests.integration.doctorcase import ALICE, WRONG, DoctorCase
 from tests.integration.misbehaving import PASSWORD, Registry, start_stand_in
-from tests.integration.test_command import dockreg_itself
+from tests.integration.test_command import dockreg, dockreg_itself
 from tests.unit.cli.saved import v1_members, write_tar
 
 CLOSED = '[auth]\nanonymous = "none"\n'
@@ -139,7 +139,7 @@ class ProgramTests(DoctorCase):
         self.assertIn("\nok    manifest\n      asked: GET and HEAD ", done.stdout)
         self.assertRegex(done.stdout, r"a token of \d+ characters, expires_in 300")
         self.assertRegex(done.stdout, r"All \d+ steps went well\.\n\Z")
-        wrong = await dockreg_itself(*arguments, "--json", stdin="wrong password")
+        wrong = await dockreg(*arguments, "--json", stdin="wrong password")
         self.assertEqual((1, ""), (wrong.returncode, wrong.stderr))
         document = json.loads(wrong.stdout)
         self.assertEqual((False, stand_in.origin), (document["ok"], document["registry"]))
