@@ -86,7 +86,7 @@ class RepeatsTests(RepeatsCase):
         self.assertEqual(404, self.everywhere(f"HEAD {line}").status)
 
     def test_blob(self) -> None:
-        """A blob that appears, is no longer part of the repository, and is pushed again."""
+        """A blob that appears, stays while others come, is no longer part of the repository, and is pushed again."""
         content = b"bytes of a blob"
         line = f"/v2/{self.name}/blobs/{digest_of(content)}"
         for _ in range(2):
@@ -95,6 +95,8 @@ class RepeatsTests(RepeatsCase):
             told = self.everywhere(f"HEAD {line}")
             self.assertEqual((200, b""), (told.status, told.body))
             self.assertIn(b"Content-Length: 15", told.lines)
+            self.push_blob(b"bytes of another one")
+            self.assertEqual(told, self.everywhere(f"HEAD {line}"))
             sent = self.everywhere(f"GET {line}")
             self.assertEqual((content, told.lines), (sent.body, sent.lines))
             part = self.everywhere(f"GET {line}", "Range: bytes=1-2")
