@@ -198,7 +198,7 @@ class FramedChannel(HTTPChannel):
 
     def keepable(self, whole: bytes | None) -> bytes | None:
         """The head that the parser has just come to the end of, if all that it said was seen by the parser alone."""
-        if whole is None or self.length != 0 or self._transferDecoder is not None or not self.persistent:
+        if whole is None or self.length != 0 or not self.persistent:
             return None
         headers = self.requests[-1].requestHeaders
         return None if any(map(headers.hasHeader, _NOT_KEPT)) else whole

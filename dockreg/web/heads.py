@@ -26,6 +26,7 @@ _ENTRY_BYTES = 1536
 _PART_BYTES = 96
 _END = b"\r\n\r\n"
 _METHODS = (b"GET ", b"HEAD ")
+_BEGINNING = b"POST "
 
 
 @frozen(eq=False, repr=False)
@@ -46,10 +47,14 @@ class KnownHead:
 
 
 def may_be_kept(data: bytes) -> bool:
-    """Whether what one read brought looks like one whole head; whether it is, the parser says."""
+    """
+    Whether what one read brought looks like one whole head; whether it is, the parser says.
+
+    Beside reads this is what begins an upload session, always at the same URL. What has a query comes once.
+    """
     return (
         len(data) <= LONGEST_BYTES
-        and data.startswith(_METHODS)
+        and (data.startswith(_METHODS) or (data.startswith(_BEGINNING) and b"?" not in data[: data.find(b"\r\n")]))
         and data.endswith(_END)
         and data.find(_END) == len(data) - len(_END)
     )

@@ -115,8 +115,10 @@ class Database:
         """Like :meth:`find`, of what :mod:`~dockreg.providers.metadata.tables_lasting` says; None does not last."""
         near = self._near
         if near is not None:
-            with suppress(NotNow):
+            try:
                 return near.read_lasting(query, args)
+            except NotNow:
+                pass
         return await self.read(query, *args, **kwargs)
 
     async def look(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -159,6 +159,10 @@ class SameTests(SynchronousTestCase):
     @example([head("GET /fails"), PING], 2)
     @example([head("GET /a"), head("HEAD /a"), head("GET /a")], 3)
     @example([head("GET /a"), head("GET /a", "Connection: close")], 3)
+    @example([head("POST /v2/", "Content-Length: 0"), PING], 3)
+    @example([head("POST /later", "Content-Length: 0"), PING, b""], 3)
+    @example([head("POST /v2/", "Content-Length: 0"), head("POST /v2/", "Content-Length: 2"), b"ab", PING], 3)
+    @example([head("POST /v2/", "Content-Length: 0", "Expect: 100-continue"), PING], 3)
     @example([head("GET /a"), head("GET /a") + PING, PING[:5]], 3)
     def test_same(self, reads: list[bytes], times: int) -> None:
         """Whatever comes, in whatever pieces, is answered, logged and counted the same with and without memory."""
@@ -184,6 +188,18 @@ class SameTests(SynchronousTestCase):
         served.channel.dataReceived(head("GET /v2/", "Accept: x"))
         self.assertEqual(2, served.mirror.new)
         self.assertEqual(4, len(served.records))
+
+    def test_post(self) -> None:
+        """Nor is that of a request that begins something, with or without a length; one with a body is."""
+        served = Served(keeps=True)
+        for one in (head("POST /v2/"), head("POST /v2/", "Content-Length: 0")):
+            for _ in range(3):
+                served.channel.dataReceived(one)
+        self.assertEqual((2, 6), (served.mirror.new, len(served.records)))
+        for _ in range(2):
+            served.channel.dataReceived(head("POST /v2/", "Content-Length: 1"))
+            served.channel.dataReceived(b"x")
+        self.assertEqual((4, 8), (served.mirror.new, len(served.records)))
 
     def test_in_pieces(self) -> None:
         """What does not come in one read is parsed."""
@@ -250,9 +266,19 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual([True, False, True, True], [heads.find(each) is not None for each in (b"a", b"b", b"c", b"d")])
 
     def test_which(self) -> None:
-        """Whole heads of GET and HEAD that are not too long."""
-        self.assertTrue(may_be_kept(PING))
-        for other in (PING[:-1], PING + PING, head("PUT /a"), head("GET /" + "a" * 4096), b"\r\n" + PING, b""):
+        """Whole heads of GET and HEAD that are not too long, and of POST without a query."""
+        for one in (PING, head("HEAD /a?b"), head("POST /a"), head("POST /a", "Content-Length: 0", "Referer: /?")):
+            self.assertTrue(may_be_kept(one), one)
+        for other in (
+            head("POST /a?b"),
+            head("POST /a", "Content-Length: 1") + b"x",
+            PING[:-1],
+            PING + PING,
+            head("PUT /a"),
+            head("GET /" + "a" * 4096),
+            b"\r\n" + PING,
+            b"",
+        ):
             self.assertFalse(may_be_kept(other), other)
 
 
