@@ -26,6 +26,6 @@ class IMoments(Interface):
     def lasting_version() -> object | None:
         """
         The same, for as long as nobody has changed what lasts while others write: who somebody is and what he may do, and
-        what is there of the blobs that a repository has, and which v1 images its manifests are. That there is no such blob does
-        not last.
+        what is there of the blobs and manifests that a repository has, and which v1 images these are. That there is no such
+        blob or manifest does not last, nor where tags point.
         """

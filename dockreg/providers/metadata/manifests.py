@@ -177,6 +177,8 @@ class SQLManifestStore:
 
     async def get(self, name: RepositoryName, reference: Tag | Digest) -> StoredManifest:
         """See :class:`~dockreg.interfaces.IManifestStore`."""
+        if isinstance(reference, Digest):
+            return await self._database.find_lasting(_get, name, reference)
         return await self._database.find(_get, name, reference)
 
     async def add_view(self, name: RepositoryName, digest: Digest, view: Manifest, now: float) -> None:

@@ -47,7 +47,10 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
         "UPDATE OF digest, generation, size, compression, diff_id, uncompressed_size, entries, source_digest, condition",
     ),
     "manifest_v1_images": _ANY,
-    "manifests": ("UPDATE OF key, repository_key, config_digest",),
+    "manifests": (
+        "UPDATE OF key, repository_key, digest, media_type, content, config_digest, derived, v1_view",
+        "DELETE",
+    ),
     "v1_images": ("UPDATE",),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 from sqlalchemy import Connection, text
 
 from dockreg.errors import RegistryError
@@ -43,8 +43,10 @@ _HARMLESS = {
     ("INSERT", "blobs"): "what a blob of a repository is made of was there before that was found",
     ("DELETE", "blobs"): "it is part of no repository any more",
     ("INSERT", "repository_blobs"): "that there is no such blob does not last",
-    ("INSERT", "manifests"): "it is no image of v1 before that is noted",
-    ("DELETE", "manifests"): "with it goes that it is an image of v1",
+    (
+        "INSERT",
+        "manifests",
+    ): "that there is no such manifest does not last, and it is no image of v1 before that is noted",
     ("INSERT", "v1_images"): "it is no manifest before that is noted",
     ("DELETE", "v1_images"): "it is no manifest any more",
 }
@@ -122,6 +124,9 @@ CHANGES_TO_TRY = (
     _of(IKeyStore, "add", "keys", "v1", SigningKey("two", b"secret", 2.0)),
     _of(IKeyStore, "remove", "keys", "v1", "one"),
     _of(None, "expire", "uploads", 9.0, 10),
+    _of(None, "put", "manifests", HERS, MANIFEST, [Tag("new")], "alice", 9.0, Sparse.ALL, True),
+    _of(None, "put", "manifests", HERS, evolve(MANIFEST, content=b"mended"), (), "alice", 9.0, Sparse.ALL, True),
+    _of(None, "set_imageless", "images", HERS, MANIFEST.digest),
     Change(IRepositoryStore, "tag_image", _tag_image),
     _repository("delete_tag", HERS, Tag("v1"), 10.0),
     _of(None, "delete", "manifests", HERS, VIEW.digest),
@@ -156,6 +161,7 @@ class LastingCase(SQLiteCase):
             **{f"blob of {name}": store.blobs.find_in(name, LAYER.digest) for name in names},
             "keys": store.keys.get("other", lambda: SigningKey("first", b"secret", 1.0)),
             "keys of v1": self.keys(store),
+            **{f"{each.digest}": store.manifests.get(HERS, each.digest) for each in (MANIFEST, VIEW)},
             "origins": store.manifests.origins(CONFIG.digest),
             "quotas": store.quotas.is_counting(),
             "horizon": store.uploads.begins_after(),
@@ -283,6 +289,7 @@ class LastTests(LastingCase):
         await store.accounts.create("alice", "hash", "", False, 1.0)
         await store.keys.add("v1", SigningKey("one", b"secret", 1.0))
         await store.blobs.record_in(HERS, CONFIG, None, "alice", 1.0, 100.0)
+        await store.manifests.put(HERS, VIEW, (), "alice", 1.0, Sparse.ALL, True)
         asked: list[str] = []
 
         def look(reads: NearReads, query: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -313,6 +320,7 @@ class LastTests(LastingCase):
         await store.blobs.find_in(HERS, LAYER.digest)
         await store.quotas.is_counting()
         await store.manifests.origins(CONFIG.digest)
+        await store.manifests.get(HERS, VIEW.digest)
         await store.uploads.begins_after()
 
     async def test_nothing(self) -> None:
