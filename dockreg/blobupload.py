@@ -29,8 +29,8 @@ from dockreg.quotas import Reservation
 from dockreg.registry import Registry
 from dockreg.shield import shielded
 
-#: What is received without looking up; others wait for a thread meanwhile.
-_AT_ONCE = 8 * 1024 * 1024
+#: What is received without looking up: much where there is much room, and nobody waits for a thread meanwhile.
+_AT_ONCE = (32 * 1024 * 1024, 8 * 1024 * 1024)
 #: Half of the threads for bytes.
 _MOST_RECORDING_HERE = 8
 _TRIES = 10
@@ -71,7 +71,7 @@ class _RecordingHere:
 def at_once(registry: Registry, size: int, limit: int, reservation: Reservation | None) -> int:
     """How many bytes may be received, behind ``size``, without a question about room in between; limit 0 is none."""
     room = registry.room
-    most = _AT_ONCE if room is None or room.is_plenty(8 * _AT_ONCE) else 0
+    most = next((each for each in _AT_ONCE if room is None or room.is_plenty(8 * each)), 0)
     if limit:
         most = min(most, limit - size)
     return most if reservation is None else min(most, reservation.reserved - size)

@@ -57,9 +57,11 @@ class IUpload(Interface):
 
     async def receive(fetch: Callable[[], Piece]) -> None:
         """
-        Append what ``fetch`` returns until that is nothing; each piece is there until the third call after its own.
+        Append what ``fetch`` returns until that is nothing; each piece is there until the second call after its own.
 
-        :param fetch: called where it may take a while, and not once the upload has ended.
+        :param fetch: called where it may take a while, and not once the upload has ended. Where its attribute ``decrypts`` is
+            true, calls are work for a processor, and are better made beside the other work; its pieces are there until
+            the third call.
         :raises StorageFull: as for :meth:`write`.
         """
 

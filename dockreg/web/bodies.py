@@ -225,7 +225,7 @@ class StreamedBody:
         resting = True
         try:
             await inflow.begin()
-            await receive(inflow.fetch)
+            await receive(inflow)
         except CancelledError:
             resting = False
             raise

@@ -33,6 +33,8 @@ _PIECE_BYTES: Final = 512 * 1024
 #: How long a thread waits for a client that has sent nothing more, and how often in one turn.
 _WAIT_MILLISECONDS: Final = 3
 _MOST_WAITS: Final = 8
+#: So much one may take while others wait for a thread.
+_SHARE_BYTES: Final = 8 * 1024 * 1024
 #: What those who wait for a turn may take together, so that the last of them waits no longer where many do.
 _QUEUE_BYTES: Final = 256 * 1024 * 1024
 #: Threads that read at the same time at most, however many processors there are: others need threads of the same pool, and
@@ -40,6 +42,8 @@ _QUEUE_BYTES: Final = 256 * 1024 * 1024
 _MOST_TURNS: Final = 8
 #: Of one turn: while one is read into, what the others have may be written and digested.
 _BUFFERS: Final = 3
+#: The same of one whose pieces nobody receives while another one is written.
+_PLAIN_BUFFERS: Final = 2
 #: Buffers that are kept while nobody uses them.
 _SPARE: Final = 4
 
@@ -138,6 +142,8 @@ class Inflow:
         #: Bytes that were received, and those of the body among them.
         self.taken = 0
         self.carried = 0
+        #: Whether to fetch something is work for a processor; see :meth:`.IUpload.receive`.
+        self.decrypts = receive is not receive_plain
         #: Whether the turn ended because nothing more was there, or something that is for the reactor.
         self.dry = False
         # What was read into last is at the end, what is read into next at the beginning.
@@ -156,7 +162,7 @@ class Inflow:
         self._begun = True
 
     def fetch(self) -> Piece:
-        """The next bytes of the body, in a thread; none at the end of the turn. They are there until the third call after this one."""
+        """The next bytes of the body, in a thread; none at the end of the turn. How long they are there is in :meth:`.IUpload.receive`."""
         if self._first:
             first, self._first = self._first, b""
             return first
@@ -171,6 +177,8 @@ class Inflow:
                 self._running = False
                 if self._closed:
                     os.close(self._socket)
+
+    __call__ = fetch
 
     def end(self, *, resting: bool) -> None:
         """
@@ -191,13 +199,13 @@ class Inflow:
             self._buffers.clear()
 
     def _fetch(self) -> Piece:
-        if len(self._buffers) < _BUFFERS:
+        if len(self._buffers) < (_BUFFERS if self.decrypts else _PLAIN_BUFFERS):
             self._buffers.append(self._owner.take_buffer())
         else:
             self._buffers.rotate(-1)
         self._buffer = self._buffers[-1]
         view = memoryview(self._buffer)
-        while not self.dry and self.taken < self._most:
+        while not self.dry and self.taken < self._most and not self._is_enough():
             scatter = None if self.rest else self._scatter(view)
             kept = len(self.rest)
             view[:kept] = self.rest
@@ -209,9 +217,12 @@ class Inflow:
                 return view[:carried]
         return b""
 
+    def _is_enough(self) -> bool:
+        return self.taken >= _SHARE_BYTES and self._owner.crowded()
+
     def _scatter(self, view: memoryview) -> Scatter | None:
         """How to have the kernel leave out what is between chunks; None where it can not, or nobody knows what will be there."""
-        if self._decoder is None or self._receive is not receive_plain:
+        if self._decoder is None or self.decrypts:
             return None
         return self._decoder.scatter(view, self._most - self.taken)
 

@@ -142,6 +142,14 @@ def gathered(chunks: Sequence[Piece]) -> Sequence[Piece]:
     return large
 
 
+def write_some(descriptor: int, piece: Piece) -> int:
+    """Write the beginning of a piece; how many bytes the kernel takes, none where it refuses: :func:`write_all` tells why."""
+    try:
+        return os.write(descriptor, piece)
+    except OSError:
+        return 0
+
+
 def write_all(descriptor: int, chunks: Sequence[Piece]) -> int:
     """Write every byte of ``chunks``, however little the kernel takes at a time; return how many there were."""
     total = 0

@@ -1,7 +1,7 @@
 """An upload in a file."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Lock
@@ -23,6 +23,7 @@ from dockreg.providers.blobs.disk import (
     lock_left_behind,
     remove,
     write_all,
+    write_some,
 )
 from dockreg.providers.blobs.handover import hand_over
 from dockreg.providers.blobs.observing import Behind, observe
@@ -130,14 +131,23 @@ class FileUpload:
     def _receive(self, fetch: Callable[[], Piece]) -> None:
         with self._lock:
             descriptor = self._open_descriptor()
-            behind = Behind(self._shop.receivers, self._shop.beside)
-            with self._shop.receivers, Ahead(fetch, self._shop.receivers, self._shop.beside) as pieces:
+            # What decrypts leaves it in the cache of another processor anyway.
+            decrypts = bool(getattr(fetch, "decrypts", False))
+            behind = Behind(self._shop.receivers, self._shop.beside, elsewhere=decrypts)
+            with self._shop.receivers:
                 try:
-                    for piece in pieces:
-                        self._write_now(descriptor, (piece,), behind)
-                        self._writeback.grew(descriptor, self.size)
+                    if decrypts:
+                        with Ahead(fetch, self._shop.receivers, self._shop.beside) as pieces:
+                            self._append_all(descriptor, pieces, behind)
+                    else:
+                        self._append_all(descriptor, iter(fetch, b""), behind)
                 finally:
                     self._settle(behind)
+
+    def _append_all(self, descriptor: int, pieces: Iterable[Piece], behind: Behind) -> None:
+        for piece in pieces:
+            self._append(descriptor, piece, behind)
+            self._writeback.grew(descriptor, self.size)
 
     def _write_now(self, descriptor: int, chunks: Sequence[Piece], behind: Behind | None = None) -> None:
         if self._hasher is None:
@@ -151,6 +161,21 @@ class FileUpload:
                 self._observe(beginning_of(chunks, os.lseek(descriptor, 0, os.SEEK_CUR) - self.size), behind)
                 raise
         self._observe(chunks, behind)
+
+    def _append(self, descriptor: int, piece: Piece, behind: Behind) -> None:
+        """What :meth:`_write_now` does, in few steps for one large piece; between any two of them caches forget the interpreter."""
+        written = write_some(descriptor, piece) if self._hasher is not None else 0
+        if written < len(piece):
+            if written:
+                self._observe((piece[:written],), behind)
+            self._write_now(descriptor, (piece[written:],), behind)
+            return
+        self.size += written
+        try:
+            behind.observe((piece,), self._observers)
+        except BaseException as failure:
+            self._failure = failure
+            raise
 
     def _observe(self, chunks: Sequence[Piece], behind: Behind | None) -> None:
         try:

@@ -15,6 +15,11 @@ T = TypeVar("T")
 
 #: For fewer bytes it takes longer to wake a thread than to digest them.
 LEAST_BYTES: Final = 128 * 1024
+#: How many processors there have to be for one who receives, for a thread that digests behind him in another way than he does.
+_FOR_OTHERS: Final = 2
+#: The same for all digests. What one processor has received another one digests in more time, the two wait for each other, and
+#: the client, or the kernel for it, needs one as well.
+_FOR_FIRST: Final = 4
 
 
 class Beside(Protocol):
@@ -66,7 +71,12 @@ class Receivers:
     @property
     def are_few(self) -> bool:
         """Whether there is a processor more for each of them."""
-        return 2 * self._count <= self._processors
+        return self.processors > 1
+
+    @property
+    def processors(self) -> int:
+        """How many there are for each of them, itself included."""
+        return self._processors // max(1, self._count)
 
 
 class Behind:
@@ -76,23 +86,31 @@ class Behind:
     The bytes have to stay as they are until the next call. It ends with :meth:`end`.
     """
 
-    def __init__(self, receivers: Receivers, beside: Beside) -> None:
+    def __init__(self, receivers: Receivers, beside: Beside, *, elsewhere: bool = False) -> None:
+        """:param elsewhere: whether another processor receives the bytes."""
         self._receivers = receivers
         self._beside = beside
+        self._for_first = _FOR_OTHERS if elsewhere else _FOR_FIRST
         self._followers: Sequence[_Follower] = ()
 
     def observe(self, chunks: Sequence[Piece], observers: Sequence[ByteObserver]) -> None:
         """As :func:`observe`, but what is raised of the last bytes is raised by the next call, or by :meth:`end`."""
-        self._settle()
-        if not self._receivers.are_few or sum(map(len, chunks)) < LEAST_BYTES:
+        if self._followers:
+            self._settle()
+        processors = self._receivers.processors
+        for_first = processors >= self._for_first
+        if processors < _FOR_OTHERS or not (for_first or observers[1:]) or sum(map(len, chunks)) < LEAST_BYTES:
             observe(chunks, observers, self._beside)
             return
         if not self._followers:
             # The first is the digest of the blob. Others take as long as that, all together: one more, and what looks at little.
-            parts = filter(None, (observers[:1], observers[1:]))
-            self._followers = [_Follower(part, self._beside) for part in parts]
-        for each in self._followers:
-            each.tell(chunks)
+            self._followers = _Follower(observers[:1], self._beside), _Follower(observers[1:], self._beside)
+        first, others = self._followers
+        others.tell(chunks)
+        if for_first:
+            first.tell(chunks)
+        else:
+            _tell(observers[0], chunks)
 
     def end(self) -> None:
         """Return when all observers have been told of all bytes, and no thread is at it any more."""
@@ -129,6 +147,8 @@ class _Follower:
 
     def tell(self, chunks: Sequence[Piece]) -> None:
         """Begin to tell of the next bytes; the last ones were settled."""
+        if not self._observers:
+            return
         self._pending = chunks
         self._coming.put(chunks)
         if self._thread is None:

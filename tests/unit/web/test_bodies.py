@@ -174,7 +174,7 @@ class StreamedBodyTests(SynchronousTestCase):
         self.wire.inflow = SimpleNamespace(fetch=lambda: b"", carried=4, begin=begin)
 
         async def receive(fetch: object) -> None:
-            self.assertIs(self.wire.inflow.fetch, fetch)
+            self.assertIs(self.wire.inflow, fetch)
             await result
 
         return Deferred.fromCoroutine(self.body.pour(receive, 100))

@@ -7,6 +7,7 @@ import threading
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from dockreg.web import inflow as inflow_module
 from dockreg.web.chunks import ChunkedDecoder
 from dockreg.web.inflow import Inflow, Inflows, most_of, receive_plain
 
@@ -15,6 +16,8 @@ MIB = 1024 * 1024
 
 class InflowTests(SynchronousTestCase):
     """One turn."""
+
+    receive = staticmethod(receive_plain)
 
     def setUp(self) -> None:
         self.crowded = False
@@ -27,7 +30,7 @@ class InflowTests(SynchronousTestCase):
     def turn(self, first: bytes = b"", most: int = MIB, *, chunked: bool = False, begun: bytes = b"") -> Inflow:
         """A turn."""
         decoder = ChunkedDecoder(lambda _: None, lambda _: None) if chunked else None
-        inflow = Inflow(self.inflows, os.dup(self.ours.fileno()), receive_plain, decoder, begun, first, most)
+        inflow = Inflow(self.inflows, os.dup(self.ours.fileno()), self.receive, decoder, begun, first, most)
         self.addCleanup(self.ours.close)
         return inflow
 
@@ -53,6 +56,20 @@ class InflowTests(SynchronousTestCase):
         self.assertEqual(b"abcd", self.all_of(inflow))
         self.assertFalse(inflow.dry)
         self.assertEqual(b"ef", self.ours.recv(10))
+
+    def test_enough(self) -> None:
+        """Who has taken his share has no more while others wait for a thread."""
+        self.patch(inflow_module, "_SHARE_BYTES", 4)
+        self.client.sendall(b"abcdef")
+        inflow = self.turn(most=100)
+        self.crowded = True
+        self.assertEqual(b"abcdef", inflow.fetch())
+        self.client.sendall(b"ghi")
+        self.assertEqual(b"", inflow.fetch())
+        self.assertFalse(inflow.dry)
+        self.crowded = False
+        self.assertEqual(b"ghi", inflow.fetch())
+        inflow.end(resting=True)
 
     def test_chunks(self) -> None:
         """Of chunks what they carry is given; a line that is not whole is left."""
@@ -185,20 +202,34 @@ class InflowTests(SynchronousTestCase):
         self.assertEqual(MIB // 2, sizes[1024])
 
     def test_buffers(self) -> None:
-        """Memory is used again at the third call after, and once its turn is over; not while somebody may look at it."""
+        """Memory is used again at the second call after, and once its turn is over; not while somebody may look at it."""
+        self.use_again(2)
+
+    def test_buffers_of_decrypted(self) -> None:
+        """What is decrypted is there for a call more."""
+
+        def receive(connection: int, room: memoryview) -> int:
+            return receive_plain(connection, room)
+
+        self.patch(self, "receive", receive)
+        self.use_again(3)
+
+    def use_again(self, count: int) -> None:
+        """So many buffers are used in turn."""
         for resting in (False, True):
             inflow = self.turn()
+            sent = [b"abc", b"def", b"ghi", b"jkl"][: count + 1]
             pieces = []
-            for data in (b"abc", b"def", b"ghi", b"jkl"):
+            for data in sent:
                 self.client.sendall(data)
-                piece = inflow.fetch()
+                piece = inflow()
                 assert isinstance(piece, memoryview)
                 self.assertEqual(data, piece)
                 pieces.append(piece)
-            self.assertEqual([b"jkl", b"def", b"ghi"], pieces[:3])
-            self.assertIs(pieces[0].obj, pieces[3].obj)
+            self.assertEqual([sent[-1], *sent[1:count]], pieces[:count])
+            self.assertIs(pieces[0].obj, pieces[count].obj)
             inflow.end(resting=resting)
-            taken = {id(self.inflows.take_buffer()) for _ in range(3)}
+            taken = {id(self.inflows.take_buffer()) for _ in range(count)}
             self.assertEqual(resting, taken == {id(each.obj) for each in pieces})
 
     def test_few_spare(self) -> None:

@@ -1,10 +1,9 @@
 import os
 import resource
 import shutil
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from itertools import count
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,8 +15,6 @@ from dockreg.interfaces import IBlobStore
 from dockreg.interfaces_blobs import IBlobReader, IUpload
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
-from dockreg.providers.blobs import fileupload
-from dockreg.providers.blobs.disk import write_all
 from dockreg.providers.blobs.filesystem import FilesystemBlobStore
 from dockreg.providers.blobs.staging import Folders
 from dockreg.testing import contracts
@@ -181,35 +178,6 @@ class NoRoomTests(contracts.Contract):
         limit_files(self, 1 << 20)
         upload = await filesystem(folder).start_upload()
         await self.raises(StorageFull, upload.write([b"x" * (1 << 20), b"y"]))
-        await upload.abort()
-        self.assertEqual(set(), files_in(folder))
-
-    async def test_nothing_left_meanwhile(self) -> None:
-        """Nor does one that found none while the next bytes were received; nothing is received any more when that is told."""
-        folder = Path(self.mktemp())
-        self.patch(os, "cpu_count", lambda: 2)
-        upload = await filesystem(folder).start_upload()
-        asked, answered, failed = [0], [0], Event()
-
-        def fetch() -> bytes:
-            asked[0] += 1
-            if asked[0] == 3:
-                # While the piece before it is written, for which there is no room.
-                failed.wait(30)
-            answered[0] += 1
-            return b"x" * (1 << 19)
-
-        def write_and_tell(descriptor: int, chunks: Sequence[Piece]) -> int:
-            try:
-                return write_all(descriptor, chunks)
-            except OSError:
-                failed.set()
-                raise
-
-        self.patch(fileupload, "write_all", write_and_tell)
-        limit_files(self, (1 << 20) - 1)
-        await self.raises(StorageFull, upload.receive(fetch))
-        self.assertEqual(([3], [3]), (asked, answered))
         await upload.abort()
         self.assertEqual(set(), files_in(folder))
 

@@ -167,7 +167,7 @@ class BehindTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.threads = ThreadPoolExecutor(2)
         self.addCleanup(self.threads.shutdown)
-        self.receivers = Receivers(processors=2)
+        self.receivers = Receivers(processors=4)
 
     def tell(self, behind: Behind, letters: str, *observers: Noting) -> None:
         """As somebody who receives these pieces."""
@@ -234,19 +234,37 @@ class BehindTests(SynchronousTestCase):
         self.assertEqual([10, 10], [len(each.seen) for each in observers])
         self.assertEqual([7, 7], list(self.threads.map(len, ["threads"] * 2)))
 
+    def test_two_processors(self) -> None:
+        """The digest of the blob is made here, and others meanwhile; nobody else is needed for it alone."""
+        self.receivers = Receivers(processors=2)
+        barrier = Barrier(2)
+        observers = [Noting(barrier), Noting(barrier), Noting()]
+        alone = Noting()
+        behind = Behind(self.receivers, self.threads)
+        with self.receivers:
+            self.tell(behind, "abc", *observers)
+            behind.end()
+            self.tell(behind, "ab", alone)
+            self.assertEqual(2, len(alone.seen))
+        first, second, third = (each.threads for each in observers)
+        self.assertEqual([3, 3, 3], [len(each.seen) for each in observers])
+        self.assertEqual(({get_ident()}, {get_ident()}), (first, alone.threads))
+        self.assertEqual((1, second), (len(second - first), third))
+
     def test_at_once(self) -> None:
         """Little, or with as many receivers as processors: nothing is left for later, and nothing comes out of order."""
-        behind, observer = Behind(self.receivers, self.threads), Noting()
+        behind, observers = Behind(self.receivers, self.threads), [Noting(), Noting()]
         with self.receivers:
-            self.assertTrue(self.receivers.are_few)
-            self.tell(behind, "a", observer)
-            behind.observe([b"b"], [observer])
-            self.assertEqual(2, len(observer.seen))
-            with self.receivers:
-                self.assertFalse(self.receivers.are_few)
-                self.tell(behind, "c", observer)
-            self.assertEqual(b"abc", b"".join(bytes(each[:1]) for each in observer.seen))
-            self.assertTrue(self.receivers.are_few)
+            self.assertEqual(4, self.receivers.processors)
+            self.tell(behind, "a", *observers)
+            behind.observe([b"b"], observers)
+            self.assertEqual([2, 2], [len(each.seen) for each in observers])
+            with self.receivers, self.receivers, self.receivers:
+                self.assertEqual(1, self.receivers.processors)
+                self.tell(behind, "c", *observers)
+                self.assertEqual([3, 3], [len(each.seen) for each in observers])
+            for each in observers:
+                self.assertEqual(b"abc", b"".join(bytes(piece[:1]) for piece in each.seen))
             behind.end()
 
     def test_failure(self) -> None:

@@ -1,0 +1,65 @@
+"""Bytes that an upload fetches by itself."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event, get_ident
+
+from dockreg.callables import Piece
+from dockreg.errors import StorageFull
+from dockreg.model.digest import Digest
+from dockreg.providers.blobs import fileupload
+from dockreg.providers.blobs.disk import write_all
+from dockreg.testing import contracts
+from tests.unit.providers.blobs.test_filesystem import files_in, filesystem, limit_files
+
+
+class ReceivingTests(contracts.Contract):
+    """Who receives."""
+
+    async def test_plain(self) -> None:
+        """What is not decrypted is received by who writes it, with two processors: it is in the cache of his."""
+        self.patch(os, "cpu_count", lambda: 2)
+        upload = await filesystem(Path(self.mktemp())).start_upload()
+        pieces = iter([b"x" * (1 << 19)] * 5 + [b""])
+        threads = set()
+
+        def fetch() -> bytes:
+            threads.add(get_ident())
+            return next(pieces)
+
+        await upload.receive(fetch)
+        blob = await upload.commit(Digest.sha256(b"x" * 5 * (1 << 19)))
+        self.assertEqual((5 << 19, {get_ident()}), (blob.size, threads))
+
+    async def test_nothing_left_meanwhile(self) -> None:
+        """One that finds no room while the next bytes are received leaves nothing, and nothing is received any more when that is told."""
+        folder = Path(self.mktemp())
+        self.patch(os, "cpu_count", lambda: 2)
+        upload = await filesystem(folder).start_upload()
+        asked, answered, failed = [0], [0], Event()
+
+        class Decrypting:
+            decrypts = True
+
+            def __call__(self) -> bytes:
+                asked[0] += 1
+                if asked[0] == 3:
+                    # While the piece before it is written, for which there is no room.
+                    failed.wait(30)
+                answered[0] += 1
+                return b"x" * (1 << 19)
+
+        def write_and_tell(descriptor: int, chunks: Sequence[Piece]) -> int:
+            try:
+                return write_all(descriptor, chunks)
+            except OSError:
+                failed.set()
+                raise
+
+        self.patch(fileupload, "write_all", write_and_tell)
+        limit_files(self, (1 << 20) - 1)
+        await self.raises(StorageFull, upload.receive(Decrypting()))
+        self.assertEqual(([3], [3]), (asked, answered))
+        await upload.abort()
+        self.assertEqual(set(), files_in(folder))
