@@ -191,6 +191,8 @@ class RegistryResource:
 
     isLeaf = True
     server = None
+    #: As the root of a site it is given every request, without a look at the path before.
+    answers_all = True
 
     def __init__(
         self, routing: Routing, responses: ErrorResponses, version: str, apis: Collection[API] = frozenset(API)

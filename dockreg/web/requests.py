@@ -186,17 +186,19 @@ class Request(server.Request):
 
     def process(self) -> None:
         """Find who answers, and let him begin."""
-        known = self._known
-        if known is None:
+        known, root = self._known, self._owner.resource
+        if known is None and not (
+            getattr(root, "answers_all", False) and self.path.startswith(b"/") and b"%" not in self.path
+        ):
             super().process()
             return
         self.site = self._owner
-        self.prepath, self.postpath = [], []
+        self.prepath, self.postpath = [], [] if known else self.path[1:].split(b"/")
         self.responseHeaders.begin(self._owner.standing_headers())
         try:
             answer = self._owner.entrance.answer(self)
-            if answer is not None:
-                self.render(answer)
+            if answer is not None or known is None:
+                self.render(answer or root)
             else:
                 known.render(self)
         except BaseException:  # noqa: BLE001 - as the parent does it

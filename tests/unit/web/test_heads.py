@@ -34,8 +34,9 @@ class Mirror(Resource):
 
     isLeaf = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, answers_all: bool = False) -> None:
         super().__init__()
+        self.answers_all = answers_all
         self.new = 0
         self.waiting: list[Deferred[None]] = []
 
@@ -48,7 +49,7 @@ class Mirror(Resource):
         shown = (
             request.method, request.uri, request.path, request.args, request.clientproto, request.received_cookies,
             sorted(request.requestHeaders.getAllRawHeaders()), request.getHost(), request.origin, request.principal,
-            type(request.body).__name__, request.getCookie(b"a"), request.isSecure(),
+            type(request.body).__name__, request.getCookie(b"a"), request.isSecure(), request.prepath,
         )  # fmt: skip
         request.setHeader(b"X-Shown", repr(shown).encode())
         if request.path == b"/later":
@@ -80,7 +81,7 @@ class Served:
     """A site with a mirror, and one connection to it."""
 
     def __init__(self, *, keeps: bool) -> None:
-        self.mirror = Mirror()
+        self.mirror = Mirror(answers_all=keeps)
         self.clock = Clock()
         self.records: list[RequestRecord] = []
         self.site = Site(self.mirror, self.clock, access_log=self.records.append)
