@@ -77,3 +77,27 @@ class OlderInflowTests(InflowTests):
 
 class SlowReceiverTests(test_encryption.Encrypted, test_inflow.SlowReceiverTests):
     """While a receiver takes its time."""
+
+
+class CertifiedTests(test_encryption.Encrypted, test_inflow.InflowCase):
+    """Clients that have a certificate."""
+
+    asks_clients = True
+
+    async def test_in_turn(self) -> None:
+        """Threads receive, and the reactor answers, in turn on one connection."""
+        body = content(0, test_inflow.SIZE)
+
+        def script(client: Client) -> list[Answer]:
+            return [client.ask("PUT /poured", "Transfer-Encoding: chunked", body=chunked(body)) for _ in range(3)]
+
+        answers = await self.talk(script)
+        self.assertEqual([digested(body)] * 3, [each.body for each in answers])
+        self.assertGreater(self.application.poured, 2 * test_inflow.SIZE)
+        self.assertEqual(1, len(self.made))
+
+
+class OlderCertifiedTests(CertifiedTests):
+    """The same with TLS 1.2."""
+
+    version = ssl.TLSVersion.TLSv1_2

@@ -29,23 +29,30 @@ from tests.integration.streaming import (
     head,
     reactor,
 )
-from tests.pairs import authority, issued
+from tests.pairs import CLIENT, authority, issued
 
 
 class Encrypted(StreamingCase):
     """Serves over TLS."""
 
     version = ssl.TLSVersion.TLSv1_3
+    #: Whether clients are asked for a certificate, and have one.
+    asks_clients = False
 
     def listen_with(self, factory: Factory[Any]) -> int:
         folder = Path(self.mktemp())
         folder.mkdir()
         owner = authority()
         path = issued(owner, "server").write(folder, "server")
-        tls = ServerTLS(TLSFiles(path, path), cast("InThread", maybeDeferred), reactor)
+        authorities = folder / "authorities.pem"
+        authorities.write_bytes(owner.pem)
+        files = TLSFiles(path, path, authorities if self.asks_clients else None)
+        tls = ServerTLS(files, cast("InThread", maybeDeferred), reactor)
         self.successResultOf(Deferred.fromCoroutine(tls.load()))
         self.context = ssl.create_default_context(cadata=owner.pem.decode())
         self.context.maximum_version = self.version
+        if self.asks_clients:
+            self.context.load_cert_chain(issued(owner, "client", usage=CLIENT).write(folder, "client"))
         self.made: list[EncryptedConnection] = []
         around = tls.around(factory)
         make = around.buildProtocol

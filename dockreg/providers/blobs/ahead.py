@@ -47,7 +47,7 @@ class Ahead:
 
     def _next(self) -> Piece:
         piece = self._answer() if self._asked else self._fetch()
-        if len(piece) >= _LEAST_BYTES and (self._works or self._receivers.are_few):
+        if len(piece) >= _LEAST_BYTES and self._receivers.are_few:
             self._ask()
         return piece
 

@@ -69,6 +69,22 @@ class AheadTests(SynchronousTestCase):
             self.assertEqual([LARGE, LARGE], [*ahead])
         self.assertEqual({get_ident()}, set(source.threads))
 
+    def test_others_come(self) -> None:
+        """When others receive, too, what was asked for is taken, and the rest is fetched here; until they have gone."""
+        source, receivers = Source(*[LARGE] * 6), Receivers(2)
+        with receivers, self.ahead(source, receivers) as ahead:
+            pieces = iter(ahead)
+            next(pieces)
+            self.assertTrue(source.given[1].wait(_PATIENCE_SECONDS))
+            with receivers:
+                for _ in range(3):
+                    next(pieces)
+            self.assertEqual([get_ident()] * 2, source.threads[2:])
+            next(pieces)
+            self.assertTrue(source.given[5].wait(_PATIENCE_SECONDS))
+            self.assertEqual([LARGE], [*pieces])
+        self.assertNotIn(get_ident(), (source.threads[1], source.threads[5]))
+
     def test_no_thread_is_free(self) -> None:
         """What no thread has begun with is fetched here."""
         source = Source(LARGE, LARGE)
