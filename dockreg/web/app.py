@@ -243,7 +243,9 @@ class RegistryResource:
         work = self._routing.answer(request, endpoint, parts)
         metadata = self._routing.metadata
         metadata.begin_moment()
-        ask = metadata.lasting_version if endpoint.route.lasts else metadata.version
+        # A manifest of a digest lasts; where a tag points does not.
+        lasts = endpoint.route.lasts or ":" in parts.get("reference", "")
+        ask = metadata.lasting_version if lasts else metadata.version
         version = ask() if endpoint.repeats and request.is_known else None
         try:
             waits_for = work.send(None)

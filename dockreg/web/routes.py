@@ -22,7 +22,7 @@ class Route:
     ``repeats`` says that an answer for which nothing was waited depends on nothing but the head of the request, who asks,
     what is stored, and the second: to who has no name it may be given again, see :mod:`dockreg.web.repeats`. ``lasts`` says
     that nothing of what is stored matters but what lasts while others write, see :meth:`.IMoments.lasting_version`, where
-    the answer is no failure.
+    the answer is no failure; so it is for what a digest refers to anyway.
     """
 
     endpoint: str

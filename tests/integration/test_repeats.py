@@ -85,6 +85,23 @@ class RepeatsTests(RepeatsCase):
         self.assertEqual(404, self.everywhere(f"GET {line}").status)
         self.assertEqual(404, self.everywhere(f"HEAD {line}").status)
 
+    def test_digest(self) -> None:
+        """A manifest of a digest that appears, stays while tags move, is deleted, and is pushed again."""
+        manifest = make_index(annotations={"number": "1"})
+        line = f"/v2/{self.name}/manifests/{digest_of(manifest)}"
+        for number in range(2):
+            self.assertEqual(404, self.everywhere(f"GET {line}").status)
+            self.assertEqual(201, self.put("now", manifest, OCI_INDEX).status)
+            told = self.everywhere(f"GET {line}")
+            self.assertEqual(manifest, told.body)
+            self.assertEqual(told.lines, self.everywhere(f"HEAD {line}").lines)
+            other = make_index(annotations={"other": str(number)})
+            self.assertEqual(201, self.put("now", other, OCI_INDEX).status)
+            self.assertEqual(other, self.everywhere(f"GET /v2/{self.name}/manifests/now").body)
+            self.assertEqual(told, self.everywhere(f"GET {line}"))
+            self.assertEqual(202, self.ask("DELETE", f"manifests/{digest_of(manifest)}").status)
+            self.assertEqual(404, self.everywhere(f"HEAD {line}").status)
+
     def test_blob(self) -> None:
         """A blob that appears, stays while others come, is no longer part of the repository, and is pushed again."""
         content = b"bytes of a blob"
