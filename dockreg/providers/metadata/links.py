@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, insert, literal, select, text, update
 
 from dockreg.errors import ImageConflict, ImageUnknown, NameUnknown
 from dockreg.model.accounts import ROBOT_MARK
@@ -47,11 +47,13 @@ _LINKED_KEY = select(repository_v1_images.c.image_key).where(
 )
 
 
-_LINKED = select(repository_blobs.c.digest).where(
-    repository_blobs.c.repository_key == bindparam("repository"), repository_blobs.c.digest == bindparam("wanted")
+# The same for SQLite and PostgreSQL.
+_LINK_NEW = text(
+    "INSERT INTO repository_blobs (repository_key, digest) VALUES (:repository, :digest)"
+    " ON CONFLICT (repository_key, digest) DO NOTHING"
 )
 _LINK = insert(repository_blobs)
-#: So many are looked for one by one, by a statement that is compiled once.
+#: So many are linked one by one, by a statement that is compiled once.
 _FEW = 4
 
 # A manifest that was pushed before one of its layers holds that layer from now on.
@@ -195,12 +197,26 @@ def link_image(connection: Connection, repository: int, image_id: ImageID, key: 
 
 def link_blobs(connection: Connection, repository: int, digests: Collection[str]) -> None:
     """Make blobs part of a locked repository."""
-    new = set(digests).difference(_linked(connection, repository, digests))
+    new = _link_few(connection, repository, digests) if len(digests) <= _FEW else _link(connection, repository, digests)
     if new:
-        rows = [{"repository_key": repository, "digest": digest} for digest in sorted(new)]
-        connection.execute(_LINK, rows)
-        connection.execute(_HOLD, [{"repository": repository, "arrived": digest} for digest in sorted(new)])
+        connection.execute(_HOLD, [{"repository": repository, "arrived": digest} for digest in new])
         note_links(connection, repository, new, 1)
+
+
+def _link_few(connection: Connection, repository: int, digests: Collection[str]) -> Sequence[str]:
+    def is_new(digest: str) -> bool:
+        return connection.execute(_LINK_NEW, {"repository": repository, "digest": digest}).rowcount > 0
+
+    return [digest for digest in sorted(digests) if is_new(digest)]
+
+
+def _link(connection: Connection, repository: int, digests: Collection[str]) -> Sequence[str]:
+    column = repository_blobs.c.digest
+    known = select(column).where(repository_blobs.c.repository_key == repository, column.in_(digests))
+    new = sorted(set(digests).difference(connection.execute(known).scalars()))
+    if new:
+        connection.execute(_LINK, [{"repository_key": repository, "digest": digest} for digest in new])
+    return new
 
 
 def unlink_blobs(connection: Connection, repository: int, *which: ColumnElement[bool]) -> int:
@@ -210,19 +226,6 @@ def unlink_blobs(connection: Connection, repository: int, *which: ColumnElement[
         digests = connection.execute(select(repository_blobs.c.digest).where(*these)).scalars().all()
         note_links(connection, repository, digests, -1)
     return connection.execute(delete(repository_blobs).where(*these)).rowcount
-
-
-def _linked(connection: Connection, repository: int, digests: Collection[str]) -> Collection[str]:
-    """Those that are part of it already."""
-    if len(digests) <= _FEW:
-        return [
-            digest
-            for digest in digests
-            if connection.execute(_LINKED, {"repository": repository, "wanted": digest}).first() is not None
-        ]
-    column = repository_blobs.c.digest
-    known = select(column).where(repository_blobs.c.repository_key == repository, column.in_(digests))
-    return connection.execute(known).scalars().all()
 
 
 def next_position(connection: Connection, repository: int) -> int:
