@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, Integer, and_, bindparam, delete, exists, insert, or_, select, text, update
+from sqlalchemy import Connection, Integer, and_, bindparam, delete, exists, insert, or_, select, update
 from zope.interface import implementer
 
 from dockreg.errors import BlobInUse, BlobUnknown, NameUnknown
@@ -54,11 +54,6 @@ _FIND_IN = (
     )
 )
 _INSERT = insert(blobs)
-# The same for SQLite and PostgreSQL, without what is known of a layer: nearly all blobs that come are new.
-_INSERT_NEW = text(
-    "INSERT INTO blobs (digest, generation, size, leased_until) VALUES (:digest, :generation, :size, :leased_until)"
-    " ON CONFLICT (digest) DO NOTHING"
-)
 _CHANGE = update(blobs).where(blobs.c.digest == bindparam("wanted"))
 _END_UPLOAD = delete(uploads).where(uploads.c.upload_id == bindparam("wanted"))
 _HOLDERS = (
@@ -226,12 +221,9 @@ def record_blob(connection: Connection, blob: StoredBlob, facts: LayerFacts | No
 
 
 def _record_blob(connection: Connection, blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> Recorded:
-    columns = _columns(blob, facts, leased_until)
-    if facts is None and connection.execute(_INSERT_NEW, columns).rowcount:
-        return Recorded(blob)
     row = connection.execute(_LOCK, {"wanted": str(blob.digest)}).one_or_none()
     if row is None:
-        connection.execute(_INSERT, columns)
+        connection.execute(_INSERT, _columns(blob, facts, leased_until))
         return Recorded(blob)
     changes: dict[str, object] = {"leased_until": max(leased_until, row.leased_until)}
     replaced = row.generation is None or (row.condition is not None and row.generation != blob.generation)
