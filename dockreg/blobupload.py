@@ -259,7 +259,7 @@ class BlobUpload:
         try:
             received = await self._let_go(here)
         except (UploadBusy, UploadUnknown):
-            # Nothing was begun.
+            # Nothing is begun.
             raise
         except (StorageFull, StoreUnavailable):
             # What was suspended before is there, unless it can not be read any more.
@@ -287,6 +287,10 @@ class BlobUpload:
         if here is None:
             try:
                 await self._have_row()
+            except UploadUnknown:
+                # It has ended, and its file may be open.
+                await self._upload.abort()
+                raise
             except (StorageFull, StoreUnavailable) as error:
                 # The bytes are kept until the next start, for whoever goes on with them.
                 problem = error

@@ -10,7 +10,7 @@ from dockreg.blobupload import BlobUpload
 from dockreg.callables import Piece
 from dockreg.errors import StorageFull, StoreUnavailable
 from dockreg.model.digest import Digest
-from dockreg.providers.blobs import fileupload
+from dockreg.providers.blobs import fileupload, staging
 from tests.unit.v1case import ONE
 from tests.unit.v2case import JOE, ThreadedTestCase
 
@@ -22,13 +22,13 @@ class LastBytesTests(ThreadedTestCase):
     """The last bytes are written and committed in one job; the session goes on when that fails."""
 
     def test_full(self) -> None:
-        """What the disk took of them stays."""
-        for before in (0, 3):
+        """What the disk took of them stays behind what was there; a blob that comes whole has no file to go on with."""
+        for before, kept in ((0, 0), (3, 7)):
             upload_id, part = self.begun(before)
             with self.full_after(4):
                 self.refused(StorageFull, part.commit(DIGEST, [CONTENT[before:]]))
             self.result(part.release())
-            self.check(upload_id, before + 4)
+            self.check(upload_id, kept)
 
     def test_flush_fails(self) -> None:
         """Of bytes whose flush failed none is told to be there; what was suspended before is."""
@@ -63,5 +63,5 @@ class LastBytesTests(ThreadedTestCase):
             os.write(descriptor, b"".join(chunks)[:size])
             raise OSError(errno.ENOSPC, "full")
 
-        with patch.object(fileupload, "write_all", write):
+        with patch.object(fileupload, "write_all", write), patch.object(staging, "write_all", write):
             yield

@@ -110,7 +110,7 @@ class HereTests(ThreadedTestCase):
         self.assertEqual((0, []), (self.objects(), self.files()))
 
     def test_failed_to_say(self) -> None:
-        """One whose transaction took place, though the database failed to say so, is there; its note waits for a start."""
+        """One whose transaction took place, though the database failed to say so, is there; its series is settled by a start."""
         record_in, recorder = self.metadata.blobs.record_in, self.metadata.blobs.recorder
 
         async def silent(*args: Any, **options: Any) -> None:
@@ -129,7 +129,7 @@ class HereTests(ThreadedTestCase):
             patch.object(self.metadata.blobs, "recorder", silent_here),
         ):
             self.refused(StoreUnavailable, self.finish(ONE, self.start(), CONTENT, DIGEST))
-        self.assertEqual((CONTENT, 1, 1), (self.content(ONE, DIGEST), self.objects(), len(self.files())))
+        self.assertEqual((CONTENT, 1, []), (self.content(ONE, DIGEST), self.objects(), self.files()))
 
     def test_went_away(self) -> None:
         """A client that goes away at any moment of the end leaves a blob, or a session that goes on."""
