@@ -259,8 +259,7 @@ class BlobUpload:
         try:
             received = await self._let_go(here)
         except (UploadBusy, UploadUnknown):
-            # Nothing is begun.
-            raise
+            raise  # nothing is begun
         except (StorageFull, StoreUnavailable):
             # What was suspended before is there, unless it can not be read any more.
             await self._upload.abort()

@@ -140,18 +140,24 @@ class ReadingTests(SynchronousTestCase):
             buffer.clear()
 
 
-class IntakeTests(SynchronousTestCase):
-    """What receives for a connection."""
+class ConnectedTestCase(SynchronousTestCase):
+    """Two ends of a connection, and of a pair of sockets."""
 
-    make: MakeIntake = staticmethod(new_intake)
     version = SSL.TLS1_3_VERSION
 
     def setUp(self) -> None:
+        """Connect them."""
         self.client, self.server = connected(self.version)
         self.ours, self.theirs = socket.socketpair()
         for each in (self.ours, self.theirs):
             self.addCleanup(each.close)
             each.setblocking(False)
+
+
+class IntakeTests(ConnectedTestCase):
+    """What receives for a connection."""
+
+    make: MakeIntake = staticmethod(new_intake)
 
     def intake(self) -> Intake:
         """One of the server."""

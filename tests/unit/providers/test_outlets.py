@@ -5,24 +5,16 @@ import gc
 import socket
 
 from OpenSSL import SSL
-from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.providers.openssl import MakeOutlet, Outlet, PublicOutlet, new_outlet, read_all
+from tests.unit.providers import test_openssl
 from tests.unit.providers.test_openssl import bring, connected
 
 
-class OutletTests(SynchronousTestCase):
+class OutletTests(test_openssl.ConnectedTestCase):
     """What sends for a connection."""
 
     make: MakeOutlet = staticmethod(new_outlet)
-    version = SSL.TLS1_3_VERSION
-
-    def setUp(self) -> None:
-        self.client, self.server = connected(self.version)
-        self.ours, self.theirs = socket.socketpair()
-        for each in (self.ours, self.theirs):
-            self.addCleanup(each.close)
-            each.setblocking(False)
 
     def outlet(self) -> Outlet:
         """One of the server."""
