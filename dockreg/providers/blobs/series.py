@@ -34,7 +34,7 @@ class Series:
     """
     One series of this process, and its locked note.
 
-    ``pending`` counts the objects that are neither confirmed nor removed; what the disk does not let go of stays among them.
+    ``pending`` counts the objects that are neither confirmed nor removed, and may still be recorded.
     """
 
     name: str
@@ -50,6 +50,8 @@ class Series:
     _flushed: int = field(default=0, init=False)
     _flushing: Lock = field(factory=Lock, init=False)
     _failed: bool = field(default=False, init=False)
+    # Whether there may be an object that nobody will record.
+    _left: bool = field(default=False, init=False)
 
     def next(self) -> str | None:
         """The generation of another object of this series, None when it has come to its end."""
@@ -66,10 +68,15 @@ class Series:
         with self._lock:
             self._close()
 
-    def settled(self) -> None:
-        """An object is recorded and confirmed, or it is gone."""
+    def settled(self, *, gone: bool = True) -> None:
+        """
+        An object is recorded and confirmed, or it is gone.
+
+        :param gone: False for one that nobody will record, and that the disk does not let go of: it is left to recovery.
+        """
         with self._lock:
             self._pending -= 1
+            self._left = self._left or not gone
             if self._closed:
                 self._close()
 
@@ -94,13 +101,14 @@ class Series:
 
     def _close(self) -> None:
         self._closed = True
-        # What could not be flushed is left to recovery, whatever was done about it.
-        if self._pending or self._failed or self._descriptor < 0:
+        if self._pending or self._descriptor < 0:
             return
         descriptor, self._descriptor = self._descriptor, -1
         try:
-            with suppress(OSError):
-                remove(self._note)
+            # What could not be flushed is left to recovery, whatever was done about it: to that of any process from now on.
+            if not self._failed and not self._left:
+                with suppress(OSError):
+                    remove(self._note)
         finally:
             os.close(descriptor)
 
@@ -138,14 +146,21 @@ class AllSeries:
     def _begin(self, algorithm: str) -> Series:
         name = self._new_id()
         note = self._notes / f"{algorithm}.{name}"
+        folder = self._root / algorithm / name
         descriptor = create_locked(note)
         try:
             flush_folder(self._notes)
-            folder = self._root / algorithm / name
             folder.mkdir(mode=0o700)
             flush_folder(folder.parent)
         except BaseException:
-            os.close(descriptor)
+            # Nothing is in it, and a disk that is full would be asked for many.
+            try:
+                with suppress(OSError):
+                    with suppress(FileNotFoundError):
+                        folder.rmdir()
+                    remove(note)
+            finally:
+                os.close(descriptor)
             raise
         self.begun.add(name)
         return Series(name, folder, note, descriptor)

@@ -214,4 +214,6 @@ class Folders:
         """Remove an object that nobody has heard of; what the disk refuses is left to recovery."""
         with suppress(OSError):
             self.delete(blob)
-        self._pending.pop(blob, None)
+        series = self._pending.pop(blob, None)
+        if series is not None:
+            series.settled(gone=False)

@@ -174,6 +174,9 @@ class CommitTests(SynchronousTestCase):
             self.failureResultOf(committing, StoreUnavailable)
             self.assertEqual("", self.disk.broken, "the step was never reached")
             self.assertEqual({"staging/upload"}, files_in(self.folder), broken)
+            # That of a series which was begun has more objects to come, or is left to recovery.
+            begun = broken in FIRST_COMMIT[len(FIRST) + 1 :]
+            self.assertEqual({NOTE} if begun else set(), notes_in(self.folder), broken)
             received = self.finished(upload.suspend())
             left = [(self.folder / path).read_bytes() for path in files_in(self.folder)]
             # When its bytes were not flushed nobody knows what of them is on the disk.

@@ -1,10 +1,17 @@
 """Series of objects, by themselves; :mod:`tests.unit.providers.blobs.test_durability` has them in a store."""
 
+import errno
+import os
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dockreg.providers.blobs import series
+from dockreg.errors import StoreUnavailable
+from dockreg.model.blobs import StoredBlob
+from dockreg.providers.blobs import series, staging
+from dockreg.providers.blobs.disk import flush_folder
+from dockreg.testing import contracts
+from tests.unit.providers.blobs.test_filesystem import filesystem, notes_in
 
 
 class SeriesTests(SynchronousTestCase):
@@ -29,3 +36,68 @@ class SeriesTests(SynchronousTestCase):
         self.assertEqual((3, 4, [3]), (one._flushed, one._made, flushes))
         one.flush_names()
         self.assertEqual((5, [3, 5]), (one._flushed, flushes))
+
+
+class FailureTests(contracts.Contract):
+    """A disk that refuses again and again."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.store = filesystem(self.folder)
+
+    async def commit(self, content: bytes) -> StoredBlob:
+        """An object that is not confirmed."""
+        upload = await self.store.start_upload()
+        try:
+            await upload.write([content])
+            return await upload.commit()
+        finally:
+            await upload.abort()
+
+    def notes_open(self) -> int:
+        """How many notes of series this process has open."""
+        paths = (path.resolve() for path in Path("/proc/self/fd").iterdir())
+        return sum(path.parent == self.folder.resolve() / "series" for path in paths)
+
+    def refuse(self, path: Path) -> None:
+        """Flush no folder of objects."""
+        if path.parent.name == "sha256":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        flush_folder(path)
+
+    async def test_flushes(self) -> None:
+        """However often a folder can not be flushed, not even after a removal, its note does not stay open; recovery finds it."""
+        first = await self.commit(b"first")
+        for parts in ([series], [series, staging]):
+            for part in parts:
+                self.patch(part, "flush_folder", self.refuse)
+            for _ in range(5):
+                await self.raises(StoreUnavailable, self.commit(b"refused"))
+        for part in (series, staging):
+            self.patch(part, "flush_folder", flush_folder)
+        second = await self.commit(b"second")
+        # Of the first series, whose object is not confirmed, and of the one that is added to.
+        self.assertEqual(2, self.notes_open())
+        await self.store.confirm(first)
+        self.assertEqual(1, self.notes_open())
+
+        async def is_recorded(blob: StoredBlob) -> bool:
+            return blob in (first, second)
+
+        self.assertEqual(0, await filesystem(self.folder).recover(is_recorded, contracts.nothing_resumable))
+        self.assertEqual(1, len(notes_in(self.folder)))
+        self.assertEqual(b"first", await contracts.content_of(self.store, first))
+
+    async def test_folders(self) -> None:
+        """A series that could not be begun leaves nothing, however often."""
+        real = os.mkdir
+
+        def refuse(path: Path, *args: int) -> None:
+            if Path(path).parent.name == "sha256":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            real(path, *args)
+
+        self.patch(os, "mkdir", refuse)
+        for _ in range(3):
+            await self.raises(Exception, self.commit(b"refused"))
+        self.assertEqual((set(), 0), (notes_in(self.folder), self.notes_open()))
