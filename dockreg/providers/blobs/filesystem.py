@@ -30,7 +30,7 @@ from dockreg.providers.blobs.disk import (
 )
 from dockreg.providers.blobs.fileupload import FileUpload
 from dockreg.providers.blobs.handover import hand_over
-from dockreg.providers.blobs.listing import objects_behind, objects_in
+from dockreg.providers.blobs.listing import noted_before, objects_behind, objects_in
 from dockreg.providers.blobs.names import is_upload_id
 from dockreg.providers.blobs.observing import Beside, Helpers
 from dockreg.providers.blobs.reading import Examination, FileBlobReader
@@ -171,9 +171,7 @@ class FilesystemBlobStore:
                 try:
                     if is_upload_id(path.name) and await is_resumable(path.name):
                         continue
-                    await self._in_thread(_on_disk, remove, path)
-                    self._kept.forget(path.name)
-                    settled += 1
+                    settled += await self._settle_unfinished(path, is_recorded)
                 finally:
                     os.close(descriptor)
         for note, algorithm, name in await self._in_thread(self._notes):
@@ -256,6 +254,16 @@ class FilesystemBlobStore:
         with disk_errors():
             return list(noted_series(self._folders.notes))
 
+    async def _settle_unfinished(self, path: Path, is_recorded: Callable[[StoredBlob], Awaitable[bool]]) -> int:
+        """Remove a file in ``staging``; where it is a note from before there were series, first what it says."""
+        blob = noted_before(path.name)
+        if blob is None:
+            await self._in_thread(_on_disk, remove, path)
+            self._kept.forget(path.name)
+            return 1
+        stray = None if await is_recorded(blob) else self._folders.object_path(blob)
+        return await self._in_thread(_on_disk, _remove_noted, path, stray)
+
     async def _settle(self, note: Path, folder: str, is_recorded: Callable[[StoredBlob], Awaitable[bool]]) -> int:
         """Remove the objects of a series that are not recorded, and then its note; return how many they were."""
         found = await self._in_thread(_on_disk, lambda: list(objects_in(self._folders, folder)))
@@ -294,6 +302,16 @@ class FilesystemBlobStore:
 def _on_disk(job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     with disk_errors():
         return job(*args, **kwargs)
+
+
+def _remove_noted(note: Path, stray: Path | None) -> int:
+    found = 0
+    if stray is not None and stray.exists():
+        remove(stray)
+        flush_folder(stray.parent)
+        found = 1
+    remove(note)
+    return found
 
 
 def _examine(found: int, blob: StoredBlob, start: int) -> None:

@@ -11,6 +11,8 @@ from dockreg.providers.blobs.series import noted_series, series_of
 from dockreg.providers.blobs.staging import Folders
 
 _ALGORITHMS = {"sha256": 64, "sha512": 128}
+_BY_LENGTH = {length: algorithm for algorithm, length in _ALGORITHMS.items()}
+_PARTS_OF_NOTE = 3
 
 
 def objects_behind(folders: Folders, after: str, limit: int) -> Page:
@@ -32,10 +34,30 @@ def objects_behind(folders: Folders, after: str, limit: int) -> Page:
         reached = folder
     else:
         reached = None
-    unconfirmed = folders.unconfirmed
+    unconfirmed = folders.unconfirmed | _noted_before(folders)
     others = {name for _, _, name in noted_series(folders.notes)}.difference(folders.own_series)
     settled = (each for each in found if each.generation not in unconfirmed)
     return Page([each for each in settled if series_of(each.generation) not in others], reached)
+
+
+def noted_before(name: str) -> StoredBlob | None:
+    """
+    What a file in ``staging`` says may not be recorded, None when it says nothing; the size is not known.
+
+    Before there were series each commit made a note of its own there, ``<upload>.<digest>.<generation>``.
+    """
+    parts = name.split(".")
+    if len(parts) != _PARTS_OF_NOTE or len(parts[1]) not in _BY_LENGTH:
+        return None
+    return StoredBlob(Digest(_BY_LENGTH[len(parts[1])], parts[1]), parts[2], 0)
+
+
+def _noted_before(folders: Folders) -> set[str]:
+    with suppress(FileNotFoundError):
+        return {
+            noted.generation for path in folders.staging.iterdir() if (noted := noted_before(path.name)) is not None
+        }
+    return set()
 
 
 def _folders(folders: Folders) -> Iterator[str]:

@@ -84,7 +84,7 @@ class Folders:
         return self.root / SERIES
 
     @property
-    def unconfirmed(self) -> Collection[str]:
+    def unconfirmed(self) -> set[str]:
         """The generations of what this process has stored, or is about to store, and has not confirmed."""
         return {each.generation for each in list(self._pending)}
 
