@@ -33,8 +33,9 @@ from dockreg.model.v1 import V1Image
 from dockreg.registry import Registry
 from dockreg.v1views import V1Views
 
-#: Of so many principals and configs it is kept which v1 image they are.
+#: Of so many principals and configs it is kept which v1 image they are, and for so many bytes of json of images, or one more.
 _MOST_IMAGES = 1024
+_MOST_JSON = 8 * 1024 * 1024
 _Origins = Sequence[tuple[RepositoryName, V1Image]]
 
 
@@ -56,6 +57,7 @@ class Manifests:
     sparse: Sparse = Sparse.INDEXES
     # The answer of the store that an image was found by, and that image.
     _images: dict[tuple[Principal, Digest], tuple[_Origins, V1Image | None]] = field(factory=dict, init=False)
+    _kept_json: int = field(default=0, init=False)
 
     # Pushing
 
@@ -127,10 +129,17 @@ class Manifests:
             images.setdefault(name, image)
         readable = await self.registry.readable(principal, list(images))
         found = images[readable[0]] if readable else None
-        if len(self._images) >= _MOST_IMAGES:
-            self._images.clear()
-        self._images[key] = (origins, found)
+        self._keep(key, origins, found)
         return found
+
+    def _keep(self, key: tuple[Principal, Digest], origins: _Origins, found: V1Image | None) -> None:
+        size = sum(len(image.json) for _, image in origins)
+        if len(self._images) >= _MOST_IMAGES or self._kept_json + size > _MOST_JSON:
+            self._images.clear()
+            self._kept_json = 0
+        # What it replaces is counted until all are forgotten.
+        self._images[key] = (origins, found)
+        self._kept_json += size
 
     async def _put_schema1(
         self,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from dockreg import manifests
 from dockreg.errors import ReferencesUnknown
 from dockreg.model.access import Action, Principal
 from dockreg.model.digest import Digest
@@ -79,6 +80,24 @@ class KnownImageTests(V2TestCase):
         """It is the same where there is no such image: the time does not tell."""
         self.result(self.other.repositories.delete(ONE, 2.0))
         self.assertEqual([1, 0, 0], [self.refused_copy() for _ in range(3)])
+
+    def test_large(self) -> None:
+        """Of images with much json few are kept."""
+        self.patch(manifests, "_MOST_JSON", 5 * len(document(A, os="linux")))
+        kept = []
+        for number in range(20):
+            self.refused(
+                ReferencesUnknown,
+                self.putting(
+                    self.manifest,
+                    "copy",
+                    name=RepositoryName("demo/nothing"),
+                    principal=Principal(f"jane{number}"),
+                    media_type=SCHEMA2_MANIFEST,
+                ),
+            )
+            kept.append(len(self.manifests._images))
+        self.assertEqual([1, 2, 3, 4, 5] * 4, kept)
 
     def test_hidden(self) -> None:
         """What another process has hidden meanwhile is not known any more."""

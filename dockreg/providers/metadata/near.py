@@ -201,12 +201,22 @@ class NearReads:
 
 
 def _weight(found: Any) -> int:
-    content = getattr(found, "content", None)
-    if isinstance(content, bytes):
-        return _ENTRY_BYTES + len(content)
+    document = _document(found)
+    if document:
+        return _ENTRY_BYTES + document
     if isinstance(found, Standing):
         # What somebody is, is a part of the question as well: a directory may tell hundreds of groups.
         return _ENTRY_BYTES + _PART_BYTES * (len(found.grants) + 2 * len(found.subjects))
     if isinstance(found, Sequence):
-        return _ENTRY_BYTES + _PART_BYTES * len(found)
+        return _ENTRY_BYTES + sum(map(_weight_of_part, found))
     return _ENTRY_BYTES
+
+
+def _weight_of_part(part: Any) -> int:
+    return _PART_BYTES + sum(map(_document, part if isinstance(part, tuple) else (part,)))
+
+
+def _document(found: Any) -> int:
+    """The bytes of a manifest, or of the json of an image of v1, which may be megabytes; 0 for what is neither."""
+    documents = (getattr(found, "content", None), getattr(found, "json", None))
+    return sum(len(each) for each in documents if isinstance(each, bytes))

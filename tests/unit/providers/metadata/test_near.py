@@ -4,11 +4,13 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+from attrs import evolve
 from sqlalchemy import Connection, text
 
 from dockreg.errors import NameUnknown
 from dockreg.model.names import RepositoryName
 from dockreg.model.rights import Subject
+from dockreg.model.v1 import V1Image
 from dockreg.providers.metadata import near
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.testing import contracts_repositories as samples
@@ -247,6 +249,28 @@ class LimitTests(NearCase):
             subjects = frozenset(Subject.group(f"group{number}") for number in range(groups))
             first, second = [await store.rights.find(subjects, samples.BUSYBOX) for _ in range(2)]
             self.assertEqual((first, is_kept), (second, first is second))
+
+    async def test_documents(self) -> None:
+        """The json of images of v1 counts, in whatever list they are: few large ones are kept, or many small ones."""
+        self.patch(near, "_MOST_LASTING", 1 << 20)
+        self.patch(near, "_MOST_REMEMBERED", 1 << 20)
+        store = await self.opened()
+        await store.repositories.create(samples.BUSYBOX, None, 1.0)
+        image = await samples.push(store, samples.some_id(1))
+        assert store._database._near is not None
+        for size, kept in ((30 * 1024, 33), (100, 99), (100 * 1024, 0)):
+            large = evolve(image, json=bytes(size))
+
+            def answers(_connection: Connection, number: int, large: V1Image = large) -> object:
+                return [large, [large], [(samples.BUSYBOX, large)]][number % 3]
+
+            for number in range(99):
+                await store._database.find(answers, number)
+                await store._database.find_lasting(answers, number)
+            for remembered in (store._database._near._known, store._database._near._lasting):
+                found = sum(key[0] is answers for key in remembered._known)
+                self.assertTrue(kept <= found <= kept + 2, (size, found))
+                remembered.forget()
 
     async def test_locked(self) -> None:
         """While the database is locked the read is a thread's, which waits."""
