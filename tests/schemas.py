@@ -19,11 +19,14 @@ _POSTGRESQL = (
     """,
     "SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
     "SELECT 'sequence', sequencename, data_type::text, increment_by FROM pg_sequences WHERE schemaname = 'public'",
+    "SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+    "SELECT 'view', viewname, '', definition FROM pg_views WHERE schemaname = 'public'",
+    "SELECT 'function', proname, oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
 )
 
 
 def parts_of(connection: Connection) -> dict[str, Any]:
-    """Tables, columns, constraints and indexes as the database knows them, and the rows that there are."""
+    """Tables, columns, constraints, indexes and triggers as the database knows them, and the rows that there are."""
     if connection.dialect.name == "sqlite":
         parts, names = _parts_of_sqlite(connection)
     else:
@@ -40,7 +43,7 @@ def _parts_of_sqlite(connection: Connection) -> tuple[dict[str, Any], list[str]]
     found = connection.exec_driver_sql(
         "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%%'"
     ).all()
-    parts = {f"{kind} {name}": _sorted(sql) for kind, name, sql in found}
+    parts = {f"{kind} {name}": sql if kind == "trigger" else _sorted(sql) for kind, name, sql in found}
     return parts, [name for kind, name, _ in found if kind == "table"]
 
 

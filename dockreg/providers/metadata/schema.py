@@ -21,6 +21,7 @@ from sqlalchemy import (
     inspect,
     select,
 )
+from twisted.logger import Logger
 
 from dockreg.errors import StoreUnavailable
 from dockreg.providers.metadata import (
@@ -33,11 +34,19 @@ from dockreg.providers.metadata import (
 from dockreg.providers.metadata.tables import SCHEMA, metadata
 from dockreg.providers.metadata.tables_collection import FIRST_STATE, collection_state
 from dockreg.providers.metadata.tables_conditions import FIRST_SCRUB, scrubs
-from dockreg.providers.metadata.tables_lasting import FIRST_VERSION, lasting_version, triggers
+from dockreg.providers.metadata.tables_lasting import (
+    FIRST_VERSION,
+    has_triggers,
+    lasting_version,
+    mend_triggers,
+    triggers,
+)
 from dockreg.providers.metadata.transactions import WRITING
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+log = Logger()
 
 #: Names the lock of this program in a PostgreSQL server: "dockreg" in ASCII.
 _ADVISORY_LOCK = 0x646F636B726567
@@ -115,7 +124,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _is_current(engine: Engine) -> bool:
     with engine.connect() as connection:
-        return _version(connection) == SCHEMA
+        return _version(connection) == SCHEMA and has_triggers(connection)
 
 
 def _version(connection: Connection) -> str | None:
@@ -126,15 +135,19 @@ def _version(connection: Connection) -> str | None:
 
 def bring_up_to_date(connection: Connection) -> None:
     """
-    Make what there is not, or run the steps that are missing.
+    Make what there is not, or run the steps that are missing; and the triggers, whoever has taken them away.
 
     :raises StoreUnavailable: it is newer than this program.
     """
     version = _version(connection)
     if version is None:
         make(connection)
-    elif version != SCHEMA:
+        return
+    if version != SCHEMA:
         migrate(connection, version)
+    if not has_triggers(connection):
+        mend_triggers(connection)
+        log.warn("the database lacked triggers that dockreg needs, or had others: they were made again")
 
 
 def make(connection: Connection) -> None:
@@ -150,7 +163,7 @@ def make(connection: Connection) -> None:
     connection.execute(insert(scrubs), FIRST_SCRUB)
     connection.execute(insert(lasting_version), FIRST_VERSION)
     if connection.dialect.name == "sqlite":
-        for statement in triggers():
+        for _, statement in triggers():
             connection.exec_driver_sql(statement)
     _version_table.create(connection, checkfirst=True)
     connection.execute(insert(_version_table), {"version_num": SCHEMA})

@@ -14,7 +14,7 @@ What is listed here is what the answers of :meth:`.Database.find_lasting` depend
 
 from collections.abc import Iterator, Mapping
 
-from sqlalchemy import BigInteger, Column, Integer, Table
+from sqlalchemy import BigInteger, Column, Connection, Integer, Table
 
 from dockreg.providers.metadata.tables import metadata
 
@@ -29,6 +29,7 @@ FIRST_VERSION = {"only": 1, "version": 0}
 #: As the driver of SQLite is given it.
 READ_VERSION = "SELECT version FROM lasting_version"
 
+_PREFIX = "lasting_"
 _RENEW = "UPDATE lasting_version SET version = random()"
 _ANY = ("INSERT", "UPDATE", "DELETE")
 #: By table, what changes an answer. That there is nothing of a blob never lasts, so a new one changes none.
@@ -55,9 +56,38 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def triggers() -> Iterator[str]:
-    """The statements that make the triggers."""
+def triggers() -> Iterator[tuple[str, str]]:
+    """The names of the triggers, and the statements that make them, which SQLite keeps as they are."""
     for table, changes in CHANGES.items():
         for change in changes:
-            name = f"lasting_{table}_{change.partition(' ')[0].lower()}"
-            yield f"CREATE TRIGGER {name} AFTER {change} ON {table} BEGIN {_RENEW}; END"
+            name = f"{_PREFIX}{table}_{change.partition(' ')[0].lower()}"
+            yield name, f"CREATE TRIGGER {name} AFTER {change} ON {table} BEGIN {_RENEW}; END"
+
+
+def has_triggers(connection: Connection) -> bool:
+    """Whether all are there, and nothing but these; where there need not be any, so it is."""
+    if connection.dialect.name != "sqlite":
+        return True
+    return _found(connection) == dict(triggers()) and connection.exec_driver_sql(READ_VERSION).first() is not None
+
+
+def mend_triggers(connection: Connection) -> None:
+    """
+    Make those that a database of SQLite lacks; who has kept an answer forgets it.
+
+    A table that is made anew loses its triggers, and not every tool that copies a database copies them.
+    """
+    wanted, found = dict(triggers()), _found(connection)
+    for name in found.keys() - {name for name, statement in wanted.items() if found.get(name) == statement}:
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        del found[name]
+    for name in wanted.keys() - found.keys():
+        connection.exec_driver_sql(wanted[name])
+    connection.exec_driver_sql("INSERT OR REPLACE INTO lasting_version (only, version) VALUES (1, random())")
+
+
+def _found(connection: Connection) -> dict[str, str]:
+    query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+    rows = connection.exec_driver_sql(query).all()
+    # An operator may have some of his own.
+    return {name: statement for name, statement in rows if name.startswith(_PREFIX)}

@@ -1,3 +1,4 @@
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -9,11 +10,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import IntegrityError
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from dockreg.model.names import RepositoryName
 from dockreg.providers.metadata import schema
+from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.providers.metadata.tables import SCHEMA, metadata
+from dockreg.providers.metadata.tables_lasting import triggers
+from dockreg.providers.metadata.transactions import make_engine
 from tests.schemas import parts_of
+from tests.unit.providers.blobs.threads import at_once
 
 
 class SchemaCase(SynchronousTestCase):
@@ -56,6 +64,10 @@ class MadeTests(SchemaCase):
             parts["table blobs"],
         )
         self.assertIn("WHERE condition IS NOT NULL", str(parts["index ix_blobs_lost"]))
+        self.assertEqual(
+            {f"trigger {name}": statement for name, statement in triggers()},
+            {name: statement for name, statement in parts.items() if name.startswith("trigger ")},
+        )
 
     def test_migrated(self) -> None:
         """Alembic finds no difference between the tables and what the migrations make."""
@@ -124,6 +136,76 @@ class OldTests(SchemaCase):
         )
         self.assertRaises(IntegrityError, old.exec_driver_sql, "DELETE FROM blobs WHERE digest = 'b'")
         self.assertRaises(IntegrityError, old.exec_driver_sql, "DELETE FROM repositories")
+
+
+class LostTriggersTests(SchemaCase):
+    """A database whose tables were made anew, or copied by a program that knows of no triggers."""
+
+    #: What is done to a database in which nobody has written, and whether it is then to be mended.
+    DAMAGES = (
+        ("", False),
+        ("DROP TRIGGER lasting_grants_insert", True),
+        (
+            "DROP TRIGGER lasting_grants_insert; CREATE TRIGGER lasting_grants_insert AFTER INSERT ON grants BEGIN SELECT 1; END",
+            True,
+        ),
+        ("CREATE TRIGGER lasting_more AFTER INSERT ON grants BEGIN SELECT 1; END", True),
+        ("CREATE TRIGGER audit AFTER INSERT ON grants BEGIN SELECT 1; END", False),
+        ("DELETE FROM lasting_version", True),
+        ("ALTER TABLE namespaces RENAME TO old; CREATE TABLE namespaces AS SELECT * FROM old; DROP TABLE old", True),
+    )
+
+    def opened(self, path: Path) -> tuple[Any, ...]:
+        """The triggers of a database after it was opened, the version of what lasts, and whether the log tells of it."""
+        engine = make_engine(f"sqlite:///{path}", is_sqlite=True)
+        with capturedLogs() as events:
+            schema.prepare(engine)
+        engine.dispose()
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            found = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall())
+            ((version,),) = database.execute("SELECT version FROM lasting_version").fetchall()
+        return found, version, bool(events)
+
+    def test_made_again(self) -> None:
+        """It has all of them once it was opened, and what was kept of it is forgotten; an operator's own stay."""
+        for damage, mended in self.DAMAGES:
+            path = self.path("damaged")
+            self.assertEqual((dict(triggers()), 0, False), self.opened(path))
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                database.executescript(damage)
+            found, version, told = self.opened(path)
+            found.pop("audit", None)
+            self.assertEqual((dict(triggers()), mended, mended), (found, version != 0, told), damage)
+            self.assertEqual(version, self.opened(path)[1])
+
+    def test_migrated(self) -> None:
+        """So has one that an older program had."""
+        old = self.connected("old")
+        command.upgrade(schema.alembic_config(old), "0016")
+        old.exec_driver_sql("DROP TRIGGER lasting_blobs_update")
+        schema.bring_up_to_date(old)
+        found = old.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").all()
+        self.assertEqual(dict(triggers()), dict(map(tuple, found)))
+
+    def test_copied(self) -> None:
+        """Rights that change are seen at once by who opens a copy without triggers."""
+        path, copy = self.path("whole"), self.path("copy")
+        self.opened(path)
+        with contextlib.closing(sqlite3.connect(path)) as database, contextlib.closing(sqlite3.connect(copy)) as other:
+            other.executescript("\n".join(each for each in database.iterdump() if "CREATE TRIGGER" not in each))
+        reading, changing = self.store(copy), self.store(copy)
+        name = RepositoryName("app")
+        self.successResultOf(Deferred.fromCoroutine(changing.repositories.create(name, None, 1.0)))
+        for private in (False, True, False):
+            self.successResultOf(Deferred.fromCoroutine(changing.repositories.set_private(name, private)))
+            found = self.successResultOf(Deferred.fromCoroutine(reading.repositories.get(name)))
+            self.assertEqual(private, found.private)
+
+    def store(self, path: Path) -> SQLMetadataStore:
+        store = SQLMetadataStore(f"sqlite:///{path}", at_once)
+        self.successResultOf(Deferred.fromCoroutine(store.open()))
+        self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
+        return store
 
 
 def tables_in(parts: dict[str, object]) -> set[str]:
