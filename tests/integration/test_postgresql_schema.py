@@ -10,6 +10,7 @@ from dockreg.providers.metadata import schema
 from dockreg.providers.metadata.tables import metadata
 from tests.integration.postgresql import new_database
 from tests.schemas import parts_of
+from tests.upgrades import SCHEMAS, UpgradeCase
 
 
 class PostgreSQLSchemaTests(SynchronousTestCase):
@@ -40,3 +41,16 @@ class PostgreSQLSchemaTests(SynchronousTestCase):
         command.upgrade(schema.alembic_config(old), "0001")
         schema.bring_up_to_date(old)
         self.assertEqual(parts_of(current), parts_of(old))
+
+
+class PostgreSQLUpgradeTests(UpgradeCase):
+    """Databases of PostgreSQL that older programs have left, with something in each table."""
+
+    def new_url(self) -> str:
+        return new_database()
+
+    async def test_upgraded(self) -> None:
+        """All that was there is there after the upgrade, whatever the schema was, and the registry goes on with it."""
+        rows = await self.filled()
+        for version in SCHEMAS:
+            await self.check(version, rows)
