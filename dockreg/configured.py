@@ -1,7 +1,6 @@
 """From the configuration to what the layers call these settings."""
 
 import os
-import secrets
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -70,7 +69,7 @@ def upload_limits(config: Config) -> UploadLimits:
 
 def make_uploads(config: Config, registry: Registry, new_id: IdentifierFactory) -> Uploads:
     """The upload sessions of a registry."""
-    ids = UploadIDs(registry.metadata.keys, registry.clock, new_id, secrets.token_bytes)
+    ids = UploadIDs(registry.metadata.keys, registry.clock, new_id, os.urandom)
     return Uploads(registry, ids, upload_limits(config))
 
 

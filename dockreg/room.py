@@ -69,6 +69,13 @@ class Room:
         """Whether there is room for so many bytes, as far as is known."""
         return not self._reserve or self._left is None or self._left >= length
 
+    def has_much(self) -> bool:
+        """Whether :meth:`require` would find room for a byte without asking the store."""
+        if not self._reserve:
+            return True
+        age = nan if self._asked_at is None else self._clock.seconds() - self._asked_at
+        return 0 <= age < _KEPT_SECONDS and (self._left is None or self._left > _MUCH_BYTES + 1)
+
     def give_back(self, length: int) -> None:
         """So many of the bytes that room was taken for have not come."""
         if self._reserve and self._left is not None:

@@ -7,9 +7,11 @@ durable what it brought, and by noting it in the row, also when the client went 
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from dockreg.blobupload import BlobUpload, drop_ended
 from dockreg.errors import BlobUnknown, DigestInvalid, RangeInvalid, UploadBusy, UploadUnknown
@@ -32,6 +34,16 @@ _MOST_INSPECTORS = 64
 _MOST_HOLDERS = 100
 
 
+@frozen
+class Begun:
+    """A new session."""
+
+    session: UploadSession
+    #: Begins another one like it, for the same caller, and returns its id; None when :meth:`Uploads.start` has to. To be
+    #: called only as long as nothing has changed that lasts (:meth:`.IMoments.lasting_version`). None when it is no use.
+    again: Callable[[], str | None] | None = None
+
+
 @define(eq=False)
 class Uploads:
     """Blobs on their way into repositories. Who may push was decided at the door."""
@@ -46,7 +58,7 @@ class Uploads:
     def __attrs_post_init__(self) -> None:
         self._jumps = Jumps("an upload session", _EXPIRY_GAP_SECONDS, self.limits.session_seconds)
 
-    async def start(self, principal: Principal, name: RepositoryName, algorithm: str = "sha256") -> UploadSession:
+    async def start(self, principal: Principal, name: RepositoryName, algorithm: str = "sha256") -> "Begun":
         """
         A new session.
 
@@ -63,10 +75,19 @@ class Uploads:
         session = UploadSession(upload_id, name, principal.name, algorithm, NOTHING_RECEIVED, now)
         if self._counts:
             await store.start(session, leased_until, 0)
-        elif leased_until <= await store.begins_after():
+            return Begun(session)
+        horizon = await store.begins_after()
+        if leased_until <= horizon:
             # The clock was ahead once.
             await store.start(session, leased_until)
-        return session
+            return Begun(session)
+        return Begun(session, partial(self._start_again, name, principal.name, algorithm, horizon))
+
+    def _start_again(self, name: RepositoryName, principal: str | None, algorithm: str, horizon: float) -> str | None:
+        room, leased_until = self.registry.room, self.registry.clock.seconds() + self.limits.session_seconds
+        if self._counts or leased_until <= horizon or not (room is None or room.has_much()):
+            return None
+        return self.ids.make_at_once(name, principal, algorithm, leased_until)
 
     async def size(self, principal: Principal, name: RepositoryName, upload_id: str) -> int:
         """How many bytes a session has. :raises UploadUnknown: the caller has no such session."""

@@ -73,7 +73,8 @@ class _Endpoint:
         if witness is not None:
             witness.ended(None)
         elif self.repeats and isinstance(request, StreamedRequest):
-            request.repeats = self.gate.admits_alike(exchange)
+            told = not self.route.varies or request.varying is not None
+            request.repeats = told and self.gate.admits_alike(exchange)
         return None if body is None else _finish(request, body)
 
     def _check_name(self, parts: Mapping[str, str]) -> None:

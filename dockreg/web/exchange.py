@@ -1,6 +1,6 @@
 """What a route function is given: the request, and who is asking."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +13,7 @@ from dockreg.model.access import Caller, Principal
 from dockreg.model.audit import MAX_TEXT
 from dockreg.model.documents import parse_json
 from dockreg.web.bodies import IRequestBody
+from dockreg.web.repeats import Varying
 from dockreg.web.requests import Request as StreamedRequest
 
 if TYPE_CHECKING:
@@ -145,6 +146,21 @@ class Exchange:
         """Tell the audit log what the request is about, which only its body says."""
         if self.witness is not None:
             self.witness.target[kind] = name[:MAX_TEXT]
+
+    def varies(self, text: str, again: Callable[[], str | None]) -> None:
+        """
+        The answer has ``text`` in it, which is to be another one for the next who asks the same.
+
+        :param again: makes that, in ASCII and as long; None when the next one has to ask for himself. It is called only while
+            nothing has changed that lasts, see :mod:`dockreg.web.repeats`.
+        """
+
+        def made() -> bytes | None:
+            another = again()
+            return None if another is None else another.encode("ascii")
+
+        if isinstance(self.request, StreamedRequest):
+            self.request.varying = Varying(text.encode("ascii"), made)
 
     def respond(self, status: int, **headers: str) -> None:
         """Set the status, and headers whose names are given with ``_`` for ``-``."""

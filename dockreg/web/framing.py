@@ -178,11 +178,14 @@ class FramedChannel(HTTPChannel):
         answer = site.repeats.find(head)
         if answer is None or site.draining or self.trusts_peer:
             return False
+        data = answer.data if answer.varying is None else answer.next()
+        if data is None:
+            return False
         rates = site.entrance.rates
         if rates is not None and rates.take(self.rated_as):
             # It counts nothing, and is asked again by who answers.
             return False
-        cast("ITransport", self.transport).write(answer.data)
+        cast("ITransport", self.transport).write(data)
         site.request_repeated(self.peer, answer, site.clock.seconds() - began)
         return True
 

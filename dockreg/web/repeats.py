@@ -6,6 +6,9 @@ which is told in whole seconds: tokens end with one, too. So the bytes of such a
 they were made, and for no longer than nobody has written anything of what the answer depends on. Within that the same head
 gets the same bytes, without another look.
 
+The answer to who begins an upload session is the same but for the id of the session. Whoever made it says how the next one is
+made, and the same head gets the same bytes with another id.
+
 Who may be answered so is said by the routes, and by those who decide who somebody is and what he may: see
 :attr:`.Route.repeats`, :attr:`.Route.lasts` and :meth:`.Gate.admits_alike`.
 """
@@ -25,6 +28,16 @@ Version = Callable[[], object | None]
 
 
 @frozen(eq=False)
+class Varying:
+    """What is another one in each of the answers to the same head."""
+
+    #: As it was in the answer that is kept.
+    text: bytes
+    #: Makes the next one, of the same length; None when it is not to be had like this. Asked while the answer may be given.
+    again: Callable[[], bytes | None]
+
+
+@frozen(eq=False)
 class Repeat:
     """One answer, and what is to be recorded of whoever gets it."""
 
@@ -34,6 +47,14 @@ class Repeat:
     body_bytes: int
     #: Method, path and user agent as the log has them.
     texts: tuple[str, str, str]
+    varying: Varying | None = None
+
+    def next(self) -> bytes | None:
+        """Head and body for whoever asks next; None when he has to be answered anew."""
+        if self.varying is None:
+            return self.data
+        made = self.varying.again()
+        return None if made is None else self.data.replace(self.varying.text, made)
 
 
 class Repeats:

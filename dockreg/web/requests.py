@@ -22,7 +22,7 @@ from dockreg.web.bodies import EMPTY_BODY, BodyCut, IRequestBody, StreamedBody
 from dockreg.web.heads import KnownHead, ResponseHeaders
 from dockreg.web.proxies import Origin
 from dockreg.web.records import RequestRecord
-from dockreg.web.repeats import Repeat, Version
+from dockreg.web.repeats import Repeat, Varying, Version
 
 if TYPE_CHECKING:
     from dockreg.web.channel import Channel
@@ -62,6 +62,8 @@ class Request(server.Request):
     _known: KnownHead | None = None
     #: Whether everybody who sends the same head is given the same answer, for now.
     repeats = False
+    #: What of its answer is to be another one for each of them, if anything is.
+    varying: Varying | None = None
     # The whole answer, if it was sent in one piece, and the connection stays open.
     _answer: bytes | None = None
     #: While a thread sends the response: has what it has sent counted, and says whether that was all.
@@ -181,7 +183,7 @@ class Request(server.Request):
         """Have its answer, once that is sent, given to others who send the same; see :meth:`.Repeats.keep`."""
         if self._known is None or self._answer is None or not self.repeats:
             return
-        answer = Repeat(self._answer, self.code, self.sentLength, self._known.texts)
+        answer = Repeat(self._answer, self.code, self.sentLength, self._known.texts, self.varying)
         self._owner.repeats.keep(self._known.data, answer, int(self._began), version, ask)
 
     def process(self) -> None:

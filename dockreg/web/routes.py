@@ -22,7 +22,8 @@ class Route:
     ``repeats`` says that an answer for which nothing was waited depends on nothing but the head of the request, who asks,
     what is stored, and the second: to who has no name it may be given again, see :mod:`dockreg.web.repeats`. ``lasts`` says
     that nothing of what is stored matters but what lasts while others write, see :meth:`.IMoments.lasting_version`, where
-    the answer is no failure; so it is for what a digest refers to anyway.
+    the answer is no failure; so it is for what a digest refers to anyway. ``varies`` says that something in the answer is
+    another one each time, so that it is given again only where :meth:`.Exchange.varies` was told of that.
     """
 
     endpoint: str
@@ -33,6 +34,7 @@ class Route:
     hidden: Handler | None = None
     repeats: bool = False
     lasts: bool = False
+    varies: bool = False
 
 
 _PULL = Right(Action.PULL, On.REPOSITORY)
@@ -124,7 +126,7 @@ def _v2_routes(v2: V2Doors) -> Iterator[Route]:
     yield Route("end-1", "GET", "/v2/", Right(Action.PULL, On.CALLER), v2.base.check, repeats=True, lasts=True)
     yield Route("end-2", "GET", blob, _PULL, v2.blobs.get, repeats=True, lasts=True)
     yield Route("end-3", "GET", manifest, _PULL, v2.manifests.get, repeats=True)
-    yield Route("end-4", "POST", sessions, _PUSH, uploads.start)
+    yield Route("end-4", "POST", sessions, _PUSH, uploads.start, repeats=True, lasts=True, varies=True)
     yield Route("end-5", "PATCH", session, _PUSH, uploads.append)
     yield Route("end-6", "PUT", session, _PUSH, uploads.finish)
     yield Route("end-7", "PUT", manifest, _PUSH, v2.manifests.put)

@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any
 
 from attrs import frozen
+from twisted.internet.task import Clock
 
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
 from dockreg.model.mediatypes import OCI_INDEX
 from dockreg.providers.metadata.sql import SQLMetadataStore
+from dockreg.rights import Rights
 from tests.integration.rightscase import OPEN, SAMPLE, Database, RightsCase, header
 from tests.integration.streaming import Client, head
 from tests.integration.v2case import V2Case, digest_of, make_index, make_sample
@@ -22,6 +24,7 @@ _NO_AUDIT = "[log]\naccess = '-'\n"
 #: So many that both processes have some of them.
 _CONNECTIONS = 6
 _LOG_SECONDS = 30.0
+_ID = re.compile(rb"Docker-Upload-UUID: (\S+)", re.IGNORECASE)
 #: Headers that another second changes; ``-1`` is no time.
 _TIMES = re.compile(rb"\A((?:Date|Expires): )\w+, .*")
 
@@ -168,6 +171,58 @@ class RepeatsTests(RepeatsCase):
             time.sleep(0.02)
             lines = re.findall(r'"(GET|HEAD) /v2/" 200 (\d) "-" "repeats/1"', self.daemon.log())
         self.assertEqual([("GET", "2")] * times + [("HEAD", "0")] * times, sorted(lines))
+
+
+class SessionsTests(RepeatsCase):
+    """Upload sessions that are begun with the same bytes again and again."""
+
+    def begin(self, name: str, *headers: str) -> list[Said]:
+        """What all answer, four times each."""
+        line = f"POST /v2/{name}/blobs/uploads/"
+        return [self.say(each, line, "Content-Length: 0", *headers) for each in self.clients for _ in range(4)]
+
+    def test_sessions(self) -> None:
+        """Each is a session of its own, that both processes know; but for its id each answer is the same."""
+        for headers in ((), ("User-Agent: docker/1.6.2", "X-Nobody: reads")):
+            with_ids = self.begin(self.name, *headers)
+            ids = [_ID.search(b"\n".join(each.lines))[1] for each in with_ids]  # type: ignore[index]  # else it fails
+            self.assertEqual(len(with_ids), len(set(ids)))
+            same = {
+                tuple(each.replace(one, b"") for each in said.lines) for said, one in zip(with_ids, ids, strict=True)
+            }
+            self.assertEqual(1, len(same), same)
+            self.assertEqual({202}, {each.status for each in with_ids})
+            content = b"bytes"
+            for number, each in enumerate(ids):
+                path = f"/v2/{self.name}/blobs/uploads/{each.decode()}"
+                self.assertEqual({204}, {self.say(client, f"GET {path}").status for client in self.clients})
+                if number % 4 == 3:
+                    self.assertEqual(201, self.ask("PUT", f"{path}?digest={digest_of(content)}", content).status)
+                    self.assertEqual({404}, {self.say(client, f"GET {path}").status for client in self.clients})
+
+    def test_rights(self) -> None:
+        """Who may not push any more begins no session, from the next request on, in whichever process; nor does he later."""
+        name, database = f"ours-{self.name}/app", Database(self.daemon)
+        namespace = name.partition("/")[0]
+
+        def change(work: Any) -> None:
+            database.do(self, lambda metadata: work(Rights(metadata.rights, Clock())))
+
+        for _ in range(3):
+            self.assertEqual({202}, {each.status for each in self.begin(name)})
+            change(lambda rights: rights.create_namespace(namespace, []))
+            self.assertEqual({401}, {each.status for each in self.begin(name)})
+            change(lambda rights: rights.delete_namespace(namespace))
+
+    def test_logged(self) -> None:
+        """Each is in the log."""
+        agent = "sessions/1"
+        count = len(self.begin(self.name, f"User-Agent: {agent}"))
+        deadline, lines = time.monotonic() + _LOG_SECONDS, list[Any]()
+        while len(lines) < count and time.monotonic() < deadline:
+            time.sleep(0.02)
+            lines = re.findall(rf'"POST /v2/{self.name}/blobs/uploads/" 202 0 "-" "{agent}"', self.daemon.log())
+        self.assertEqual(count, len(lines))
 
 
 class RightsTests(RepeatsCase, RightsCase):

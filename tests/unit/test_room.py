@@ -49,6 +49,17 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(2, self.store.asked)
         self.assertEqual(100.0 * GIB, room.free)
 
+    def test_has_much(self) -> None:
+        """Where there is much room, that is known for a second without asking; where there is little, it is asked for."""
+        for reserve, size, expected in ((GIB, 100 * GIB, True), (GIB, None, True), (GIB, 8 * GIB, False), (0, 1, True)):
+            room = self.make(size, reserve)
+            self.assertEqual(not reserve, room.has_much())
+            self.successResultOf(Deferred.fromCoroutine(room.require()))
+            self.assertEqual(expected, room.has_much())
+            self.clock.advance(1)
+            self.assertEqual(not reserve, room.has_much())
+            self.assertEqual(1 if reserve else 0, self.store.asked)
+
     def test_given_back(self) -> None:
         """What was not used counts as room again."""
         room = self.make(2 * GIB)

@@ -42,6 +42,17 @@ class UploadIDTests(V2TestCase):
             expected = UploadSession(upload_id, ONE, JOE.name, algorithm, NOTHING_RECEIVED, 900.0)
             self.assertEqual(expected, self.session(self.ids(7), upload_id))
 
+    def test_at_once(self) -> None:
+        """Once the key is known, an id is had without a wait; it proves the same."""
+        ids = self.ids()
+        self.assertIsNone(ids.make_at_once(ONE, None, "sha512", 1000.0))
+        self.make(ids)
+        upload_id = ids.make_at_once(ONE, None, "sha512", 1000.0)
+        assert upload_id is not None
+        expected = UploadSession(upload_id, ONE, None, "sha512", NOTHING_RECEIVED, 900.0)
+        self.assertEqual(expected, self.session(self.ids(7), upload_id, ONE, None))
+        self.assertIsNone(self.session(ids, upload_id))
+
     def test_shape(self) -> None:
         """It is no other one's, can name a file, says until when it lasts, rounded up, and nothing of the key."""
         ids = self.ids()

@@ -15,6 +15,7 @@ from dockreg.model.uploads import UploadLimits
 from dockreg.providers.blobs.filesystem import FilesystemBlobStore
 from dockreg.quotas import Quotas
 from dockreg.registry import Registry
+from dockreg.room import Room
 from dockreg.uploadids import UploadIDs
 from dockreg.uploads import Uploads
 from tests.unit.v1case import ONE, TWO, here
@@ -68,6 +69,39 @@ class ProvenTests(ThreadedTestCase):
         part = self.result(self.other.resume(JOE, ONE, upload_id, 4, DIGEST))
         self.result(part.commit(DIGEST, [CONTENT[4:]]))
         self.check_gone(upload_id)
+
+    def test_begun_again(self) -> None:
+        """Another session like one that was begun is as good, until it has to be written down, or there may be no room."""
+        begun = self.result(self.uploads.start(JOE, ONE))
+        assert begun.again is not None
+        upload_id = begun.again()
+        assert upload_id is not None
+        self.assertNotEqual(begun.session.upload_id, upload_id)
+        self.assertFalse(self.is_known(upload_id))
+        self.assertEqual(0, self.result(self.other.size(JOE, ONE, upload_id)))
+        self.refused(UploadUnknown, self.other.size(JANE, ONE, upload_id))
+        self.result(self.finish(ONE, upload_id, CONTENT, DIGEST))
+        self.check_gone(upload_id)
+        self.registry.room = Room(self.registry.blobs, self.clock, 1)
+        self.assertIsNone(begun.again())
+        self.result(self.registry.room.require())
+        self.assertIsNotNone(begun.again())
+        quotas = self.registry.quotas = Quotas(self.metadata, self.clock, lambda: "id")
+        self.assertIsNotNone(begun.again())
+        quotas.counting = True
+        self.assertIsNone(begun.again())
+        self.assertIsNone(self.result(self.uploads.start(JOE, ONE)).again)
+        quotas.counting = False
+        self.assertIsNotNone(begun.again())
+
+    def test_begun_before(self) -> None:
+        """When the clock was ahead once, a session has a row, and none is begun like it."""
+        self.clock.advance(1000 * self.uploads.limits.session_seconds)
+        self.result(self.metadata.uploads.expire(self.clock.seconds(), 100))
+        self.clock.advance(-500 * self.uploads.limits.session_seconds)
+        begun = self.result(self.uploads.start(JOE, ONE))
+        self.assertTrue(self.is_known(begun.session.upload_id))
+        self.assertIsNone(begun.again)
 
     def test_cancelled(self) -> None:
         """A session that was cancelled is unknown, whether it had received anything or not."""
@@ -196,7 +230,7 @@ class ProvenTests(ThreadedTestCase):
     def test_older(self) -> None:
         """A session that an earlier version has begun goes on, and ends."""
         upload_id = "a" * 24
-        session = self.result(self.uploads.start(JOE, ONE))
+        session = self.result(self.uploads.start(JOE, ONE)).session
         old = type(session)(upload_id, ONE, JOE.name, "sha256", session.received, 1.0)
         self.result(self.metadata.uploads.start(old, self.clock.seconds() + 100))
         self.result(self.append(ONE, upload_id, CONTENT[:4]))

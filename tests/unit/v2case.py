@@ -163,7 +163,7 @@ class V2TestCase(V1ImagesTestCase):
 
     def start(self, name: RepositoryName = ONE, principal: Principal = JOE) -> str:
         """A new session."""
-        return self.result(self.uploads.start(principal, name)).upload_id
+        return self.result(self.uploads.start(principal, name)).session.upload_id
 
     def content(self, name: RepositoryName, digest: Digest) -> bytes:
         """The bytes of a blob of a repository."""

@@ -50,8 +50,10 @@ class UploadsDoor:
         elif exchange.query("digest") is not None and await self._bring(exchange, repository):
             return b""
         algorithm = exchange.query("digest-algorithm") or "sha256"
-        session = await self.uploads.start(exchange.principal, repository, algorithm)
-        self._answer(exchange, session.upload_id, 0, 202)
+        begun = await self.uploads.start(exchange.principal, repository, algorithm)
+        self._answer(exchange, begun.session.upload_id, 0, 202)
+        if begun.again is not None:
+            exchange.varies(begun.session.upload_id, begun.again)
         return b""
 
     async def _mount(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> bool:

@@ -1,6 +1,7 @@
 """Answers that are given again: the same bytes, for a second, and for no longer than nobody writes."""
 
 import re
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.proxies import Proxies
 from dockreg.web.rates import RateLimit
 from dockreg.web.records import RequestRecord
-from dockreg.web.repeats import LARGEST_BYTES, Repeat, Repeats
+from dockreg.web.repeats import LARGEST_BYTES, Repeat, Repeats, Varying
 from dockreg.web.requests import Request
 from dockreg.web.site import Site
 from tests.unit.web.wire import Transport, head
@@ -50,6 +51,8 @@ class Counting(Resource):
         self.repeats = True
         self.closes = False
         self.body = b""
+        # What comes in the place of the body, one for each who is answered again.
+        self.next: list[bytes | None] | None = None
 
     def render(self, request: Any) -> Any:
         request.remember(self, self.answer)
@@ -62,6 +65,8 @@ class Counting(Resource):
         if self.closes:
             request.setHeader(b"Connection", b"close")
         request.repeats = self.repeats
+        if self.next is not None:
+            request.varying = Varying(body, partial(self.next.pop, 0))
         request.end_with(body)
         if request.is_known and self.version is not None:
             request.keep_answer(self.version, lambda: self.version)
@@ -209,6 +214,40 @@ class GivenTests(SynchronousTestCase):
         served.channel.resumeProducing()
         self.assertTrue(served.transport.reading)
         self.assertEqual([b"2"], served.bodies(1))
+
+
+class VaryingTests(SynchronousTestCase):
+    """Answers with something in them that is another one each time."""
+
+    def test_made(self) -> None:
+        """Each has its own, and is the same for the rest; how it is made is asked once for each."""
+        served = Served()
+        served.resource.body, served.resource.next = b"<1st>", [b"<2nd>", b"<3rd>"]
+        answers = [served.ask() for _ in range(4)]
+        bodies = [each.partition(b"\r\n\r\n")[2] for each in answers]
+        self.assertEqual([b"<1st>", b"<1st>", b"<2nd>", b"<3rd>"], bodies)
+        self.assertEqual(
+            {answers[1]}, {each.replace(body, b"<1st>") for each, body in zip(answers[1:], bodies[1:], strict=True)}
+        )
+        self.assertEqual([], served.resource.next)
+
+    def test_not_now(self) -> None:
+        """Where the next one is not to be had like this, the request is answered in the ordinary way, and counted once."""
+        served = Served()
+        served.resource.body, served.resource.next = b"first", [None, b"other"]
+        served.site.entrance = Entrance(rates=RateLimit(1, 4, served.clock))
+        self.assertEqual([b"first", b"first", b"first", b"other"], served.bodies(4))
+        self.assertEqual(3, served.resource.asked)
+        self.assertEqual(4, len(served.records))
+
+    def test_refused(self) -> None:
+        """It is asked for no longer than the answer may be given."""
+        served = Served()
+        served.resource.body, served.resource.next = b"first", [b"other"]
+        served.bodies(2)
+        served.resource.version = None
+        self.assertEqual([b"first"], served.bodies(1))
+        self.assertEqual([b"other"], served.resource.next)
 
 
 class BoundTests(SynchronousTestCase):
