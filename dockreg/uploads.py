@@ -30,6 +30,8 @@ _EXPIRY_BATCH = 100
 #: Expiry is asked for every ten minutes.
 _EXPIRY_GAP_SECONDS = 3600.0
 _MOST_INSPECTORS = 64
+#: Sessions that have begun here and of which this process knows by itself that nothing has come.
+_MOST_NEW = 1024
 #: Repositories that are looked at for one that the caller may read, when a mount names none.
 _MOST_HOLDERS = 100
 
@@ -54,6 +56,9 @@ class Uploads:
     _jumps: Jumps = field(init=False)
     # What was seen of layers whose sessions go on, by upload id; the oldest goes when there are too many.
     _inspectors: OrderedDict[str, tuple[int, LayerInspector]] = field(factory=OrderedDict, init=False)
+    # Sessions that have begun here, with the version of the metadata in which they did: as long as that is the same nothing can
+    # be known of them but what their ids say. Each is taken out by its first request.
+    _new: OrderedDict[str, tuple[object, UploadSession]] = field(factory=OrderedDict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._jumps = Jumps("an upload session", _EXPIRY_GAP_SECONDS, self.limits.session_seconds)
@@ -81,13 +86,25 @@ class Uploads:
             # The clock was ahead once.
             await store.start(session, leased_until)
             return Begun(session)
+        self._keep_new(session)
         return Begun(session, partial(self._start_again, name, principal.name, algorithm, horizon))
 
     def _start_again(self, name: RepositoryName, principal: str | None, algorithm: str, horizon: float) -> str | None:
-        room, leased_until = self.registry.room, self.registry.clock.seconds() + self.limits.session_seconds
+        room, now = self.registry.room, self.registry.clock.seconds()
+        leased_until = now + self.limits.session_seconds
         if self._counts or leased_until <= horizon or not (room is None or room.has_much()):
             return None
-        return self.ids.make_at_once(name, principal, algorithm, leased_until)
+        upload_id = self.ids.make_at_once(name, principal, algorithm, leased_until)
+        if upload_id is not None:
+            self._keep_new(UploadSession(upload_id, name, principal, algorithm, NOTHING_RECEIVED, now))
+        return upload_id
+
+    def _keep_new(self, session: UploadSession) -> None:
+        version = self.registry.metadata.version()
+        if version is not None:
+            self._new[session.upload_id] = (version, session)
+            if len(self._new) > _MOST_NEW:
+                self._new.popitem(last=False)
 
     async def size(self, principal: Principal, name: RepositoryName, upload_id: str) -> int:
         """How many bytes a session has. :raises UploadUnknown: the caller has no such session."""
@@ -222,6 +239,11 @@ class Uploads:
         self, principal: Principal, name: RepositoryName, upload_id: str
     ) -> tuple[UploadSession, UploadSession | None]:
         """A session, and that again if there is no row of it."""
+        if (new := self._new.pop(upload_id, None)) is not None:
+            version, session = new
+            mine = session.repository == name and session.principal == principal.name
+            if mine and version is self.registry.metadata.version():
+                return session, session
         proven = await self.ids.session(name, principal.name, upload_id, self.limits.session_seconds)
         session = await self.registry.metadata.uploads.get(name, upload_id, proven)
         if session.principal != principal.name:

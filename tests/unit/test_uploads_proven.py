@@ -18,6 +18,7 @@ from dockreg.registry import Registry
 from dockreg.room import Room
 from dockreg.uploadids import UploadIDs
 from dockreg.uploads import Uploads
+from tests.unit.statements import statements
 from tests.unit.v1case import ONE, TWO, here
 from tests.unit.v2case import JANE, JOE, ThreadedTestCase
 
@@ -102,6 +103,36 @@ class ProvenTests(ThreadedTestCase):
         begun = self.result(self.uploads.start(JOE, ONE))
         self.assertTrue(self.is_known(begun.session.upload_id))
         self.assertIsNone(begun.again)
+
+    def test_not_asked(self) -> None:
+        """One that has just begun here is looked up when anybody has written since, and once it has been gone on with."""
+        for written in (False, True):
+            upload_id = self.start()
+            if written:
+                self.result(self.bring(TWO, b"by somebody else"))
+            for again in (False, True):
+                with statements() as seen:
+                    part = self.result(self.uploads.resume(JOE, ONE, upload_id, None, DIGEST, soon=True))
+                asked = any(" uploads " in statement for statement, _ in seen)
+                self.assertEqual(written or again, asked)
+                self.result(part.release())
+
+    def test_not_theirs(self) -> None:
+        """Who has not begun it, or names another repository, is told that there is none; who has goes on."""
+        for principal, name in ((JANE, ONE), (JOE, TWO)):
+            upload_id = self.start()
+            self.refused(UploadUnknown, self.uploads.resume(principal, name, upload_id, None, DIGEST, soon=True))
+            self.result(self.finish(ONE, upload_id, CONTENT, DIGEST))
+            self.refused(UploadUnknown, self.uploads.resume(JOE, ONE, upload_id, None, DIGEST, soon=True))
+
+    def test_many_begun(self) -> None:
+        """What is remembered of those that were begun and left is bounded, and all of them last."""
+        again = self.result(self.uploads.start(JOE, ONE)).again
+        assert again is not None
+        ids = [str(again()) for _ in range(1500)]
+        self.assertLess(len(self.uploads._new), 1500)
+        for upload_id in (ids[0], ids[-1]):
+            self.assertEqual(0, self.result(self.uploads.size(JOE, ONE, upload_id)))
 
     def test_cancelled(self) -> None:
         """A session that was cancelled is unknown, whether it had received anything or not."""

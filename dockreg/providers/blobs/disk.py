@@ -3,9 +3,10 @@
 import errno
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 from dockreg.callables import Piece
 from dockreg.errors import StorageFull, StoreUnavailable
@@ -18,23 +19,33 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _MAX_BUFFERS = max(16, os.sysconf("SC_IOV_MAX"))
 
 
-@contextmanager
-def disk_errors() -> Iterator[None]:
+class _DiskErrors:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, problem: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        if isinstance(problem, OSError):
+            if problem.errno in _NO_ROOM:
+                raise StorageFull from problem
+            raise StoreUnavailable(f"the blob store does not work now: {os.strerror(problem.errno or 0)}") from problem
+
+
+_DISK_ERRORS = _DiskErrors()
+
+
+def disk_errors() -> _DiskErrors:
     """
     Tell what the operating system says in our words.
 
     :raises StorageFull: no room on the disk, in the quota or under the limit for one file.
     :raises StoreUnavailable: anything else, as an input/output error or a file system mounted read-only.
     """
-    try:
-        yield
-    except OSError as problem:
-        if problem.errno in _NO_ROOM:
-            raise StorageFull from problem
-        raise StoreUnavailable(f"the blob store does not work now: {os.strerror(problem.errno or 0)}") from problem
+    return _DISK_ERRORS
 
 
-def create_locked(path: Path) -> int:
+def create_locked(path: str | Path) -> int:
     """
     A descriptor of a new, empty file of mode 0600 that is locked for as long as this descriptor is open.
 
@@ -53,7 +64,7 @@ def create_locked(path: Path) -> int:
         os.close(descriptor)
 
 
-def lock_named(path: Path, flags: int) -> int:
+def lock_named(path: str | Path, flags: int) -> int:
     """
     A descriptor of the file of this name, which is locked for as long as the descriptor is open.
 
@@ -76,14 +87,14 @@ def lock_named(path: Path, flags: int) -> int:
         os.close(descriptor)
 
 
-def _has_name(descriptor: int, path: Path) -> bool:
+def _has_name(descriptor: int, path: str | Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))  # noqa: PTH116 beside that of a descriptor
     except FileNotFoundError:
         return False
 
 
-def lock_left_behind(path: Path) -> int | None:
+def lock_left_behind(path: str | Path) -> int | None:
     """A descriptor that locks the file, None when it is gone or another descriptor holds its lock."""
     try:
         return lock_named(path, os.O_RDONLY)
@@ -110,10 +121,10 @@ def make_folder(path: Path) -> None:
     flush_folder(path.parent)
 
 
-def remove(path: Path) -> None:
+def remove(path: str | Path) -> None:
     """Remove a file; harmless when it is gone."""
     with suppress(FileNotFoundError):
-        path.unlink()
+        os.unlink(path)  # noqa: PTH108 - text, or a path
 
 
 def gathered(chunks: Sequence[Piece]) -> Sequence[Piece]:

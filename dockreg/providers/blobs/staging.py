@@ -65,23 +65,23 @@ class Folders:
 
     root: Path
     _new_id: Callable[[], str] = _random_name
+    #: The folder of what is unfinished.
+    staging: Path = field(init=False)
+    #: The folder of notes of series.
+    notes: Path = field(init=False)
     _series: AllSeries = field(init=False)
+    # As text, of which a name is made in fewer steps: each push needs some.
+    _staging: str = field(init=False)
     # What is not confirmed yet.
     _pending: dict[StoredBlob, Series] = field(factory=dict, init=False)
     _durable: set[Path] = field(factory=set, init=False)
+    # The algorithms whose objects can be stored.
+    _ready: set[str] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.staging, self.notes = self.root / STAGING, self.root / SERIES
+        self._staging = str(self.staging)
         self._series = AllSeries(self.root, self.notes, self._new_id)
-
-    @property
-    def staging(self) -> Path:
-        """The folder of what is unfinished."""
-        return self.root / STAGING
-
-    @property
-    def notes(self) -> Path:
-        """The folder of notes of series."""
-        return self.root / SERIES
 
     @property
     def unconfirmed(self) -> set[str]:
@@ -93,9 +93,9 @@ class Folders:
         """The series that this process has begun."""
         return self._series.begun
 
-    def staged(self, upload_id: str) -> Path:
-        """The staging file of an upload."""
-        return self.staging / upload_id
+    def staged(self, upload_id: str) -> str:
+        """The path of the staging file of an upload."""
+        return f"{self._staging}/{upload_id}"
 
     def object_path(self, blob: StoredBlob) -> Path:
         """The file that holds a blob."""
@@ -112,7 +112,7 @@ class Folders:
             make_folder(folder)
             self._durable.add(folder)
 
-    def publish(self, staged: Path, digest: Digest, size: int, flush: Callable[[], None]) -> StoredBlob:
+    def publish(self, staged: str, digest: Digest, size: int, flush: Callable[[], None]) -> StoredBlob:
         """
         Steps 1 to 3; after an error the staging file is one again, and nothing else is left.
 
@@ -144,9 +144,10 @@ class Folders:
         return self._store(digest, sum(map(len, chunks)), create, os.unlink)
 
     def _store(self, digest: Digest, size: int, make: Callable[[str], None], undo: Callable[[str], None]) -> StoredBlob:
-        self.ensure(self.notes)
-        self.ensure(self.staging)
-        self.ensure(self.root / digest.algorithm)
+        if digest.algorithm not in self._ready:
+            for folder in (self.notes, self.staging, self.root / digest.algorithm):
+                self.ensure(folder)
+            self._ready.add(digest.algorithm)
         while True:
             series, generation = self._series.next(digest.algorithm)
             blob = StoredBlob(digest, generation, size)

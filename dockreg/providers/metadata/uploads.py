@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from attrs import evolve
-from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, literal, select, text, update
 from zope.interface import implementer
 
 from dockreg.errors import UploadUnknown
@@ -14,13 +14,12 @@ from dockreg.model.names import RepositoryName
 from dockreg.model.uploads import UploadSession, first_proven, proven_end
 from dockreg.providers.metadata import ledger
 from dockreg.providers.metadata.ledger import Accounting
-from dockreg.providers.metadata.rows import account_column, account_name, digest_of
+from dockreg.providers.metadata.rows import AnyRow, account_column, account_name, digest_of
 from dockreg.providers.metadata.tables import uploads
 from dockreg.providers.metadata.tables_uploads import uploads_ended, uploads_horizon
 from dockreg.providers.metadata.transactions import Database
 
 _DOOR = "v2"
-_GET = select(uploads).where(uploads.c.upload_id == bindparam("wanted"), uploads.c.repository == bindparam("name"))
 _START = insert(uploads)
 _RECORD = update(uploads).where(uploads.c.upload_id == bindparam("wanted"))
 _RESERVED = (
@@ -41,6 +40,12 @@ _STANDING = select(
     .scalar_subquery()
     .label("ended"),
     _HORIZON.scalar_subquery().label("horizon"),
+)
+# One row, also where there is none of the session.
+_GET = select(uploads, *_STANDING.selected_columns).select_from(
+    select(literal(1).label("one"))
+    .subquery("one")
+    .outerjoin(uploads, (uploads.c.upload_id == bindparam("wanted")) & (uploads.c.repository == bindparam("name")))
 )
 _MOVE_HORIZON = update(uploads_horizon).where(uploads_horizon.c.only == 1)
 _SET_HORIZON = insert(uploads_horizon)
@@ -201,14 +206,18 @@ def _received(received: Received) -> dict[str, object]:
 
 def _lasts(connection: Connection, upload_id: str) -> bool:
     """Whether a session without a row is one that has begun by its id."""
-    row, end = connection.execute(_STANDING, {"wanted": upload_id}).one(), proven_end(upload_id)
+    return _stands(connection.execute(_STANDING, {"wanted": upload_id}).one(), upload_id)
+
+
+def _stands(row: AnyRow, upload_id: str) -> bool:
+    end = proven_end(upload_id)
     return end is not None and row.ended is None and end > (row.horizon or 0.0)
 
 
 def _get(connection: Connection, name: RepositoryName, upload_id: str, proven: UploadSession | None) -> UploadSession:
-    row = connection.execute(_GET, {"wanted": upload_id, "name": name.value}).one_or_none()
-    if row is None:
-        if proven is None or not _lasts(connection, upload_id):
+    row = connection.execute(_GET, {"wanted": upload_id, "name": name.value}).one()
+    if row.upload_id is None:
+        if proven is None or not _stands(row, upload_id):
             raise UploadUnknown(upload_id)
         return proven
     digest = None if row.received_digest is None else digest_of(row.received_digest)
