@@ -65,7 +65,8 @@ class Intake(Protocol):
         Take from a socket that does not block, and decrypt to ``room`` until that is full.
 
         :return: as :data:`ReadAll`. To be called again unless that is an end, damage, or :class:`SSL.SysCallError`: the
-            socket has come to its end, or is broken.
+            socket has come to its end, or is broken. Nothing, and no error either, while OpenSSL has to say something
+            first (RFC 8446 4.6.3) for which the socket has no room: the connection says it after :meth:`end`.
         :raises BlockingIOError: nothing has come.
         """
 
@@ -271,7 +272,9 @@ class DirectIntake(_OnSocket):
                 came = read(state, memory + size, end - size)
                 if came > 0:
                     size, nothing = size + came, False
-                elif functions.SSL_get_error(state, came) != functions.SSL_ERROR_WANT_READ:
+                elif (why := functions.SSL_get_error(state, came)) == functions.SSL_ERROR_WANT_WRITE:
+                    return size, None
+                elif why != functions.SSL_ERROR_WANT_READ:
                     return size, self._said(came)
                 elif not self._begun:
                     # Now all has been read that came before. What that has made OpenSSL say goes before all else.

@@ -30,15 +30,21 @@ from dockreg.providers.openssl import (
 from tests.pairs import authority, issued
 
 
-def connected(version: int = SSL.TLS1_3_VERSION) -> tuple[SSL.Connection, SSL.Connection]:
-    """A client and a server that know each other, in memory."""
+def server_context() -> SSL.Context:
+    """What a server has."""
     pair = issued(authority(), "server")
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.use_certificate(pair.certificate)
     context.use_privatekey(pair.owner.key)
     context.set_options(SSL.OP_NO_TICKET)
-    context.set_max_proto_version(version)
     prepare(context)
+    return context
+
+
+def connected(version: int = SSL.TLS1_3_VERSION) -> tuple[SSL.Connection, SSL.Connection]:
+    """A client and a server that know each other, in memory."""
+    context = server_context()
+    context.set_max_proto_version(version)
     server = SSL.Connection(context, None)
     server.set_accept_state()
     own = SSL.Context(SSL.TLS_CLIENT_METHOD)
