@@ -79,6 +79,7 @@ class IRequestBody(Interface):
     async def pour(receive: Receive, most: int) -> int:  # noqa: N805 - zope.interface has no self
         """
         Have bytes received that come so quickly that somebody else had better read them; whether he does is ours to say.
+        Who answers before this has ended has the connection cut.
 
         :param receive: as :meth:`.IUpload.receive`, called once if at all.
         :param most: bytes that it may get.

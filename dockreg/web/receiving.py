@@ -132,6 +132,8 @@ class ReceivingChannel(FramedChannel):
             return
         body = self._body
         if body is None:
+            # Somebody has answered without waiting for the turn, which no handler of ours does: see IRequestBody.pour.
+            self.abort()
             return
         if self.chunks is None:
             self.pass_over(inflow.taken)

@@ -3,6 +3,7 @@
 import contextlib
 import random
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -46,7 +47,10 @@ class PouringApplication(Application):
         #: Called with each piece, in a thread.
         self.look: Callable[[Piece], object] = len
         self.failure: Exception | None = None
+        #: Fires when the thread has come to its end whose request was answered before.
+        self.late: Deferred[int] | None = None
         self.app.route("/poured", methods=["PUT"])(self.pour)
+        self.app.route("/impatient", methods=["PUT"])(self.answer_first)
 
     async def pour(self, request: Request) -> bytes:
         """Digest the whole body."""
@@ -63,6 +67,21 @@ class PouringApplication(Application):
             return poured
 
         return await self.digest(body, pour)
+
+    async def answer_first(self, request: Request) -> bytes:
+        """Answer while a thread still reads, which comes to its end when all is said."""
+        body, answered = IRequestBody(request), threading.Event()
+        _ = request.notifyFinish().addBoth(lambda _: answered.set())
+
+        def take(fetch: Callable[[], Piece]) -> None:
+            fetch()
+            answered.wait(PATIENCE_SECONDS)
+
+        while True:
+            await body.read()
+            self.late = Deferred.fromCoroutine(body.pour(lambda fetch: deferToThread(take, fetch), MEBIBYTE))
+            if not self.late.called:
+                return b"answered"
 
 
 class InflowCase(StreamingCase):
@@ -118,6 +137,19 @@ class InflowTests(InflowCase):
         self.assertGreater(self.application.poured, 5 * SIZE // 2)
         puts = [each for each in self.records if each.method == "PUT"]
         self.assertEqual({SIZE}, {each.bytes_received for each in puts})
+
+    async def test_answered_first(self) -> None:
+        """Who answers without waiting for the thread that reads has the connection cut, at once, and nothing goes on."""
+
+        def script(client: Client) -> None:
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                client.send(head("PUT /impatient", f"Content-Length: {SIZE}") + content(0, SIZE))
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                client.rest()
+
+        await self.talk(script)
+        assert self.application.late is not None
+        await self.application.late
 
     async def test_slow_sender(self) -> None:
         """A client that stops and goes on again at any place is read to its end."""
