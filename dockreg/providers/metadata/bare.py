@@ -10,10 +10,12 @@ there is no difference: results have the methods that are used here, and errors 
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Dialect, exc
+from sqlalchemy import Connection, Dialect, LargeBinary, exc
 
 _Process = Callable[[Any], Any] | None
 #: Stands for a value that whoever executes a statement has to give.
@@ -85,8 +87,13 @@ class _Prepared:
         self._values: list[tuple[str, _Process, Any]] = []
         for name in compiled.positiontup or ():
             parameter = compiled.binds[name]
-            process = parameter.type.dialect_impl(dialect).bind_processor(dialect)
+            # The driver takes bytes as they are.
+            is_plain = isinstance(parameter.type, LargeBinary)
+            process = None if is_plain else parameter.type.dialect_impl(dialect).bind_processor(dialect)
             self._values.append((name, process, _NOT_YET if parameter.required else parameter.effective_value))
+        names = [name for name, process, default in self._values if process is None and default is _NOT_YET]
+        # All values at once, where there are several, and each is given as the driver wants it.
+        self._pick = itemgetter(*names) if 1 < len(names) == len(self._values) else None
         self._row: Callable[[Sequence[Any]], Any] | None = None
         self._columns: list[tuple[int, Callable[[Any], Any]]] = []
         self._names: Sequence[str] = ()
@@ -95,23 +102,28 @@ class _Prepared:
             processors = [each.type.dialect_impl(dialect).result_processor(dialect, None) for each in selected]
             self._columns = [(at, process) for at, process in enumerate(processors) if process is not None]
 
-    def values(self, given: Mapping[str, Any]) -> list[Any]:
+    def values(self, given: Mapping[str, Any]) -> Sequence[Any]:
         """What the driver is given."""
+        if self._pick is not None:
+            try:
+                picked: Sequence[Any] = self._pick(given)
+            except KeyError as missing:
+                raise _missing(str(missing.args[0])) from None
+            return picked
         values = []
         for name, process, default in self._values:
             value = given.get(name, default)
             if value is _NOT_YET:
-                raise exc.InvalidRequestError(f"a value is required for the parameter {name!r}")
+                raise _missing(name)
             values.append(value if process is None else process(value))
         return values
 
     def rows(self, cursor: sqlite3.Cursor) -> Sequence[Any]:
-        """What the driver has found."""
-        if cursor.description is None:
-            return ()
+        """What the driver has found, of a statement that finds something."""
         if self._row is None:
             names = [each[0] for each in cursor.description]
-            self._row = cast("Any", namedtuple("Row", names, rename=True))._make  # noqa: PYI024 - its fields are known now
+            # What its `_make` does, without a call of Python for each row.
+            self._row = partial(tuple.__new__, namedtuple("Row", names, rename=True))  # noqa: PYI024
         found = cursor.fetchall()
         if self._columns:
             found = [self._processed(row) for row in found]
@@ -160,6 +172,8 @@ class BareConnection:
         self._connection = connection
         self._driver = cast("sqlite3.Connection", connection.connection.driver_connection)
         self._statements = statements
+        # Whether SQLAlchemy takes part in this transaction, and has to end it.
+        self._is_shared = False
         self.dialect = connection.dialect
         #: What belongs to this transaction.
         self.info: dict[str, Any] = {}
@@ -174,11 +188,13 @@ class BareConnection:
         first: Mapping[str, Any] = (parameters[0] if many else parameters) or {}
         prepared = self._statements.prepared(statement, tuple(first))
         if prepared is None:
+            self._is_shared = True
             return self._connection.execute(statement, parameters)
         try:
             values = [prepared.values(each) for each in parameters] if many else prepared.values(first)
             cursor = self._sent(prepared.text, values, many=many)
-            return Found(prepared.rows(cursor), cursor.rowcount, cursor.lastrowid)
+            rows = () if cursor.description is None else prepared.rows(cursor)
+            return Found(rows, cursor.rowcount, cursor.lastrowid)
         except sqlite3.Error as error:
             raise _named(error, prepared.text) from error
 
@@ -198,16 +214,19 @@ class BareConnection:
 
     def commit(self) -> None:
         """End the transaction. :raises sqlalchemy.exc.DBAPIError: whether it took place is not known."""
-        if self._connection.in_transaction():
+        if self._is_shared and self._connection.in_transaction():
             self._connection.commit()
         else:
             self.run("COMMIT")
+        self._is_shared = False
 
     def rollback(self) -> None:
         """Undo the transaction, if there is one."""
-        if self._connection.in_transaction():
-            self._connection.rollback()
-        elif self._driver.in_transaction:
+        if self._is_shared:
+            self._is_shared = False
+            if self._connection.in_transaction():
+                self._connection.rollback()
+        if self._driver.in_transaction:
             self.run("ROLLBACK")
 
 
@@ -226,6 +245,10 @@ class _Savepoint:
         """Undo it."""
         self._connection.run("ROLLBACK TO part")
         self._connection.run("RELEASE part")
+
+
+def _missing(name: str) -> exc.InvalidRequestError:
+    return exc.InvalidRequestError(f"a value is required for the parameter {name!r}")
 
 
 def _named(error: sqlite3.Error, text: str) -> exc.DBAPIError:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from threading import Lock
 from typing import Any, TypeVar
 
-from attrs import define, frozen
+from attrs import define
 from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -27,17 +27,16 @@ Change = Callable[[Connection], Any]
 _MOST = 64
 
 
-@frozen
+@define(eq=False)
 class Wanted:
-    """A change, and whether it has to be on the disk when it is reported: else a power failure may undo it."""
+    """
+    A change, and whether it has to be on the disk when it is reported: else a power failure may undo it.
+
+    :attr:`outcome` is what became of it, once it is :attr:`over`.
+    """
 
     change: Change
     durable: bool = True
-
-
-@define(eq=False)
-class _Waiting:
-    wanted: Wanted
     #: Who waits for it in the reactor, if nobody does in a thread.
     done: "Deferred[Any] | None" = None
     outcome: Any = None
@@ -61,58 +60,65 @@ class Batches:
     def __init__(self, in_thread: InThread, commit: Callable[[Sequence[Wanted]], Outcomes]) -> None:
         self._in_thread = in_thread
         self._commit = commit
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Wanted] = deque()
         # Whoever holds it takes from what waits, which anybody adds to.
         self._turn = Lock()
         # Those of the reactor that were not told yet, in the order in which they wait, and whether there is a job for them.
-        self._untold: deque[_Waiting] = deque()
+        self._untold: deque[Wanted] = deque()
         self._committing = False
 
-    def write(self, wanted: Wanted) -> Awaitable[Any]:
+    def write(self, wanted: Wanted) -> "Deferred[Any]":
         """The result of a change, once it is committed. A change is made even when nobody waits for it any more."""
         done: Deferred[Any] = Deferred(_let_go)
-        mine = _Waiting(wanted, done)
-        self._untold.append(mine)
-        self._waiting.append(mine)
+        wanted.done = done
+        self._untold.append(wanted)
+        self._waiting.append(wanted)
         if not self._committing:
-            self._committing = True
-            _ = Deferred.fromCoroutine(self._commit_all()).addErrback(_never)
+            self._begin()
         return done
 
     def write_here(self, wanted: Wanted) -> Any:
         """The result of a change, once it is committed, for who is in a thread and blocks."""
-        mine = _Waiting(wanted)
-        self._waiting.append(mine)
-        while not mine.over:
-            self._take_turn(_MOST, mine)
-        if isinstance(mine.outcome, Failure):
-            mine.outcome.raiseException()
-        return mine.outcome
+        self._waiting.append(wanted)
+        while not wanted.over:
+            self._take_turn(_MOST, wanted)
+        if isinstance(wanted.outcome, Failure):
+            wanted.outcome.raiseException()
+        return wanted.outcome
 
-    def _take_turn(self, most: int, mine: _Waiting | None = None) -> None:
+    def _take_turn(self, most: int, mine: Wanted | None = None) -> None:
         with self._turn:
             if mine is not None and mine.over:
                 return
-            batch: list[_Waiting] = []
+            batch: list[Wanted] = []
             while self._waiting and len(batch) < most:
                 batch.append(self._waiting.popleft())
             try:
-                outcomes = self._commit([each.wanted for each in batch]) if batch else []
+                outcomes = self._commit(batch) if batch else []
             except Exception:  # noqa: BLE001 - it goes to everybody who waits for it
                 outcomes = [Failure()] * len(batch)
             for each, outcome in zip(batch, outcomes, strict=True):
                 each.outcome, each.over = outcome, True
 
-    async def _commit_all(self) -> None:
+    def _begin(self) -> None:
+        """Have a job make what waits: as many changes as there are now. Who comes later shares the next commit."""
+        self._committing = True
         try:
-            while self._untold:
-                try:
-                    # As many as there are now: who comes later shares the next commit.
-                    await self._in_thread(self._take_turn, min(_MOST, len(self._waiting)))
-                except Exception:  # noqa: BLE001 - it goes to everybody who waits for it
-                    self._give_up(Failure())
-                self._tell()
-        finally:
+            turn = self._in_thread(self._take_turn, min(_MOST, len(self._waiting)))
+        except Exception:  # noqa: BLE001 - it goes to everybody who waits for it
+            self._taken(Failure())
+            return
+        _ = _deferred(turn).addBoth(self._taken)
+
+    def _taken(self, outcome: Any) -> None:
+        """A job is over."""
+        if isinstance(outcome, Failure):
+            self._give_up(outcome)
+        # Those who are told may want more: they are not told to begin, for whoever tells them does so.
+        self._tell()
+        if self._untold:
+            self._begin()
+        else:
             self._committing = False
 
     def _give_up(self, failure: Failure) -> None:
@@ -135,5 +141,9 @@ def _let_go(done: "Deferred[Any]") -> None:
         done.errback(CancelledError())
 
 
-def _never(failure: Failure) -> None:
-    raise AssertionError(failure.getErrorMessage())
+def _deferred(turn: Awaitable[None]) -> "Deferred[None]":
+    return turn if isinstance(turn, Deferred) else Deferred.fromCoroutine(_awaited(turn))
+
+
+async def _awaited(turn: Awaitable[None]) -> None:
+    await turn

@@ -22,8 +22,13 @@ def reported() -> Iterator[None]:
     try:
         yield
     except (StorageFull, StoreUnavailable) as problem:
-        log.warn("metadata store: {reason}: {cause}", reason=str(problem), cause=_cause(problem))
+        report(problem)
         raise
+
+
+def report(problem: RegistryError) -> None:
+    """Tell the operator of one failure."""
+    log.warn("metadata store: {reason}: {cause}", reason=str(problem), cause=_cause(problem))
 
 
 def translated(problem: exc.DBAPIError) -> Exception:

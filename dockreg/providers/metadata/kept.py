@@ -9,14 +9,17 @@ up to 100: whoever is unlucky waits for hundreds of transactions that take a mil
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from threading import Event, Lock
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, exc
 
 from dockreg.errors import StoreUnavailable
 from dockreg.providers.metadata.bare import BareConnection, Statements
+
+T = TypeVar("T")
 
 #: Seconds between looking whether another process still writes: at first, how they grow, and at most.
 _FIRST_PAUSE = 0.0005
@@ -47,14 +50,16 @@ class KeptConnection:
         self._statements = statements
         self._lock = Lock()
         self._pooled: Connection | None = None
+        self._connection: BareConnection | None = None
         #: What the connection was last told; of a new one it is not known.
         self._synchronous: str | None = None
         self._closed = False
 
-    @contextmanager
-    def transaction(self, synchronous: str) -> Iterator[BareConnection]:
+    def run(self, synchronous: str, work: Callable[[BareConnection], T]) -> T:
         """
-        One that writes, and is rolled back unless it was committed. Blocks while another one is under way.
+        What ``work`` returns, in a transaction that writes, and is rolled back unless ``work`` has committed it.
+
+        Blocks while another one is under way.
 
         :param synchronous: how SQLite commits it.
         :raises StoreUnavailable: the store was closed.
@@ -62,9 +67,10 @@ class KeptConnection:
         with self._lock:
             if self._closed:
                 raise StoreUnavailable("the metadata store is not open")
-            if self._pooled is None:
+            connection = self._connection
+            if connection is None:
                 self._pooled = self._engine.connect()
-            connection = BareConnection(self._pooled, self._statements)
+                connection = self._connection = BareConnection(self._pooled, self._statements)
             try:
                 if self._synchronous is None:
                     connection.run("PRAGMA busy_timeout=0")
@@ -74,7 +80,7 @@ class KeptConnection:
                 # A transaction that reads first and writes later fails when another one wrote in between.
                 self._begin(connection)
                 try:
-                    yield connection
+                    return work(connection)
                 finally:
                     # Nothing after a commit.
                     connection.rollback()
@@ -103,10 +109,11 @@ class KeptConnection:
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
     def _give_back(self) -> None:
-        pooled, self._pooled, self._synchronous = self._pooled, None, None
-        if pooled is not None:
+        pooled, self._pooled = self._pooled, None
+        connection, self._connection, self._synchronous = self._connection, None, None
+        if pooled is not None and connection is not None:
             with suppress(exc.DBAPIError):
-                BareConnection(pooled, self._statements).run(f"PRAGMA busy_timeout={int(self._wait_seconds * 1000)}")
+                connection.run(f"PRAGMA busy_timeout={int(self._wait_seconds * 1000)}")
             pooled.close()
 
 

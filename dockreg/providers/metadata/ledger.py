@@ -48,8 +48,9 @@ class Ledger:
 
 def of(connection: Connection) -> Ledger:
     """The ledger of the transaction."""
-    ledger = connection.info[_KEY]
-    assert isinstance(ledger, Ledger)
+    ledger: Ledger | None = connection.info[_KEY]
+    if ledger is None:
+        ledger = connection.info[_KEY] = Ledger()
     return ledger
 
 
@@ -91,10 +92,13 @@ class Accounting:
         def settled(connection: Connection) -> T:
             # Kept at hand: a connection that was cut meanwhile can not even be asked for it.
             info = connection.info
-            ledger = info[_KEY] = Ledger()
+            # Most changes note nothing, and need no ledger.
+            info[_KEY] = None
             try:
                 result = change(connection)
-                self._settle(connection, ledger)
+                ledger = info[_KEY]
+                if ledger is not None:
+                    self._settle(connection, ledger)
             finally:
                 info.pop(_KEY, None)
             return result

@@ -152,11 +152,12 @@ class SQLManifestStore:
         signed: Digest | None = None,
     ) -> None:
         """See :class:`~dockreg.interfaces.IManifestStore`."""
-        is_plain = len(tags) == 1 and image is None and only_if is None and signed is None
+        plain = tags if len(tags) == 1 and image is None and only_if is None and signed is None else ()
 
         def change(connection: Connection) -> None:
-            if is_plain and tag_known(connection, name, manifest, next(iter(tags)), now):
-                return
+            for tag in plain:
+                if tag_known(connection, name, manifest, tag, now):
+                    return
             repository = self._new.create(connection, name, pushed_by, now)
             origin = Origin(account_column(pushed_by), now, derived=signed is not None)
             key, latest = _push(connection, repository, manifest, origin, sparse)

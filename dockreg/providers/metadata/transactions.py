@@ -9,11 +9,11 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 from twisted.python.failure import Failure
 
 from dockreg.callables import InThread
-from dockreg.errors import StoreUnavailable
+from dockreg.errors import StorageFull, StoreUnavailable
 from dockreg.providers.metadata.bare import BareConnection, Statements, statements_of
 from dockreg.providers.metadata.batches import Batches, Change, Outcomes, Wanted
 from dockreg.providers.metadata.databasefile import DatabaseFile, connector, file_of
-from dockreg.providers.metadata.failures import reported, translated
+from dockreg.providers.metadata.failures import report, reported, translated
 from dockreg.providers.metadata.kept import KeptConnection, is_busy
 from dockreg.providers.metadata.near import NearReads, NotNow
 
@@ -136,7 +136,8 @@ class Database:
         ``change`` may run more than once, each time on what the last attempt did not change.
         """
         wanted = Wanted(self._around(lambda connection: change(connection, *args, **kwargs)))
-        return cast("T", await self._change(wanted))
+        result: T = await self._change(wanted)
+        return result
 
     def write_here(self, change: Callable[[Connection], T], *, durable: bool = True) -> T:
         """Like :meth:`write`, or :meth:`note`, for who is in a thread and blocks until it is committed."""
@@ -151,7 +152,8 @@ class Database:
         Unlike that of :meth:`write` it may be undone by a failure of power, as long as nothing was written after it.
         """
         wanted = Wanted(self._around(lambda connection: change(connection, *args, **kwargs)), durable=False)
-        return cast("T", await self._change(wanted))
+        result: T = await self._change(wanted)
+        return result
 
     def begin_moment(self) -> None:
         """See :meth:`.IMoments.begin_moment`. PostgreSQL is asked each time."""
@@ -174,12 +176,16 @@ class Database:
     async def _change(self, wanted: Wanted) -> Any:
         if self._batches is None:
             return await self._job(self._repeat, True, wanted.change)
-        try:
-            with reported():
-                return await self._batches.write(wanted)
-        finally:
+        written = self._batches.write(wanted)
+        if written.called:
             # Where jobs are done at once there was no wait that has ended the moment.
             self.end_moment()
+        # Not `reported`, which costs ten calls of functions each time.
+        try:
+            return await written
+        except (StorageFull, StoreUnavailable) as problem:
+            report(problem)
+            raise
 
     async def _job(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         with reported():
@@ -348,12 +354,14 @@ class _BareWrite(_Transaction):
         self._writer = writer
         self._synchronous = synchronous
 
-    def run(self, job: Callable[[Connection], T]) -> T:
-        with self._writer.transaction(self._synchronous) as connection:
-            result = job(cast("Connection", connection))
+    def run(self, job: Callable[[Any], T]) -> T:
+        def work(connection: BareConnection) -> T:
+            result = job(connection)
             self.committing = True
             connection.commit()
             return result
+
+        return self._writer.run(self._synchronous, work)
 
 
 def make_engine(url: str, *, is_sqlite: bool) -> Engine:
