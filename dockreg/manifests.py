@@ -7,7 +7,7 @@ the media types of docker for those of OCI, and the other way round; schema1 for
 engines that could not read the layers otherwise.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 
 from attrs import define, field, frozen
@@ -37,6 +37,11 @@ from dockreg.v1views import V1Views
 _MOST_IMAGES = 1024
 _MOST_JSON = 8 * 1024 * 1024
 _Origins = Sequence[tuple[RepositoryName, V1Image]]
+#: So many manifests that were pushed are known when they are pushed again, which have so many bytes at most.
+_MOST_PUSHED = 64
+_SMALL_BYTES = 32 * 1024
+#: The bytes, what they were said to be, the algorithm of the digest, the repository, who has pushed, and whether to a tag.
+_PushedKey = tuple[bytes, str | None, str, str, str | None, bool]
 
 
 @frozen
@@ -46,6 +51,17 @@ class PushedManifest:
     digest: Digest
     tags: Sequence[Tag]
     subject: Digest | None
+
+
+@frozen
+class _Pushed:
+    """What was found when a manifest was pushed that is no image of v1."""
+
+    #: See :meth:`.IMoments.lasting_version`: what was found is so for as long as this is the same.
+    version: object
+    principal: Principal
+    manifest: Manifest
+    overwrite: bool
 
 
 @define(eq=False)
@@ -58,6 +74,7 @@ class Manifests:
     # The answer of the store that an image was found by, and that image.
     _images: dict[tuple[Principal, Digest], tuple[_Origins, V1Image | None]] = field(factory=dict, init=False)
     _kept_json: int = field(default=0, init=False)
+    _pushed: dict[_PushedKey, _Pushed] = field(factory=dict, init=False)
 
     # Pushing
 
@@ -81,20 +98,44 @@ class Manifests:
         :raises ReferencesUnknown: it refers to what the repository does not have.
         :raises Denied: a tag would have to be moved, and the caller may not.
         """
-        algorithm = reference.algorithm if isinstance(reference, Digest) else "sha256"
-        manifest = await self.registry.read_manifest(content, content_type, algorithm)
         if isinstance(reference, Digest):
-            if manifest.digest != reference:
-                raise DigestInvalid(str(reference), f"the manifest has {manifest.digest}")
+            algorithm = reference.algorithm
         else:
-            tags = [reference, *(tag for tag in tags if tag != reference)]
-        if manifest.media_type in SCHEMA1_TYPES:
+            algorithm, tags = "sha256", [reference, *(tag for tag in tags if tag != reference)] if tags else [reference]
+        key = (content, content_type, algorithm, name.value, principal.name, bool(tags))
+        version = self.registry.metadata.lasting_version()
+        known = self._find_pushed(key, version, principal)
+        manifest = known.manifest if known else await self.registry.read_manifest(content, content_type, algorithm)
+        if isinstance(reference, Digest) and manifest.digest != reference:
+            raise DigestInvalid(str(reference), f"the manifest has {manifest.digest}")
+        if known is not None:
+            await self._store(principal, name, manifest, tags, known.overwrite, only_if=only_if)
+        elif manifest.media_type in SCHEMA1_TYPES:
             await self._put_schema1(principal, name, manifest, tags, only_if)
         else:
             image = await self._v1_image(principal, manifest)
-            await self._put(principal, name, manifest, tags, image, only_if)
+            overwrite = bool(tags) and await self.registry.may(principal, Action.OVERWRITE, name)
+            await self._store(principal, name, manifest, tags, overwrite, image, only_if)
+            if image is None:
+                self._keep_pushed(key, _Pushed(version, principal, manifest, overwrite))
         subject = None if manifest.subject is None else manifest.subject.digest
         return PushedManifest(manifest.digest, tags, subject)
+
+    def _find_pushed(self, key: _PushedKey, version: object | None, principal: Principal) -> _Pushed | None:
+        """What was found when the very same was pushed, if it is so still: the store judges what it has by itself."""
+        known = self._pushed.get(key)
+        if known is None or known.version is not version:
+            return None
+        return known if known.principal is principal or known.principal == principal else None
+
+    def _keep_pushed(self, key: _PushedKey, pushed: _Pushed) -> None:
+        # Others than these rights may change while the version does not.
+        if pushed.version is None or not IStoredRights.providedBy(self.registry.authorizer):
+            return
+        if len(pushed.manifest.content) <= _SMALL_BYTES:
+            if len(self._pushed) >= _MOST_PUSHED:
+                self._pushed.clear()
+            self._pushed[key] = pushed
 
     async def _put(
         self,
@@ -107,8 +148,21 @@ class Manifests:
         signed: Digest | None = None,
     ) -> None:
         overwrite = bool(tags) and await self.registry.may(principal, Action.OVERWRITE, name)
+        await self._store(principal, name, manifest, tags, overwrite, image, only_if, signed)
+
+    def _store(
+        self,
+        principal: Principal,
+        name: RepositoryName,
+        manifest: Manifest,
+        tags: Sequence[Tag],
+        overwrite: bool,
+        image: V1Image | None = None,
+        only_if: Collection[str] | None = None,
+        signed: Digest | None = None,
+    ) -> Awaitable[None]:
         now = self.registry.clock.seconds()
-        await self.registry.metadata.manifests.put(
+        return self.registry.metadata.manifests.put(
             name, manifest, tags, principal.name, now, self.sparse, overwrite, image, only_if, signed
         )
 

@@ -45,7 +45,8 @@ class _Remembered:
     def find(self, key: tuple[Any, ...]) -> tuple[Any, int] | None:
         """The answer, and what it weighs."""
         known = self._known.get(key)
-        if known is not None:
+        # As long as there is much room, it does not matter who goes first.
+        if known is not None and self._weight > self._most_bytes // 2:
             self._known.move_to_end(key)
         return known
 
