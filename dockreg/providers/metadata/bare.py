@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Dialect, LargeBinary, exc
+from sqlalchemy import Connection, Dialect, Float, LargeBinary, exc
 
 _Process = Callable[[Any], Any] | None
 #: Stands for a value that whoever executes a statement has to give.
@@ -87,8 +87,8 @@ class _Prepared:
         self._values: list[tuple[str, _Process, Any]] = []
         for name in compiled.positiontup or ():
             parameter = compiled.binds[name]
-            # The driver takes bytes as they are.
-            is_plain = isinstance(parameter.type, LargeBinary)
+            # The driver takes bytes and numbers as they are.
+            is_plain = isinstance(parameter.type, LargeBinary | Float)
             process = None if is_plain else parameter.type.dialect_impl(dialect).bind_processor(dialect)
             self._values.append((name, process, _NOT_YET if parameter.required else parameter.effective_value))
         names = [name for name, process, default in self._values if process is None and default is _NOT_YET]

@@ -91,6 +91,7 @@ class Batches:
             if mine is not None and mine.over:
                 return
             batch: list[Wanted] = []
+            most = min(most, _MOST)
             while self._waiting and len(batch) < most:
                 batch.append(self._waiting.popleft())
             try:
@@ -104,7 +105,7 @@ class Batches:
         """Have a job make what waits: as many changes as there are now. Who comes later shares the next commit."""
         self._committing = True
         try:
-            turn = self._in_thread(self._take_turn, min(_MOST, len(self._waiting)))
+            turn = self._in_thread(self._take_turn, len(self._waiting))
         except Exception:  # noqa: BLE001 - it goes to everybody who waits for it
             self._taken(Failure())
             return

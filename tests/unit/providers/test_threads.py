@@ -2,9 +2,12 @@
 
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from dockreg.errors import StoreUnavailable
@@ -131,6 +134,27 @@ class WorkersTests(TestCase):
         workers.startService()
         self.assertEqual(0, await workers.in_thread(int))
 
+    async def test_reactor_lets_go(self) -> None:
+        """When the reactor has let go of what wakes it, as it does when it ends, results come all the same."""
+        workers = await self.start(1)
+        self.assertEqual(3, await workers.in_thread(int, "3"))
+        reactor, bell = workers._reactor, workers._bell
+        assert bell is not None
+        self.assertIn(bell, reactor.getReaders())
+        reactor.removeReader(bell)
+        bell.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(4, await workers.in_thread(int, "4"))
+
+    async def test_descriptors(self) -> None:
+        """What wakes the reactor is there while there are threads."""
+        workers = await self.start(2)
+        before = _descriptors()
+        for _ in range(3):
+            await gatherResults([_deferred(workers.in_thread(int)) for _ in range(4)])
+        self.assertEqual(2, _descriptors() - before)
+        workers.stopService()
+        self.assertEqual(0, _descriptors() - before)
+
     async def test_in_thread(self) -> None:
         """The work is done in a thread of the pool's name; what is under way is counted."""
         workers = await self.start(1)
@@ -138,6 +162,10 @@ class WorkersTests(TestCase):
         self.assertEqual(1, workers.busy)
         self.assertIn("dockreg test", (await asked).name)
         self.assertEqual(0, workers.busy)
+
+
+def _descriptors() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
 
 
 def _tell(told: list[int], number: int, _: None) -> None:

@@ -5,7 +5,6 @@ from threading import Event, Thread
 from typing import Any
 
 from sqlalchemy import Connection
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -82,7 +81,6 @@ class HereTests(SynchronousTestCase):
         self.assertEqual(1, sum(isinstance(each, NameUnknown) for each in told))
         self.assertEqual((2, ["a"]), (len(self.committed), self.committed[0]))
         # Its change is made; it is told by its own job, which finds nothing left to do.
-        assert isinstance(of_reactor, Deferred)
         self.assertNoResult(of_reactor)
         self.threads.run_all()
         self.assertEqual("r!", self.successResultOf(of_reactor))
@@ -98,7 +96,6 @@ class HereTests(SynchronousTestCase):
         thread.join(30)
         self.assertEqual([["r", "a"]], self.committed)
         self.threads.run_all()
-        assert isinstance(of_reactor, Deferred)
         self.assertEqual("r!", self.successResultOf(of_reactor))
 
     def test_many(self) -> None:
@@ -113,6 +110,30 @@ class HereTests(SynchronousTestCase):
         told = sorted(self.told.get(timeout=30) for _ in threads)
         self.assertEqual([f"n{number:03}!" for number in range(40)], told)
         self.assertEqual([f"r{number:03}!" for number in range(40)], [self.successResultOf(each) for each in waiting])
+
+    def test_wants_more(self) -> None:
+        """Who is told, and wants more at once, is told of that, too, after those who waited before."""
+        told: list[str] = []
+
+        def more(outcome: str) -> None:
+            told.append(outcome)
+            if len(told) < 3:
+                _ = self.batches.write(wanted(f"r{len(told)}")).addCallback(more)
+
+        _ = self.batches.write(wanted("r")).addCallback(more)
+        _ = self.batches.write(wanted("s")).addCallback(told.append)
+        self.threads.run_all()
+        self.assertEqual((["r!", "s!", "r1!"], [["r"], ["s", "r1"]]), (told, self.committed))
+
+    def test_other_results(self) -> None:
+        """What has a thread do something may return anything that can be waited for."""
+
+        async def in_thread(function: Any, *args: object) -> Any:
+            return function(*args)
+
+        self.batches._in_thread = in_thread
+        self.assertEqual("a!", self.successResultOf(self.batches.write(wanted("a"))))
+        self.failureResultOf(self.batches.write(wanted("bad")), NameUnknown)
 
     def test_no_threads(self) -> None:
         """When there are no threads for the reactor's changes any more, those fail; those of other threads do not."""
