@@ -274,9 +274,13 @@ class Channel(ReceivingChannel):
         if self.site.draining or (self._expects and not body.received):
             # A client that was not told to continue may send the body, or not: what follows cannot be told apart.
             return True
-        rest = body.rest
-        unwanted = not body.asked or code >= 400
-        return rest is not None and rest > self.site.limits.drain_bytes and unwanted
+        rest, limit = body.rest, self.site.limits.drain_bytes
+        if body.asked and code < 400:
+            return False
+        if rest is None:
+            # Nobody knows how much it is: likely much, of a body that was long already or did not find room.
+            return code >= 500 or body.received > limit
+        return rest > limit
 
     def pauseProducing(self) -> None:
         """The transport's send buffer is full. Unlike the parent, go on reading a body: it may be what is answered."""

@@ -1,8 +1,9 @@
 """Two processes that are asked the same again and again within a second, and answer what there is now."""
 
 import re
+import sqlite3
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
@@ -223,6 +224,23 @@ class SessionsTests(RepeatsCase):
             time.sleep(0.02)
             lines = re.findall(rf'"POST /v2/{self.name}/blobs/uploads/" 202 0 "-" "{agent}"', self.daemon.log())
         self.assertEqual(count, len(lines))
+
+
+class PullsTests(RepeatsCase):
+    """Pulls that retention rules count."""
+
+    CONFIG = f"{RepeatsCase.CONFIG}[[retention.rules]]\nrepositories = ['**']\nexpire_unpulled_seconds = 3600\n"
+
+    def test_noted(self) -> None:
+        """Who is given an answer again pulls in the second in which the pull was noted that it is from."""
+        self.assertEqual(201, self.put("now", make_index(), OCI_INDEX).status)
+        began = time.time()
+        self.assertEqual(200, self.everywhere(f"GET /v2/{self.name}/manifests/now").status)
+        ended = time.time()
+        self.daemon.stop()
+        with closing(sqlite3.connect(self.daemon.data / "metadata.sqlite3")) as database:
+            ((pulled,),) = database.execute("SELECT pulled_at FROM tag_pulls").fetchall()
+        self.assertTrue(began <= pulled <= ended)
 
 
 class RightsTests(RepeatsCase, RightsCase):

@@ -201,6 +201,24 @@ class EarlyAnswerTests(ChannelCase):
         channel.dataReceived(b"8000\r\n" + bytes(0x8000) + b"\r\n")
         self.assertTrue(transport.half_closed)
 
+    def test_chunked_rest_of_much(self) -> None:
+        """The answer says close when a chunked rest is likely to be long: it failed, or there was much before."""
+        for path, size, closes in (("/507", 0, True), ("/507", 10, True), ("/404", 10, False), ("/404", 65537, True)):
+
+            async def refuse_later(request: Request, status: int = int(path[1:]), size: int = size) -> None:
+                while sum(map(len, self.pieces)) < size:
+                    self.pieces += await request.body.read()
+                request.setResponseCode(status)
+
+            self.pieces.clear()
+            channel, transport = self.serve(refuse_later)
+            channel.dataReceived(
+                head(f"PUT {path}", "Transfer-Encoding: chunked") + b"%x\r\n" % (size + 1) + bytes(size)
+            )
+            self.assertEqual([int(path[1:])], statuses(transport))
+            self.assertEqual(closes, b"Connection: close\r\n" in transport.value(), (path, size))
+            self.assertEqual(closes, transport.half_closed)
+
     def test_rest_has_a_time(self) -> None:
         """A rest that does not come keeps the connection for the lingering time, and then for the idle time."""
         channel, transport = self.serve(self.ignore)

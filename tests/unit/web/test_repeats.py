@@ -22,6 +22,7 @@ from dockreg.interfaces_access import IAuthorizer
 from dockreg.model.access import Access, Action, Caller, Ceiling, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.model.networks import NO_ADDRESS, Networks
+from dockreg.providers.auth.certificates import CertificatesChecker
 from dockreg.service import open_registry
 from dockreg.testing.authorizers import OneByOne
 from dockreg.web.access import Gate
@@ -339,6 +340,16 @@ class WhoTests(SynchronousTestCase):
     def test_certificates(self) -> None:
         """Not where the certificate of a connection says who somebody is."""
         self.assertEqual(0, Opened(takes_certificates=True).kept())
+
+        def takes(text: str, authenticator: Any = None) -> bool:
+            reactor: Any = MemoryReactorClock()
+            return open_registry(read_config(text), reactor, authenticator).core.takes_certificates
+
+        self.assertFalse(takes(""))
+        self.assertFalse(takes("", InMemoryUsernamePasswordDatabaseDontUse()))
+        self.assertTrue(takes("auth.checkers = ['accounts', 'certificates']\nauth.registration = 'closed'"))
+        own = CertificatesChecker(Clock())
+        self.assertTrue(takes("", own))
 
     def test_audit(self) -> None:
         """Not where each request has an id of its own."""
