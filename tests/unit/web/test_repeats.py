@@ -340,16 +340,10 @@ class WhoTests(SynchronousTestCase):
     def test_certificates(self) -> None:
         """Not where the certificate of a connection says who somebody is."""
         self.assertEqual(0, Opened(takes_certificates=True).kept())
-
-        def takes(text: str, authenticator: Any = None) -> bool:
+        closed = "auth.checkers = ['certificates']\nauth.registration = 'closed'"
+        for text, own, takes in (("", None, False), (closed, None, True), ("", CertificatesChecker(Clock()), True)):
             reactor: Any = MemoryReactorClock()
-            return open_registry(read_config(text), reactor, authenticator).core.takes_certificates
-
-        self.assertFalse(takes(""))
-        self.assertFalse(takes("", InMemoryUsernamePasswordDatabaseDontUse()))
-        self.assertTrue(takes("auth.checkers = ['accounts', 'certificates']\nauth.registration = 'closed'"))
-        own = CertificatesChecker(Clock())
-        self.assertTrue(takes("", own))
+            self.assertEqual(takes, open_registry(read_config(text), reactor, own).core.takes_certificates)
 
     def test_audit(self) -> None:
         """Not where each request has an id of its own."""
