@@ -246,6 +246,34 @@ class StreamedBody:
 
 
 @implementer(IRequestBody)
+class WholeBody:
+    """A small body that has come together with its head: nobody waits for it, and nothing is paused."""
+
+    def __init__(self, data: bytes) -> None:
+        self.length = self.received = len(data)
+        self._chunks: Sequence[Piece] = (data,)
+
+    async def read(self) -> Sequence[Piece]:
+        """See :meth:`IRequestBody.read`."""
+        chunks, self._chunks = self._chunks, ()
+        return chunks
+
+    async def pour(self, receive: Receive, most: int) -> int:
+        """See :meth:`IRequestBody.pour`."""
+        return 0
+
+    async def collect(self, limit: int, hold: Callable[[int], None] = _hold_any) -> bytes:
+        """See :meth:`IRequestBody.collect`."""
+        if self.length > limit:
+            raise BodyTooLarge(limit)
+        chunks, self._chunks = self._chunks, ()
+        if not chunks:
+            return b""
+        hold(self.length)
+        return bytes(chunks[0])
+
+
+@implementer(IRequestBody)
 class EmptyBody:
     """The body of a request that has none."""
 

@@ -5,8 +5,8 @@ Parsing and framing stay Twisted's. What is added: the body reaches its handler 
 the handler, ``100 Continue`` waits until the body is wanted, and a response that is finished before its body has ended
 never lets the rest be taken for a request (RFC 9112 6 and 9.3).
 
-Only this module, :mod:`dockreg.web.framing`, :mod:`dockreg.web.receiving` and :mod:`dockreg.web.requests` name private things
-of twisted.web's server side.
+Only this module, :mod:`dockreg.web.framing`, :mod:`dockreg.web.receiving`, :mod:`dockreg.web.knowing` and
+:mod:`dockreg.web.requests` name private things of twisted.web's server side.
 """
 
 from typing import Any, cast
@@ -18,11 +18,10 @@ from twisted.python.failure import Failure
 
 from dockreg.model.networks import NO_ADDRESS, host_of
 from dockreg.web.admission import body_size, refusal
-from dockreg.web.bodies import CutReason, StreamedBody
+from dockreg.web.bodies import CutReason
 from dockreg.web.chunks import ChunksMalformed
-from dockreg.web.heads import may_be_kept
 from dockreg.web.inflow import FLOWING_BYTES
-from dockreg.web.receiving import ReceivingChannel
+from dockreg.web.knowing import KnowingChannel
 from dockreg.web.requests import Request
 from dockreg.web.sockets import unacknowledged_bytes, unsent_bytes
 from dockreg.web.watch import HALF_READ, Expiry, Phase, Watch
@@ -33,17 +32,16 @@ log = Logger()
 TLS_HANDSHAKE = b"\x16"
 
 
-class Channel(ReceivingChannel):
+class Channel(KnowingChannel):
     """One connection. Requests on it are answered one after the other."""
 
-    # Bytes that came after the response was finished.
-    _drained = 0
     # The address under which half-read requests are counted whose client is the one that we talk to.
     _counted_as = NO_ADDRESS
     # The address under which this connection is counted as half-read, while it is.
     _counted: str | None = None
     _parsing = False
-    _whole: bytes | None = None  # What came in one read and may be a whole head.
+    # Reading may be paused because the client takes no more, or does not wait for answers.
+    _paused = False
 
     # Connection
 
@@ -58,7 +56,7 @@ class Channel(ReceivingChannel):
         self.rated_as = self.site.rated_as(self.peer)
         self._counted_as = self.site.counted_as(self.peer)
         self.site.channel_opened(self)
-        self._admit()
+        self.admit()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -71,7 +69,7 @@ class Channel(ReceivingChannel):
         if body is not None:
             body.cut(CutReason.DISCONNECTED)
         self.end_turn(body)
-        self._enter(Phase.CLOSING)
+        self.enter(Phase.CLOSING)
         super().connectionLost(reason)
         if body is not None:
             body.wake()
@@ -79,12 +77,12 @@ class Channel(ReceivingChannel):
 
     def abort(self) -> None:
         """Cut the connection at once; what was not sent is lost."""
-        self._enter(Phase.CLOSING)
+        self.enter(Phase.CLOSING)
         self.transport.abortConnection()
 
     def loseConnection(self) -> None:
         """Close the connection once all is sent."""
-        self._enter(Phase.CLOSING)
+        self.enter(Phase.CLOSING)
         super().loseConnection()
 
     def stop_taking_requests(self) -> None:
@@ -119,14 +117,15 @@ class Channel(ReceivingChannel):
         else:
             self.abort()
 
-    def _enter(self, phase: Phase) -> None:
-        self._watch.enter(phase, self._now())
-        if phase not in HALF_READ:
+    def enter(self, phase: Phase) -> None:
+        """Do something else from now on."""
+        self._watch.enter(phase, self.site.clock.seconds())
+        if self._counted is not None and phase not in HALF_READ:
             self._release()
-        if phase is not Phase.BODY:
+        if self._reads_much and phase is not Phase.BODY:
             self.read_little()
 
-    def _admit(self, request: Request | None = None) -> bool:
+    def admit(self, request: Request | None = None) -> bool:
         """Count the request that is arriving, or refuse it. Once it is known, its client counts, not a proxy."""
         address = self._counted_as
         if request is not None and self.trusts_peer:
@@ -161,48 +160,39 @@ class Channel(ReceivingChannel):
             # want to see that HTTP is spoken here before they try that (Go, tls.RecordHeaderError).
             self.refuse(400)
             return
-        self._whole = None
-        if phase in (Phase.NEW, Phase.IDLE):
-            if self.answer_again(data):
-                self._enter(Phase.IDLE)
+        self.forget_read()
+        while phase is Phase.NEW or phase is Phase.IDLE:
+            rest = self.take(data)
+            if rest is None:
+                self.enter(Phase.HEADERS)
+                break
+            data, phase = rest, self._watch.phase
+            if not data or phase in (Phase.LINGERING, Phase.CLOSING):
                 return
-            known = self.site.heads.find(data)
-            if known is not None:
-                self._expects, self._drained = False, 0
-                self._enter(Phase.HANDLING)
-                self.take_known(known)
-                return
-            self._whole = data if may_be_kept(data) else None
-            self._enter(Phase.HEADERS)
         self._parsing = True
         try:
             super().dataReceived(data)
         finally:
             self._parsing = False
         if self._watch.phase is Phase.IDLE and (self._buffer or self.requests):
-            self._enter(Phase.HEADERS)
+            self.enter(Phase.HEADERS)
         if self._watch.phase is Phase.HEADERS:
-            self._admit()
+            self.admit()
 
     def allHeadersReceived(self) -> None:
-        """Start the handler, with the body still to come."""
+        """Start the handler, with the body still to come, unless it is small and is there."""
         self._expects = False
         self._drained = 0
         super().allHeadersReceived()
-        if self.length == 0:
-            self.requests[-1].head = self.keepable(self._whole)
+        self.keep()
+        if self.length == 0 or self.take_whole_body():
             # Twisted goes on to allContentReceived, which starts the handler.
-            self._enter(Phase.HANDLING)
+            self.enter(Phase.HANDLING)
             return
         request = self.requests[-1]
-        if not self._admit(request):
+        if not self.admit(request):
             return
-        limits = self.site.limits
-        self._body = StreamedBody(self.length, self, limits.window_bytes, limits.unasked_bytes)
-        self._reading = None
-        request.start_body(self._body)
-        self._enter(Phase.BODY)
-        self._reads_much = self.site.read_sizes.begin(self.transport, self.length)
+        self.begin_body(request)
         request.requestReceived(self._command, self._path, self._version)
         self._update_reading()
 
@@ -247,8 +237,9 @@ class Channel(ReceivingChannel):
         if self._reading is not True:
             self._networkProducer.resumeProducing()
         if self._watch.phase is not Phase.DRAINING:
-            self._enter(Phase.HANDLING)
-        self._dataBuffer.append(data)
+            self.enter(Phase.HANDLING)
+        if data:
+            self._dataBuffer.append(data)
         # Resets the parser; the second requestReceived that it makes does nothing.
         self.allContentReceived()
 
@@ -260,7 +251,7 @@ class Channel(ReceivingChannel):
             return
         self.persistent = False
         self._body.cut(reason)
-        self._enter(Phase.CUT)
+        self.enter(Phase.CUT)
         self._update_reading()
         self._body.wake()
 
@@ -284,6 +275,7 @@ class Channel(ReceivingChannel):
 
     def pauseProducing(self) -> None:
         """The transport's send buffer is full. Unlike the parent, go on reading a body: it may be what is answered."""
+        self._paused = True
         if self._body is None:
             super().pauseProducing()
             return
@@ -312,12 +304,19 @@ class Channel(ReceivingChannel):
         if not self.persistent or (rest is not None and rest > limit):
             self._linger()
             return
-        self._enter(Phase.DRAINING)
+        self.enter(Phase.DRAINING)
         self._update_reading()
 
     def _next_request(self, request: Request) -> None:
-        if self.persistent or not any(self._dataBuffer):
-            self._enter(Phase.IDLE)
+        if self.persistent or not self._dataBuffer:
+            self.enter(Phase.IDLE)
+            if self.persistent and not self._dataBuffer and not self._paused and self.requests[0] is request:
+                # What the parent does when nothing was paused, and nothing has come.
+                del self.requests[0]
+                self._handlingRequest = False
+                self.line_mode = 1
+                return
+            self._paused = self._waitingForTransport
             super().requestDone(request)
         else:
             # Closing with bytes unread would make the kernel reset the connection, and the answer may be lost.
@@ -333,7 +332,7 @@ class Channel(ReceivingChannel):
         """
         if self._watch.phase is Phase.LINGERING:
             return
-        self._enter(Phase.LINGERING)
+        self.enter(Phase.LINGERING)
         # Else the lines that have come already would still be parsed.
         self.setRawMode()
         self._body = None

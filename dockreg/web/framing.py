@@ -15,7 +15,7 @@ from twisted.web.http_headers import Headers
 
 from dockreg.model.networks import NO_ADDRESS
 from dockreg.web.chunks import ChunkedDecoder
-from dockreg.web.heads import KnownHead
+from dockreg.web.heads import ResponseHeaders
 
 if TYPE_CHECKING:
     from dockreg.web.requests import Request
@@ -25,8 +25,6 @@ _BLANKS = (b" ", b"\t")
 _FRAMING = (b"Content-Length", b"Transfer-Encoding")
 #: The digits of the largest length that anybody means.
 _MAX_LENGTH_DIGITS = 19
-#: Requests with these begin in a way of their own.
-_NOT_KEPT = (b"Expect", b"Upgrade")
 #: What names of headers are made of (RFC 9110 5.6.2).
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -137,15 +135,14 @@ class FramedChannel(HTTPChannel):
 
         It is the last moment to say that the connection will be closed.
         """
-        named = cast("list[bytes] | None", headers.getRawHeaders(b"Connection"))
-        if self.close_needed(int(code)) or (named and any(value.lower() == b"close" for value in named)):
+        assert isinstance(headers, ResponseHeaders)
+        if self.close_needed(int(code)) or (headers.first(b"Connection") is not None and _says_close(headers)):
             self.persistent = False
         if not self.persistent:
             headers.setRawHeaders(b"Connection", [b"close"])
-        lines = [b"%b %b %b\r\n" % (version, code, reason)]
-        lines += [b"%b: %b\r\n" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
+        lines = headers.lines()
         lines += (self.site.entrance.header_lines(self.requests[0], headers), b"\r\n")
-        return b"".join(lines)
+        return b"%b %b %b\r\n%b" % (version, code, reason, b"".join(lines))
 
     def write(self, data: bytes) -> None:
         """Send a part of a response; or keep it until :meth:`let_go`."""
@@ -171,44 +168,13 @@ class FramedChannel(HTTPChannel):
         if held:
             self.writeSequence(held)
 
-    def answer_again(self, head: bytes) -> bool:
-        """Answer a request as one with the same head was answered, if that may be; whether it was."""
-        site = self.site
-        began = site.clock.seconds()
-        answer = site.repeats.find(head)
-        if answer is None or site.draining or self.trusts_peer:
-            return False
-        data = answer.data if answer.varying is None else answer.next()
-        if data is None:
-            return False
-        rates = site.entrance.rates
-        if rates is not None and rates.take(self.rated_as):
-            # It counts nothing, and is asked again by who answers.
-            return False
-        cast("ITransport", self.transport).write(data)
-        site.request_repeated(self.peer, answer, site.clock.seconds() - began)
-        return True
-
-    def take_known(self, known: KnownHead) -> None:
-        """Begin a request whose head was seen before: what the parser does with one that begins and ends in one read."""
-        request = cast("Request", self.requestFactory(self))
-        self.requests.append(request)
-        self.persistent = True
-        self._handlingRequest = True
-        # What comes now is kept until the response is finished.
-        self.setRawMode()
-        request.begin_known(known)
-
-    def keepable(self, whole: bytes | None) -> bytes | None:
-        """The head that the parser has just come to the end of, if all that it said was seen by the parser alone."""
-        if whole is None or self.length != 0 or not self.persistent:
-            return None
-        headers = self.requests[-1].requestHeaders
-        return None if any(map(headers.hasHeader, _NOT_KEPT)) else whole
-
     def trailers_are_sound(self) -> bool:
         """Whether the lines behind the last chunk are headers, each in one line. Nobody looks at what they say."""
         return self.chunks is None or all(map(_is_header, self.chunks.trailers))
+
+
+def _says_close(headers: Headers) -> bool:
+    return any(value.lower() == b"close" for value in headers.getRawHeaders(b"Connection", []))
 
 
 def _is_header(line: bytes) -> bool:

@@ -9,10 +9,10 @@ Heads hold credentials. They are in no log, and what is kept is bounded.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from sys import getsizeof
-from typing import Any
+from typing import Any, cast
 
 from attrs import frozen
 from twisted.web.http_headers import Headers
@@ -24,7 +24,8 @@ _MOST_BYTES = 4 * 1024 * 1024
 _TIMES = 3
 _ENTRY_BYTES = 1536
 _PART_BYTES = 96
-_END = b"\r\n\r\n"
+#: Where one ends.
+END = b"\r\n\r\n"
 _METHODS = (b"GET ", b"HEAD ")
 _BEGINNING = b"POST "
 
@@ -55,8 +56,8 @@ def may_be_kept(data: bytes) -> bool:
     return (
         len(data) <= LONGEST_BYTES
         and (data.startswith(_METHODS) or (data.startswith(_BEGINNING) and b"?" not in data[: data.find(b"\r\n")]))
-        and data.endswith(_END)
-        and data.find(_END) == len(data) - len(_END)
+        and data.endswith(END)
+        and data.find(END) == len(data) - len(END)
     )
 
 
@@ -102,15 +103,36 @@ def _weight(data: bytes, head: KnownHead) -> int:
 
     Hundreds of headers, cookies or arguments of a few characters take forty times what their bytes do.
     """
-    named = [*(values for _, values in head.headers.getAllRawHeaders()), *head.args.values()]
-    parts = len(named) + sum(map(len, named)) + 2 * len(head.cookies)
-    return _ENTRY_BYTES + _TIMES * len(data) + parts * _PART_BYTES + sum(map(getsizeof, head.texts))
+    named = len(head.args) + sum(map(len, head.args.values()))
+    return headers_weight(len(data), head.headers, head.cookies, *head.texts) + named * _PART_BYTES
+
+
+def headers_weight(size: int, headers: Headers, cookies: Mapping[bytes, bytes], *texts: str) -> int:
+    """
+    The same of headers and cookies.
+
+    :param size: how many bytes they were made of.
+    """
+    values = [values for _, values in headers.getAllRawHeaders()]
+    parts = len(values) + sum(map(len, values)) + 2 * len(cookies)
+    return _ENTRY_BYTES + _TIMES * size + parts * _PART_BYTES + sum(map(getsizeof, texts))
 
 
 @lru_cache(maxsize=512)
 def _canonical(name: bytes) -> bytes:
     ((canonical, _),) = Headers({name: [b""]}).getAllRawHeaders()
     return canonical
+
+
+class RequestHeaders(Headers):
+    """The headers of a request like those of another one, but for one value."""
+
+    def __init__(self, others: Headers, name: bytes, value: bytes) -> None:
+        super().__init__()
+        self._rawHeaders = {
+            **dict(cast("Iterator[tuple[bytes, list[bytes]]]", others.getAllRawHeaders())),
+            name: [value],
+        }
 
 
 class ResponseHeaders(Headers):
@@ -132,3 +154,7 @@ class ResponseHeaders(Headers):
         """The first value of a header whose name is written as it is sent."""
         values = self._rawHeaders.get(name)
         return values[0] if values else None
+
+    def lines(self) -> list[bytes]:
+        """All of them, as they are sent."""
+        return [b"%b: %b\r\n" % (name, value) for name, values in self._rawHeaders.items() for value in values]

@@ -18,7 +18,8 @@ from twisted.web.http import NO_BODY_CODES
 from twisted.web.resource import IResource
 
 from dockreg.web.admission import flat_error
-from dockreg.web.bodies import EMPTY_BODY, BodyCut, IRequestBody, StreamedBody
+from dockreg.web.bodies import EMPTY_BODY, BodyCut, IRequestBody, StreamedBody, WholeBody
+from dockreg.web.fields import Fields, Head, arguments_of
 from dockreg.web.heads import KnownHead, ResponseHeaders
 from dockreg.web.proxies import Origin
 from dockreg.web.records import RequestRecord
@@ -53,13 +54,15 @@ class Request(server.Request):
     aborted = False
 
     _origin: Origin | None = None
-    _streamed: StreamedBody | None = None
+    _streamed: StreamedBody | WholeBody | None = None
     _received = False
     _recorded = False
     _began = 0.0
     #: The bytes of its head, if a request with the same may be begun without parsing it; and what was made of them then.
     head: bytes | None = None
     _known: KnownHead | None = None
+    #: What was made of its fields before, if it is begun without parsing them.
+    _fields: Fields | None = None
     #: Whether everybody who sends the same head is given the same answer, for now.
     repeats = False
     #: What of its answer is to be another one for each of them, if anything is.
@@ -120,7 +123,7 @@ class Request(server.Request):
 
     # What the channel calls
 
-    def start_body(self, body: StreamedBody) -> None:
+    def start_body(self, body: StreamedBody | WholeBody) -> None:
         """The headers announced a body."""
         self._streamed = body
 
@@ -130,7 +133,7 @@ class Request(server.Request):
 
     def handleContentChunk(self, data: bytes | memoryview) -> None:
         """A piece of the body, decoded."""
-        assert self._streamed is not None
+        assert isinstance(self._streamed, StreamedBody)
         self._streamed.add(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -149,15 +152,25 @@ class Request(server.Request):
         self._began = self._owner.clock.seconds()
         self._owner.request_began()
 
+    def take_fields(self, head: Head, fields: Fields) -> None:
+        """Have the headers that were made of the same fields before, and what a head says besides."""
+        self._fields = fields
+        self.method, self.uri, self.path, self.clientproto = head.method, head.uri, head.path, b"HTTP/1.1"
+        self.requestHeaders, self.received_cookies = fields.headers, fields.cookies
+        self.args = arguments_of(head.query)
+
+    def begin(self) -> None:
+        """Begin handling a request whose headers are there."""
+        self._begin()
+        self.process()
+
     def begin_known(self, known: KnownHead) -> None:
         """Begin handling a request whose head was seen before, in the way that was found for it then."""
         self._known = known
         self.method, self.uri, self.path, self.clientproto = known.method, known.uri, known.path, b"HTTP/1.1"
         self.requestHeaders, self.received_cookies = known.headers, cast("dict[bytes, bytes]", known.cookies)
         self.args = cast("dict[bytes, list[bytes]]", known.args)
-        self.content = BytesIO()
-        self._begin()
-        self.process()
+        self.begin()
 
     def remember(self, resource: IResource, render: Callable[["Request"], Any]) -> None:
         """
@@ -167,7 +180,7 @@ class Request(server.Request):
         """
         if self.head is None or self._owner.resource is not resource:
             return
-        texts = (*self._texts(), self._agent())
+        texts = (*self._texts(), self.agent)
         args, cookies = cast("dict[bytes, list[bytes]]", self.args), self.received_cookies
         known = KnownHead(
             self.head, self.method, self.uri, self.path, args, self.requestHeaders, cookies, render, texts
@@ -267,7 +280,24 @@ class Request(server.Request):
         if self._known is not None and self.channel.persistent:
             self._answer = answer
         self.channel.write(answer)
-        super().finish()
+        self._end()
+
+    def _end(self) -> None:
+        """What :meth:`finish` does for an answer that was sent as a whole."""
+        if self.producer is not None or self.queued:
+            super().finish()
+            return
+        self._record(complete=True)
+        self.finished = 1
+        channel = self.channel
+        channel.requestDone(self)
+        del self.channel
+        if self.content is not None:
+            self.content.close()
+            del self.content
+        notifications, self.notifications = self.notifications, []
+        for each in notifications:
+            each.callback(None)
 
     def finish(self) -> None:
         """End the response, unless it was cut off: a proper end would make it look whole."""
@@ -304,7 +334,7 @@ class Request(server.Request):
         if not self._received or self._recorded:
             return
         self._recorded = True
-        method, path, agent = (*self._texts(), self._agent()) if self._known is None else self._known.texts
+        method, path, agent = (*self._texts(), self.agent) if self._known is None else self._known.texts
         self._owner.request_ended(
             RequestRecord(
                 address=self.origin.address if self._trusts_peer else self._peer,
@@ -325,7 +355,11 @@ class Request(server.Request):
         # An absolute URI may name a user and a password.
         return method, self.path.decode("ascii", "backslashreplace") if self.path.startswith(b"/") else "*"
 
-    def _agent(self) -> str:
+    @property
+    def agent(self) -> str:
+        """The user agent as the log has it."""
+        if self._fields is not None:
+            return self._fields.agent
         agent = self.requestHeaders.getRawHeaders(b"User-Agent") or [b""]
         return agent[0].decode("utf-8", "backslashreplace")
 

@@ -14,6 +14,7 @@ from dockreg.model.networks import NO_ADDRESS, is_loopback, neighbourhood
 from dockreg.web.admission import HalfRead
 from dockreg.web.channel import Channel
 from dockreg.web.entrance import Entrance
+from dockreg.web.fields import KnownFields
 from dockreg.web.heads import KnownHeads
 from dockreg.web.inflow import Inflows
 from dockreg.web.kernel import KernelSender
@@ -64,6 +65,7 @@ class Site(server.Site):
         self.half_read = HalfRead(self.limits)
         self.read_sizes = ReadSizes(self.limits.window_bytes)
         self.heads = KnownHeads()
+        self.fields = KnownFields(self.limits.header_bytes)
         self.repeats = Repeats(clock)
         #: Whether the site has begun to stop.
         self.draining = False

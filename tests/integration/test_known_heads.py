@@ -4,7 +4,7 @@ from contextlib import closing
 
 from dockreg.model.mediatypes import OCI_INDEX
 from tests.integration.streaming import Answer, Client, head
-from tests.integration.v2case import V2Case, make_index
+from tests.integration.v2case import V2Case, digest_of, make_index
 
 
 class KnownHeadTests(V2Case):
@@ -74,3 +74,24 @@ class KnownHeadTests(V2Case):
                 client.send(large)
         with closing(self.client()) as client:
             self.assertEqual(1_000_000, len(self.repeat(client, f"GET /v2/{self.name}/blobs/{digest}").body))
+
+    def test_pushed(self) -> None:
+        """Blobs and tags that come behind the same fields are each what was sent, however they came and were asked for."""
+        blobs = [b"blob %d" % number * (1 + 400 * number) for number in range(12)]
+        with closing(self.client()) as client:
+            for number, blob in enumerate(blobs):
+                line = f"POST /v2/{self.name}/blobs/uploads/?digest={digest_of(blob)}"
+                sent = head(line, "Content-Type: application/octet-stream", f"Content-Length: {len(blob)}") + blob
+                cut = (len(sent), len(sent) - len(blob), len(sent) - 1, 30)[number % 4]
+                client.send(sent[:cut])
+                client.send(sent[cut:] + head("GET /v2/"))
+                self.assertEqual([201, 200], [client.answer().status for _ in range(2)])
+            manifests = [make_index(annotations={"number": "x" * number}) for number in range(6)]
+            for each in manifests:
+                fields = (f"Content-Type: {OCI_INDEX}", f"Content-Length: {len(each)}")
+                client.send(head(f"PUT /v2/{self.name}/manifests/now", *fields) + each)
+                client.send(head(f"GET /v2/{self.name}/manifests/now"))
+                self.assertEqual(
+                    [(201, b""), (200, each)], [(a.status, a.body) for a in (client.answer(), client.answer())]
+                )
+        self.assertEqual(blobs, [self.ask("GET", f"blobs/{digest_of(each)}").content for each in blobs])

@@ -12,6 +12,7 @@ from twisted.web.server import Request as StockRequest
 from dockreg.web.channel import Channel
 from dockreg.web.chunks import ChunkedDecoder
 from dockreg.web.framing import FramedChannel
+from dockreg.web.knowing import KnowingChannel
 from dockreg.web.limits import Limits
 from dockreg.web.receiving import ReceivingChannel
 from dockreg.web.requests import Request
@@ -228,7 +229,7 @@ class TwistedTests(SynchronousTestCase):
         # zope.interface puts names of its own, with two underscores, into classes that it has looked at.
         overridden = {
             name
-            for name in {**vars(Channel), **vars(ReceivingChannel), **vars(FramedChannel)}
+            for name in {**vars(Channel), **vars(KnowingChannel), **vars(ReceivingChannel), **vars(FramedChannel)}
             if not name.startswith("__") and name in vars(HTTPChannel) and callable(getattr(Channel, name))
         }
         expected = {
@@ -256,15 +257,36 @@ class TwistedTests(SynchronousTestCase):
         state = vars(HTTPChannel) | vars(channel)
         names = ["_command", "_path", "_version", "_transferDecoder", "_dataBuffer", "_networkProducer"]
         names += ["_waitingForTransport", "_requestProducer", "persistent", "length", "_receivedHeaderSize"]
-        names += ["_failChooseTransferDecoder"]
+        names += ["_failChooseTransferDecoder", "_handlingRequest"]
         self.assertEqual([], [name for name in names if name not in state])
         self.assertIsInstance(channel._transferDecoder, ChunkedDecoder)
         self.assertEqual((0, b""), (channel.line_mode, channel._buffer))
         channel, _ = Server(wait).connect()
         channel.dataReceived(head("PUT /a", "Content-Length: 10") + b"abc")
         self.assertEqual(7, cast("Any", channel._transferDecoder).contentLength)
+        self.assertIs(http._IdentityTransferDecoder, type(channel._transferDecoder))
         self.assertIs(channel.requests[0].channel, channel)
         self.assertFalse(channel.requests[0]._disconnected)
+
+    def test_state_between(self) -> None:
+        """Between two requests a connection is what Twisted makes of it, whether Twisted or this package has done that."""
+
+        async def take(request: Request) -> bytes:
+            return await request.body.collect(10)
+
+        def plain(channel: Channel) -> dict[str, Any]:
+            # What stays, or has its own time.
+            apart = ("_watch", "site", "factory", "transport", "_networkProducer")
+            return {name: value for name, value in vars(channel).items() if name not in apart}
+
+        channel, _ = Server(take).connect()
+        # Nothing else, for whoever finds a new one here has to see to it in Channel as well.
+        states = []
+        for paused in (False, True):
+            channel._paused = paused
+            channel.dataReceived(head("PUT /a", "Content-Length: 1") + b"a")
+            states.append(plain(channel))
+        self.assertEqual(*states)
 
     def test_hooks_are_called(self) -> None:
         """Twisted calls each private hook where this package expects it."""

@@ -1,0 +1,170 @@
+"""
+A connection that begins a request without the parser where it has seen its like before.
+
+What is kept is in :mod:`dockreg.web.repeats`, :mod:`dockreg.web.heads` and :mod:`dockreg.web.fields`. A request that is begun
+here leaves the parser as it is at the end of a head, or between two requests.
+"""
+
+from typing import Any, cast
+
+from twisted.internet.interfaces import ITransport
+from twisted.web.http import _IdentityTransferDecoder
+
+from dockreg.web.bodies import StreamedBody, WholeBody
+from dockreg.web.chunks import ChunkedDecoder
+from dockreg.web.fields import Fields, Head
+from dockreg.web.heads import END, KnownHead, may_be_kept
+from dockreg.web.receiving import ReceivingChannel
+from dockreg.web.requests import Request
+from dockreg.web.watch import Phase
+
+#: Requests with these begin in a way of their own.
+_NOT_KEPT = (b"Expect", b"Upgrade")
+
+
+class KnowingChannel(ReceivingChannel):
+    """Knows what was made of what came before, on any connection of the site."""
+
+    # What came in one read and may be a whole head, and the head that it begins with; until it is parsed.
+    _whole: bytes | None = None
+    _head: Head | None = None
+    # Bytes that came after the response was finished.
+    _drained = 0
+
+    def enter(self, phase: Phase) -> None:
+        """Do something else from now on."""
+        raise NotImplementedError
+
+    def admit(self, request: Request | None = None) -> bool:
+        """Count the request that is arriving, or refuse it."""
+        raise NotImplementedError
+
+    def forget_read(self) -> None:
+        """Something else has come."""
+        self._whole = self._head = None
+
+    def take(self, data: bytes) -> bytes | None:
+        """
+        Take a request that is begun without the parser.
+
+        :param data: begins with a request.
+        :return: what came behind its end, or behind its head if its body has not ended; None if it is for the parser.
+        """
+        if data.endswith(END):
+            if self._answer_again(data):
+                self.enter(Phase.IDLE)
+                return b""
+            known = self.site.heads.find(data)
+            if known is not None:
+                self._expects, self._drained = False, 0
+                self.enter(Phase.HANDLING)
+                self._take_head(known)
+                return b""
+            self._whole = data if may_be_kept(data) else None
+        head = self._head = self.site.fields.take_apart(data)
+        fields = None if head is None else self.site.fields.find(head)
+        if head is None or fields is None:
+            return None
+        whole, self._whole, self._head = self._whole, None, None
+        self._expects, self._drained = False, 0
+        request = self._take_fields(head, fields)
+        length = fields.length
+        if length is None or len(data) - head.end < length or length > self.site.limits.unasked_bytes:
+            self._await_body(head, length)
+            if self.admit(request):
+                self.begin_body(request)
+                request.begin()
+                self._update_reading()
+            return data[head.end :]
+        end = head.end + length
+        if length:
+            request.start_body(WholeBody(data[head.end : end]))
+        else:
+            request.head = whole
+        self.enter(Phase.HANDLING)
+        self._end_input()
+        request.begin()
+        return data[end:]
+
+    def begin_body(self, request: Request) -> None:
+        """Give the request a body that arrives while it is handled."""
+        limits = self.site.limits
+        self._body = StreamedBody(self.length, self, limits.window_bytes, limits.unasked_bytes)
+        self._reading = None
+        request.start_body(self._body)
+        self.enter(Phase.BODY)
+        self._reads_much = self.site.read_sizes.begin(self.transport, self.length)
+
+    def take_whole_body(self) -> bool:
+        """Take a body that is small, and has come together with its head, from a client that did not wait to send it."""
+        length = self.length
+        if length is None or length > len(self._buffer) or length > self.site.limits.unasked_bytes or self._expects:
+            return False
+        self.requests[-1].start_body(WholeBody(self._buffer[:length]))
+        self._buffer = self._buffer[length:]
+        self.length = 0
+        return True
+
+    def keep(self) -> None:
+        """Keep what the parser has made of the head that it has just come to the end of, if it alone has seen what that said."""
+        whole, head = self._whole, self._head
+        self.forget_read()
+        request = self.requests[-1]
+        headers = request.requestHeaders
+        if (head is None and whole is None) or not self.persistent or any(map(headers.hasHeader, _NOT_KEPT)):
+            return
+        if self.length == 0:
+            request.head = whole
+        if head is not None and getattr(self.site.resource, "answers_all", False):
+            # Others may change the headers of a request.
+            fields = Fields(headers, request.received_cookies, request.agent, self.length, head.digits)
+            self.site.fields.keep(head, fields)
+
+    def _answer_again(self, head: bytes) -> bool:
+        """Answer a request as one with the same head was answered, if that may be; whether it was."""
+        site = self.site
+        began = site.clock.seconds()
+        answer = site.repeats.find(head)
+        if answer is None or site.draining or self.trusts_peer:
+            return False
+        data = answer.data if answer.varying is None else answer.next()
+        if data is None:
+            return False
+        rates = site.entrance.rates
+        if rates is not None and rates.take(self.rated_as):
+            # It counts nothing, and is asked again by who answers.
+            return False
+        cast("ITransport", self.transport).write(data)
+        site.request_repeated(self.peer, answer, site.clock.seconds() - began)
+        return True
+
+    def _take_head(self, known: KnownHead) -> None:
+        """Begin a request whose head was seen before: what the parser does with one that begins and ends in one read."""
+        request = cast("Request", self.requestFactory(self))
+        self.requests.append(request)
+        self.persistent = True
+        self._end_input()
+        request.begin_known(known)
+
+    def _take_fields(self, head: Head, fields: Fields) -> "Request":
+        """The request that begins with this head, whose fields were seen before; its handler is not called."""
+        request = cast("Request", self.requestFactory(self))
+        self.requests.append(request)
+        self.persistent = True
+        request.take_fields(head, fields)
+        return request
+
+    def _await_body(self, head: Head, length: int | None) -> None:
+        """Be where the parser is at the end of a head with a body."""
+        self._command, self._path, self._version = head.method, head.uri, b"HTTP/1.1"
+        self.length = length
+        take, end = self.requests[-1].handleContentChunk, self._finishRequestBody
+        self._transferDecoder = (
+            ChunkedDecoder(take, end) if length is None else cast("Any", _IdentityTransferDecoder(length, take, end))
+        )
+        self.setRawMode()
+
+    def _end_input(self) -> None:
+        """Be where the parser is at the end of a request: what comes now is kept until the response is finished."""
+        self._handlingRequest = True
+        self.setRawMode()
