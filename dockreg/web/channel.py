@@ -161,11 +161,14 @@ class Channel(KnowingChannel):
             self.refuse(400)
             return
         self.forget_read()
+        behind = False
         while phase is Phase.NEW or phase is Phase.IDLE:
             rest = self.take(data)
             if rest is None:
-                self.enter(Phase.HEADERS)
+                if not behind:
+                    self.enter(Phase.HEADERS)
                 break
+            behind = True
             data, phase = rest, self._watch.phase
             if not data or phase in (Phase.LINGERING, Phase.CLOSING):
                 return

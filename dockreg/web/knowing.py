@@ -167,4 +167,6 @@ class KnowingChannel(ReceivingChannel):
     def _end_input(self) -> None:
         """Be where the parser is at the end of a request: what comes now is kept until the response is finished."""
         self._handlingRequest = True
+        # An empty line may come before the next one, again.
+        self._HTTPChannel__first_line = 1
         self.setRawMode()

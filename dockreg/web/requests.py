@@ -2,7 +2,7 @@
 A request whose handler starts when the headers are complete.
 
 The private names of :class:`twisted.web.http.Request` that dockreg relies on are in this module, those of the channel
-in :mod:`dockreg.web.channel`; ``tests/unit/web/test_channel.py`` fails when Twisted changes them.
+in :mod:`dockreg.web.channel`; ``tests/unit/web/test_twisted.py`` fails when Twisted changes them.
 """
 
 from collections.abc import Callable

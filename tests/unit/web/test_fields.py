@@ -140,6 +140,7 @@ class SameTests(SynchronousTestCase):
     @example([put("PUT /v2/", b"body"), put("PUT /v2/", b"x" * 3000)], [], True, False)
     @example([put("PUT /later", b"body"), put("PUT /v2/", b"b")], [], False, True)
     @example([put("PUT /413", b"y" * 20_000)], [500], False, True)
+    @example([put("PUT /late", b""), put("PUT /v2/", b""), b"\r\n"], [], False, True)
     def test_same(self, requests: list[bytes], cuts: list[int], together: bool, told: bool) -> None:
         """Whatever comes, in whatever pieces, is answered, logged and counted the same with and without memory."""
         sequences = [b"".join(requests)] if together else requests
