@@ -126,7 +126,7 @@ def make_identity(
         known = CredAuthenticator(checkers, metadata.accounts, tokens)
         checked = AccessTokenAuthenticator(make_access_tokens(metadata, reactor), known)
         authenticator = ThrottledAuthenticator(attempts, checked)
-    authorizer: IAuthorizer = Rules(metadata.rights, policy_of(config, strangers=strangers))
+    authorizer: IAuthorizer = Rules(metadata.rights, policy_of(config, strangers=strangers), metadata.lasting_version)
     if config.auth.authorizer:
         arguments = {"repositories": metadata.repositories}
         authorizer = made("auth.authorizer", config.auth.authorizer, IAuthorizer, arguments)

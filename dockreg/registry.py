@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from dockreg.callables import InThread
-from dockreg.errors import BlobUnknown, Denied, NameUnknown, RegistryError, StorageFull, StoreUnavailable, Unauthorized
+from dockreg.errors import BlobUnknown, Denied, NameUnknown, StorageFull, StoreUnavailable, Unauthorized
 from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.interfaces_access import IAuthorizer
 from dockreg.interfaces_blobs import IBlobReader, IUpload
@@ -38,6 +38,8 @@ log = Logger()
 _SEARCH_BATCH = 500
 _READ_BYTES = 256 * 1024
 _SMALL_BYTES = 32 * 1024
+_ALONE = {action: frozenset({action}) for action in Action}
+_WITH_PULL = {action: frozenset({action, Action.PULL}) for action in Action}
 #: One that was pushed is often pushed again, under another tag. What is made of it is not changed by anybody.
 _parse_small = lru_cache(maxsize=64)(parse_manifest)
 
@@ -78,23 +80,22 @@ class Registry:
 
     async def may(self, principal: Principal, action: Action, repository: RepositoryName | None) -> bool:
         """Whether ``principal`` may do ``action`` on the repository, or (None) on the registry as a whole."""
-        return action in await self.authorizer.granted(principal, Access(repository, frozenset({action})))
+        return action in await self.authorizer.granted(principal, Access(repository, _ALONE[action]))
 
     async def require(
         self,
         principal: Principal,
         action: Action,
         repository: RepositoryName | None,
-        absent: RegistryError | None = None,
     ) -> None:
         """
         Refuse unless the principal may do ``action``: absent and forbidden look the same to who may not pull.
 
-        :param absent: what is raised where the thing would not be found; by default that the repository is unknown.
+        :raises NameUnknown: the caller may not know that there is such a repository, or there is none.
         :raises Unauthorized: anonymous may not, and credentials might help; or a token with more scopes would.
         :raises Denied: the caller may pull, and not do this.
         """
-        granted = await self.authorizer.granted(principal, Access(repository, frozenset({action, Action.PULL})))
+        granted = await self.authorizer.granted(principal, Access(repository, _WITH_PULL[action]))
         if action in granted:
             return
         if principal.asks_too_little(action, repository):
@@ -103,7 +104,7 @@ class Registry:
             raise Unauthorized("authentication is required for this")
         if Action.PULL in granted or repository is None:
             raise Denied(f"{principal} may not {action.value} here")
-        raise absent or NameUnknown(str(repository))
+        raise NameUnknown(str(repository))
 
     async def readable(self, principal: Principal, names: Sequence[RepositoryName]) -> Sequence[RepositoryName]:
         """Those of the repositories that ``principal`` may pull from, in the same order."""

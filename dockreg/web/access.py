@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from attrs import define, field, frozen
@@ -41,6 +42,8 @@ from dockreg.web.routes import Route
 
 _READING = (b"GET", b"HEAD")
 _ANYBODY = Caller(ANONYMOUS)
+#: Many requests are about one repository. Names have a length, and what is none is not kept.
+_known_name = lru_cache(maxsize=1024)(RepositoryName.parse_oci)
 #: By what somebody is known who uses these schemes.
 _HOW: Mapping[bytes, str] = {b"basic": "password", b"token": "v1 token", b"bearer": "bearer token"}
 #: What ids of upload sessions are made of; anything else was never one.
@@ -95,16 +98,17 @@ class Gate:
         :raises RegistryError: the path names nothing that can be, or the caller has not the right that the route
             needs.
         """
-        caller = Caller(ANONYMOUS)
+        caller = _ANYBODY
         if route.needs is PUBLIC:
             parsed = _parse(parts, request.method)
         else:
             principal = await self._identify(request, route.needs, witness)
             parsed = _parse(parts, request.method)
-            caller = Caller(principal, await self._repository(request, principal, parsed))
+            if principal is not ANONYMOUS or "image_id" in parsed:
+                caller = Caller(principal, await self._repository(request, principal, parsed))
             if witness is not None:
                 witness.caller = caller
-            await self._require(route.needs, caller, parsed, _absent(route, parsed))
+            await self._require(route, caller, parsed)
         if witness is not None:
             witness.admitted = True
         return Exchange(request, caller, self.room, witness), parsed
@@ -127,10 +131,12 @@ class Gate:
         return Exchange(request, Caller(ANONYMOUS), self.room), _parse(parts, request.method)
 
     async def _identify(self, request: Request, needs: Right, witness: Witness | None) -> Principal:
-        headers = request.requestHeaders.getRawHeaders(b"authorization", [b""])
-        if len(set(headers)) > 1:
+        headers = request.requestHeaders.getRawHeaders(b"authorization") or (b"",)
+        if len(headers) > 1 and len(set(headers)) > 1:
             # Whoever looked at the request before us may have believed another one.
             raise Unauthorized("there are several Authorization headers, which differ")
+        if not headers[0] and not self.takes_certificates:
+            return ANONYMOUS
         scheme, _, value = headers[0].strip().partition(b" ")
         kind, value = scheme.lower(), value.strip()
         if not kind and self.takes_certificates:
@@ -204,14 +210,15 @@ class Gate:
             return None
         return hinted.ceiling.repository if hinted.ceiling and hinted.name == principal.name else None
 
-    async def _require(
-        self, needs: Right, caller: Caller, parsed: Mapping[str, Any], absent: RegistryError | None
-    ) -> None:
-        registry, principal = self.registry, caller.principal
-        if needs.on is On.REPOSITORY:
-            await registry.require(principal, needs.action, parsed["repository"], absent=absent)
-        elif needs.on is On.IMAGE:
-            await registry.require(principal, needs.action, caller.repository, absent=absent)
+    async def _require(self, route: Route, caller: Caller, parsed: Mapping[str, Any]) -> None:
+        registry, principal, needs = self.registry, caller.principal, route.needs
+        assert needs is not PUBLIC
+        if needs.on is On.REPOSITORY or needs.on is On.IMAGE:
+            name = parsed["repository"] if needs.on is On.REPOSITORY else caller.repository
+            try:
+                await registry.require(principal, needs.action, name)
+            except NameUnknown as problem:
+                raise _absent(route, parsed) or problem from None
         elif needs.on is On.ACCOUNT:
             _require_account(needs.action, principal, parsed.get("account"))
         elif needs.on is On.REGISTRY:
@@ -248,7 +255,7 @@ def challenged(problem: Unauthorized, request: Request, route: Route, parts: Map
 
 
 def _absent(route: Route, parsed: Mapping[str, Any]) -> RegistryError | None:
-    """What the door says of a thing that is not there, or whose repository is not, unless that this is unknown."""
+    """What the door says of a thing that is not there, where it does not say that its repository is unknown."""
     if "image_id" in parsed and "repository" not in parsed:
         return ImageUnknown(str(parsed["image_id"]))
     if "upload_id" in parsed:
@@ -297,7 +304,7 @@ def _parse_anew(parts: Mapping[str, str], method: bytes) -> Mapping[str, Any]:
 
 def _oci_name(text: str, method: bytes) -> RepositoryName:
     try:
-        return RepositoryName.parse_oci(text)
+        return _known_name(text)
     except NameInvalid:
         if method not in _READING:
             raise

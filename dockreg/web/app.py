@@ -1,13 +1,13 @@
 """The resource that serves what the table of routes has."""
 
-from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from attrs import define
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
@@ -19,20 +19,24 @@ from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IStoredRights
 from dockreg.model.names import is_host_port
 from dockreg.web.access import Gate, Parts, challenged
+from dockreg.web.agents import agent_of
 from dockreg.web.audit import Witness
 from dockreg.web.dispatch import Dispatcher, is_plain
 from dockreg.web.doors import Doors
 from dockreg.web.errors import ErrorResponses, NoRoute
 from dockreg.web.exchange import API, Exchange
+from dockreg.web.heads import canonical
 from dockreg.web.requests import Request as StreamedRequest
 from dockreg.web.routes import Handler, Route, routes
-from dockreg.web.v2.base import hides_v2_from, is_v2, set_api_version
+from dockreg.web.v2.base import API_VERSION, is_v2, set_api_version
+from dockreg.web.waiting import Waiting
 
 if TYPE_CHECKING:
     from klein import Klein
 
 log = Logger()
 
+V1_VERSION = b"x-docker-registry-version"
 #: Far more than a name of 255 characters and a port have, with blanks around them.
 _LONGEST_HOST = 512
 #: The first segments of the paths that a registry claims in somebody else's site.
@@ -45,7 +49,8 @@ class _Endpoint:
 
     route: Route
     gate: Gate
-    version: bytes
+    #: The header that says which API this is, as it is sent.
+    tells: tuple[bytes, bytes]
     name_characters: int
     #: Whether answers to who has no name can be given again.
     repeats: bool = False
@@ -55,14 +60,19 @@ class _Endpoint:
         return await self.answer(request, parts)
 
     async def answer(self, request: Request, parts: Mapping[str, str]) -> bytes | None:
-        _set_version(request, self.version)
+        ours = request if isinstance(request, StreamedRequest) else None
+        if ours is None:
+            request.setHeader(*self.tells)
+        else:
+            ours.responseHeaders.put(*self.tells)
         audit = self.gate.audit
         witness = None if audit is None else audit.begin(request, self.route, parts)
         try:
-            self._check_name(parts)
+            if len(request.path) > self.name_characters:
+                self._check_name(parts)
             exchange, parsed, to = await self._admitted(request, parts, witness)
-            if isinstance(request, StreamedRequest):
-                request.principal = exchange.principal.name
+            if ours is not None:
+                ours.principal = exchange.caller.principal.name
             body = await to(exchange, **parsed)
         except Exception as problem:
             if witness is not None:
@@ -72,9 +82,9 @@ class _Endpoint:
             raise
         if witness is not None:
             witness.ended(None)
-        elif self.repeats and isinstance(request, StreamedRequest):
-            told = not self.route.varies or request.varying is not None
-            request.repeats = told and self.gate.admits_alike(exchange)
+        elif self.repeats and ours is not None:
+            told = not self.route.varies or ours.varying is not None
+            ours.repeats = told and self.gate.admits_alike(exchange)
         return None if body is None else _finish(request, body)
 
     def _check_name(self, parts: Mapping[str, str]) -> None:
@@ -150,7 +160,8 @@ def make_routing(doors: Doors, gate: Gate, responses: ErrorResponses, version: s
         gate.audit is None and not gate.takes_certificates and IStoredRights.providedBy(gate.registry.authorizer)
     )
     for route in routes(doors):
-        endpoint = _Endpoint(route, gate, version.encode("ascii"), name_characters, can_repeat and route.repeats)
+        name, value = API_VERSION if is_v2(route.rule) else (V1_VERSION, version.encode("ascii"))
+        endpoint = _Endpoint(route, gate, (canonical(name), value), name_characters, can_repeat and route.repeats)
         rules.extend((route.method, rule, endpoint) for rule in _slash_forms(route))
 
     def failed(request: Request, failure: Failure) -> bytes:
@@ -174,11 +185,15 @@ def _set_version(request: Request, version: bytes) -> None:
     if request.path.startswith(b"/v2/") or request.path == b"/v2":
         set_api_version(request)
     else:
-        request.setHeader(b"x-docker-registry-version", version)
+        request.setHeader(V1_VERSION, version)
 
 
 def _finish(request: Request, body: bytes) -> bytes:
-    request.setHeader(b"content-length", str(len(body)).encode("ascii"))
+    length = b"%d" % len(body)
+    if isinstance(request, StreamedRequest):
+        request.responseHeaders.put(b"Content-Length", length)
+    else:
+        request.setHeader(b"content-length", length)
     return body
 
 
@@ -201,7 +216,8 @@ class RegistryResource:
         self._routing = routing
         self._version = version
         self._responses = responses
-        self._apis = apis
+        self.apis = apis
+        self._serves_v1, self._serves_v2 = API.V1 in apis, API.V2 in apis
 
     def limited_to(self, apis: Collection[API]) -> "RegistryResource":
         """The same registry, with the paths of these APIs only."""
@@ -217,24 +233,28 @@ class RegistryResource:
 
     def render(self, request: Request) -> Any:
         """Hand the request to Klein, unless Klein could not even look for its route."""
-        v2 = is_v2(request.path.decode("ascii", "replace"))
-        if v2 and (API.V2 not in self._apis or hides_v2_from(_user_agent(request))):
-            # Engines that get this plain answer go on with v1 at once; any body or another status costs them time.
-            request.setResponseCode(404)
-            return _finish(request, b"")
-        problem = _unroutable(request)
-        if problem is not None:
+        ours = request if isinstance(request, StreamedRequest) else None
+        v2 = request.path.startswith(b"/v2/") or request.path == b"/v2"
+        if v2:
+            agent = agent_of(request)
+            if agent.hides_v2 or not self._serves_v2:
+                # Engines that get this plain answer go on with v1 at once; any body or another status costs them time.
+                request.setResponseCode(404)
+                return _finish(request, b"")
+            if ours is not None:
+                ours.sent_by = agent
+        found = None if ours is None else self._routing.dispatcher.find(request.method, request.path)
+        # Nothing is odd in the path and the method of what is found.
+        problem = (found is None and _unroutable(request)) or _without_host(request)
+        if problem:
             return self._refuse(request, RequestInvalid(problem))
-        if not v2 and API.V1 not in self._apis and _is_v1(request):
+        if not v2 and not self._serves_v1 and _is_v1(request):
             return self._refuse(request, NoRoute(404))
-        if not request.requestHeaders.hasHeader(b"host"):
-            request.requestHeaders.setRawHeaders(b"host", [_own_address(request)])
-        if isinstance(request, StreamedRequest):
-            found = self._routing.dispatcher.find(request.method, request.path)
-            if found is not None:
-                begin = partial(self._begin, found[0], Parts(found[1]))
-                request.remember(self, begin)
-                return begin(request)
+        if found is not None and ours is not None:
+            endpoint, parts = found[0], Parts(found[1])
+            if ours.head is not None:
+                ours.remember(self, partial(self._begin, endpoint, parts))
+            return self._begin(endpoint, parts, ours)
         if request.prepath and request.prepath[-1] in CLAIMED:
             request.postpath = [request.prepath.pop(), *(request.postpath or [])]
         result = self._routing.resource.render(request)
@@ -257,9 +277,9 @@ class RegistryResource:
             return NOT_DONE_YET
         finally:
             metadata.end_moment()
-        answer = Deferred.fromCoroutine(_continued(work, waits_for))
+        waiting = Waiting(work, waits_for)
         if not request.has_ended:
-            _ = request.notifyFinish().addErrback(lambda _gone: answer.cancel())
+            request.on_gone = waiting.cancel
         return NOT_DONE_YET
 
     def _refuse(self, request: Request, problem: Exception) -> Any:
@@ -267,29 +287,6 @@ class RegistryResource:
         request.write(_finish(request, self._responses.respond(request, Failure(problem))))
         request.finish()
         return NOT_DONE_YET
-
-
-def _continued(work: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
-    """
-    The rest of a coroutine that has come to where it waits.
-
-    Most answers need not wait. They cost no Deferred, which is made with this for those that do.
-    """
-    while True:
-        try:
-            result = yield waits_for
-        except BaseException as problem:  # noqa: BLE001 - it is the coroutine's
-            step = partial(work.throw, problem)
-        else:
-            step = partial(work.send, result)
-        try:
-            waits_for = step()
-        except StopIteration:
-            return
-
-
-def _user_agent(request: Request) -> str:
-    return (request.requestHeaders.getRawHeaders(b"user-agent") or [b""])[-1].decode("ascii", "replace")
 
 
 def _is_v1(request: Request) -> bool:
@@ -312,6 +309,7 @@ def _is_host(host: bytes) -> bool:
 
 
 def _unroutable(request: Request) -> str | None:
+    """Why Klein could not even look for the route."""
     if not is_plain(request.path):
         if b"%2f" in request.path.lower():
             # Decoded before routing, it would make two paths name one thing.
@@ -320,11 +318,16 @@ def _unroutable(request: Request) -> str | None:
             unquote_to_bytes(request.path).decode("utf-8")
         except UnicodeDecodeError:
             return "the path is not UTF-8"
-    hosts = request.requestHeaders.getRawHeaders(b"host", [])
-    if len(hosts) > 1 or (hosts and not (len(hosts[0]) <= _LONGEST_HOST and _is_host(hosts[0]))):
+    return None if request.method.isascii() else "the method is not ASCII"
+
+
+def _without_host(request: Request) -> str | None:
+    """What is wrong with the Host header; where there need not be one, it is added."""
+    hosts = request.requestHeaders.getRawHeaders(b"host")
+    if not hosts:
+        if request.clientproto == b"HTTP/1.1":
+            return "a request of HTTP/1.1 has a Host header"
+        request.requestHeaders.setRawHeaders(b"host", [_own_address(request)])
+    elif len(hosts) > 1 or len(hosts[0]) > _LONGEST_HOST or not _is_host(hosts[0]):
         return "the Host header is not a host name with an optional port"
-    if not hosts and request.clientproto == b"HTTP/1.1":
-        return "a request of HTTP/1.1 has a Host header"
-    if not request.method.isascii():
-        return "the method is not ASCII"
     return None

@@ -12,7 +12,9 @@ from dockreg.errors import Busy, RequestInvalid
 from dockreg.model.access import Caller, Principal
 from dockreg.model.audit import MAX_TEXT
 from dockreg.model.documents import parse_json
+from dockreg.web.agents import Agent, agent_of
 from dockreg.web.bodies import IRequestBody
+from dockreg.web.heads import canonical
 from dockreg.web.repeats import Varying
 from dockreg.web.requests import Request as StreamedRequest
 
@@ -98,6 +100,12 @@ class Exchange:
         # The adapter is the same for each of ours; to find it takes longer than to ask.
         return self.request.body if isinstance(self.request, StreamedRequest) else IRequestBody(self.request)
 
+    @property
+    def agent(self) -> Agent:
+        """The program that asks."""
+        known = self.request.sent_by if isinstance(self.request, StreamedRequest) else None
+        return agent_of(self.request) if known is None else known
+
     def identify(self, principal: Principal) -> None:
         """It was found out who is asking; the access log tells."""
         self.caller = evolve(self.caller, principal=principal)
@@ -164,9 +172,11 @@ class Exchange:
 
     def respond(self, status: int, **headers: str) -> None:
         """Set the status, and headers whose names are given with ``_`` for ``-``."""
-        self.request.setResponseCode(status)
+        request = self.request
+        request.setResponseCode(status)
+        put = request.responseHeaders.put if isinstance(request, StreamedRequest) else request.setHeader
         for name, value in headers.items():
-            self.request.setHeader(_written(name), value.encode("utf-8"))
+            put(_written(name), value.encode("utf-8"))
 
     def add_headers(self, name: str, values: Sequence[str]) -> None:
         """Add one header line for each value."""
@@ -177,7 +187,7 @@ class Exchange:
 @lru_cache(maxsize=64)
 def _written(name: str) -> bytes:
     """The name of a header that a function has as the name of a parameter."""
-    return name.replace("_", "-").encode("ascii")
+    return canonical(name.replace("_", "-").encode("ascii"))
 
 
 def _body_invalid(reason: str) -> RequestInvalid:

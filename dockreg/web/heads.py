@@ -119,7 +119,8 @@ def headers_weight(size: int, headers: Headers, cookies: Mapping[bytes, bytes], 
 
 
 @lru_cache(maxsize=512)
-def _canonical(name: bytes) -> bytes:
+def canonical(name: bytes) -> bytes:
+    """The name of a header as it is sent."""
     ((canonical, _),) = Headers({name: [b""]}).getAllRawHeaders()
     return canonical
 
@@ -146,9 +147,16 @@ class ResponseHeaders(Headers):
     def set(self, name: str | bytes, value: str | bytes) -> None:
         """As :meth:`setRawHeaders` with one value."""
         if isinstance(value, bytes) and isinstance(name, bytes) and b"\n" not in value and b"\r" not in value:
-            self._rawHeaders[_canonical(name)] = [value]
+            self._rawHeaders[canonical(name)] = [value]
         else:
             self.setRawHeaders(name, [value])
+
+    def put(self, name: bytes, value: bytes) -> None:
+        """Set a header whose name is written as it is sent."""
+        if b"\n" in value or b"\r" in value:
+            self.setRawHeaders(name, [value])
+        else:
+            self._rawHeaders[name] = [value]
 
     def first(self, name: bytes) -> bytes | None:
         """The first value of a header whose name is written as it is sent."""

@@ -18,6 +18,7 @@ from twisted.web.http import NO_BODY_CODES
 from twisted.web.resource import IResource
 
 from dockreg.web.admission import flat_error
+from dockreg.web.agents import Agent
 from dockreg.web.bodies import EMPTY_BODY, BodyCut, IRequestBody, StreamedBody, WholeBody
 from dockreg.web.fields import Fields, Head, arguments_of
 from dockreg.web.heads import KnownHead, ResponseHeaders
@@ -52,6 +53,11 @@ class Request(server.Request):
     principal: str | None = None
     #: Whether the response was cut off; what a handler still writes is dropped.
     aborted = False
+
+    #: The program that has sent it, once somebody wanted to know.
+    sent_by: Agent | None = None
+    #: Called when the client has gone before the response was finished.
+    on_gone: Callable[[], object] | None = None
 
     _origin: Origin | None = None
     _streamed: StreamedBody | WholeBody | None = None
@@ -227,6 +233,8 @@ class Request(server.Request):
         """
         all_sent = self.note_sent is not None and self.note_sent()
         super().connectionLost(reason)
+        if self.on_gone is not None:
+            self.on_gone()
         self._record(complete=all_sent and not self.aborted)
 
     # What handlers and Klein call

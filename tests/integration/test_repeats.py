@@ -10,9 +10,12 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.task import Clock
 
+from dockreg.model.access import Action
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
 from dockreg.model.mediatypes import OCI_INDEX
+from dockreg.model.patterns import RepositoryPattern
+from dockreg.model.rights import Subject
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.rights import Rights
 from tests.integration.rightscase import OPEN, SAMPLE, Database, RightsCase, header
@@ -52,9 +55,9 @@ class RepeatsCase(V2Case):
         for each in self.clients:
             opened.callback(each.close)
 
-    def say(self, client: Client, line: str, *headers: str) -> Said:
+    def say(self, client: Client, line: str, *headers: str, body: bytes = b"") -> Said:
         """One answer."""
-        client.send(head(line, *headers))
+        client.send(head(line, *headers, *([f"Content-Length: {len(body)}"] if body else [])) + body)
         status = int(client.line().split()[1])
         lines = []
         while got := client.line():
@@ -264,6 +267,33 @@ class RightsTests(RepeatsCase, RightsCase):
             self.assertEqual(expected, self.everywhere(blob).status)
             named = self.everywhere(f"GET {line}", credentials)
             self.assertEqual((200, SAMPLE.manifest), (named.status, named.body))
+
+    def test_pushes(self) -> None:
+        """Who may push no more pushes no tag, no blob and no part of one, from the next request on, in both processes."""
+        (credentials,) = (f"{name}: {value}" for name, value in header("carl").items())
+        uploads, body = f"/v2/{OPEN}/blobs/uploads/", b"bytes"
+        kind = f"Content-Type: {SAMPLE.media_type}"
+
+        def pushed(number: int) -> set[tuple[int, int, int]]:
+            begun = self.ask("POST", uploads, None, **header("carl"))
+            place = begun.headers.get("location", f"{uploads}{'0' * 20}")
+            return {
+                (
+                    self.say(
+                        client, f"PUT /v2/{OPEN}/manifests/t{number}", credentials, kind, body=SAMPLE.manifest
+                    ).status,
+                    self.say(client, f"PATCH {place}", credentials, body=body).status,
+                    self.say(client, f"POST {uploads}?digest={digest_of(body)}", credentials, body=body).status,
+                )
+                for client in self.clients
+            }
+
+        carl = "account:carl"
+        for number in range(3):
+            self.assertEqual({(403, 403, 403)}, pushed(number))
+            self.grant(carl, OPEN, Action.PUSH)
+            self.assertEqual({(201, 202, 201)}, pushed(number))
+            self.rights(lambda rights: rights.revoke(Subject.parse(carl), RepositoryPattern.parse(OPEN), [Action.PUSH]))
 
     def test_account(self) -> None:
         """A token ends with the account that it was had for."""

@@ -75,7 +75,7 @@ class Parts:
     def speaking(self) -> object:
         """Where connections are taken, and what is spoken there."""
         return [
-            (each.description, sorted(api.value for api in each.factory.resource._apis)) for each in self.plan.listeners
+            (each.description, sorted(api.value for api in each.factory.resource.apis)) for each in self.plan.listeners
         ]
 
     @property

@@ -51,9 +51,8 @@ What is not there looks, to who has a name and could not make it, like what is p
 not there where he could read it if it was, that is, where new repositories are public; else it looks private, too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from weakref import ref
 
 from attrs import define, field
 from zope.interface import implementer
@@ -63,11 +62,11 @@ from dockreg.interfaces_rights import IRightsStore
 from dockreg.model.access import NOTHING, Access, Action, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.model.repositories import RepositoryRecord
-from dockreg.model.rights import MAY_PUSH, Standing
+from dockreg.model.rights import MAY_PUSH
 from dockreg.providers.auth.judging import Policy, explicit_anywhere, is_plain, judge, subjects_of
 
-#: Judgements that are kept.
-_MOST_KNOWN = 4096
+#: Judgements that are kept, and groups of those who were judged.
+_MOST_KNOWN = 16384
 #: What concerns no certain repository.
 ON_REGISTRY: frozenset[Action] = frozenset({Action.PULL, Action.PUSH})
 
@@ -80,12 +79,19 @@ ANONYMOUS_ACTIONS: Mapping[str, frozenset[Action]] = MappingProxyType(
 @implementer(IStoredRights)
 @define(eq=False)
 class Rules:
-    """The rules above. Each question about repositories is one look at what is stored."""
+    """
+    The rules above. Each question about repositories is one look at what is stored, or at whether that has changed.
+
+    :param version: tells for how long nothing has changed of what is stored, as :meth:`.IMoments.lasting_version` does.
+    """
 
     _rights: IRightsStore
     _policy: Policy
-    # Whoever remembers what is stored decides for how long; it can be large.
-    _known: dict[tuple[str | None, str], tuple[ref[Standing], frozenset[Action]]] = field(factory=dict, init=False)
+    _version: Callable[[], object | None] = lambda: None
+    # What was found for a name and the groups that were told with it, in a repository, while this was the version.
+    _known: dict[tuple[str | None, str], tuple[frozenset[str], frozenset[Action]]] = field(factory=dict, init=False)
+    _known_of: object | None = field(default=None, init=False)
+    _weight: int = field(default=0, init=False)
 
     async def granted(self, principal: Principal, wanted: Access) -> frozenset[Action]:
         """See :meth:`.IAuthorizer.granted`."""
@@ -95,7 +101,16 @@ class Rules:
             return reached
         if name is None:
             return reached & await self._on_registry(principal, reached)
-        return reached & self._judged(principal, await self._rights.find(subjects_of(principal), name), name)
+        version = self._version()
+        if version is not None and version is self._known_of:
+            known = self._known.get((principal.name, name.value))
+            if known is not None and known[0] == principal.groups:
+                return reached & known[1]
+        standing = await self._rights.find(subjects_of(principal), name)
+        allowed = judge(self._policy, principal, standing, name)
+        if version is not None:
+            self._keep(version, principal, name, allowed)
+        return reached & allowed
 
     async def granted_each(
         self, principal: Principal, action: Action, names: Sequence[RepositoryName]
@@ -125,22 +140,13 @@ class Rules:
         refused = {name for name in unclear if action not in judge(self._policy, principal, standing, name)}
         return [record for record in reached if record.name not in refused]
 
-    def _judged(self, principal: Principal, standing: Standing, name: RepositoryName) -> frozenset[Action]:
-        """
-        What was found before of the very same, or is found now.
-
-        A store that remembers what it has answered gives the same object for as long as nobody has changed anything. What a
-        principal is beside his name, such as his groups, is a part of it.
-        """
-        key = (principal.name, name.value)
-        known = self._known.get(key)
-        if known is not None and known[0]() is standing:
-            return known[1]
-        allowed = judge(self._policy, principal, standing, name)
-        if len(self._known) >= _MOST_KNOWN:
+    def _keep(self, version: object, principal: Principal, name: RepositoryName, allowed: frozenset[Action]) -> None:
+        """Remember what a principal may do, by what was looked up when this was the version or later."""
+        if version is not self._known_of or self._weight >= _MOST_KNOWN:
             self._known.clear()
-        self._known[key] = (ref(standing), allowed)
-        return allowed
+            self._known_of, self._weight = version, 0
+        self._known[principal.name, name.value] = (principal.groups, allowed)
+        self._weight += 1 + len(principal.groups)
 
     async def _on_registry(self, principal: Principal, wanted: frozenset[Action]) -> frozenset[Action]:
         """What somebody may do at all, looked up only where it is not plain."""

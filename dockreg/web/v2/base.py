@@ -1,7 +1,6 @@
-"""What every answer of the v2 door has in common, and who it is hidden from."""
+"""What every answer of the v2 door has in common."""
 
 import json
-import re
 from urllib.parse import unquote
 
 from attrs import define
@@ -17,19 +16,10 @@ from dockreg.web.exchange import Exchange
 API_VERSION = (b"docker-distribution-api-version", b"registry/2.0")
 JSON = b"application/json"
 
-# Engines before 1.6 would push to a v2 that they can not finish with. A released engine 1.5 asks with the bare
-# User-Agent of the Go it was built with, which no program of today has.
-_OLD_ENGINE = re.compile(r"docker/(?:0\.|1\.[0-5](?![0-9]))|Go 1\.1 package http", re.ASCII)
-
 
 def is_v2(path: str) -> bool:
     """Whether a path, or the rule of a route, belongs to v2."""
     return path == "/v2" or path.startswith("/v2/")
-
-
-def hides_v2_from(user_agent: str) -> bool:
-    """Whether a client must not learn that there is a v2."""
-    return _OLD_ENGINE.match(user_agent) is not None
 
 
 def set_digest(exchange: Exchange, digest: Digest) -> None:
@@ -48,7 +38,9 @@ def requested_name(exchange: Exchange, ending: str) -> str:
 
     :param ending: what follows the name in the path, such as ``/manifests/``.
     """
-    path = unquote(exchange.request.path.decode("ascii"))
+    path = exchange.request.path.decode("ascii")
+    if "%" in path:
+        path = unquote(path)
     return path[len("/v2/") : path.rindex(ending)]
 
 

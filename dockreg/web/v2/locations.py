@@ -17,7 +17,6 @@ from dockreg.web.proxies import NOTHING_TOLD, Origin, Proxies
 _AS_THEY_ARE = "/:?&=%~"
 #: What has nothing to be quoted in it.
 _PLAIN = re.compile(rf"[A-Za-z0-9._{_AS_THEY_ARE}-]*", re.ASCII)
-_NEEDS_ABSOLUTE = re.compile(r"docker/1\.[67](?![0-9])", re.ASCII)
 
 
 @define(eq=False)
@@ -42,7 +41,7 @@ class Locations:
         if self.base_url:
             return self.base_url + quoted
         told = self.proxies.of(exchange.request) if self.proxies.trusted else NOTHING_TOLD
-        if told.scheme or told.host or _NEEDS_ABSOLUTE.match(exchange.header("user-agent") or ""):
+        if told.scheme or told.host or exchange.agent.wants_absolute:
             return _origin(exchange.request, told) + quoted
         return quoted
 

@@ -57,9 +57,9 @@ class ManifestsDoor:
         pushed = await self.manifests.put(
             exchange.principal, repository, reference, content, content_type, tags, only_if
         )
-        location = f"/v2/{_name(exchange)}/manifests/{pushed.digest}"
-        exchange.respond(201, Location=self.locations.of(exchange, location))
-        set_digest(exchange, pushed.digest)
+        digest = str(pushed.digest)
+        location = self.locations.of(exchange, f"/v2/{_name(exchange)}/manifests/{digest}")
+        exchange.respond(201, Location=location, Docker_Content_Digest=digest)
         if pushed.subject is not None:
             exchange.respond(201, OCI_Subject=str(pushed.subject))
         if exchange.queries("tag"):

@@ -24,14 +24,12 @@ from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.uploads import Uploads
 from dockreg.web.exchange import Exchange
-from dockreg.web.v2.base import requested_name, set_digest
+from dockreg.web.v2.base import requested_name
 from dockreg.web.v2.locations import Locations
 
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/[0-9*]{1,19})?", re.ASCII)
 #: What is refused only when it has arrived, should another request write to the same session.
 _FEW_BYTES = 1024 * 1024
-# What these push are layers whose manifests, of schema1, do not tell what is in them.
-_SCHEMA1_ENGINE = re.compile(r"docker/1\.[6-9](?![0-9])", re.ASCII)
 
 
 @define(eq=False)
@@ -128,7 +126,7 @@ class UploadsDoor:
         offset, length = _offset(exchange), exchange.body.length
         # Without a byte there is nothing else to wait for, but for the end of the session.
         soon = length is None or (length <= _FEW_BYTES and (length > 0 or digest is not None))
-        inspect = _SCHEMA1_ENGINE.match(exchange.header("user-agent") or "") is not None
+        inspect = exchange.agent.pushes_schema1
         try:
             return await self.uploads.resume(
                 exchange.principal, repository, upload_id, offset, digest, inspect=inspect, soon=soon
@@ -167,8 +165,9 @@ class UploadsDoor:
         exchange.respond(status, Range=f"0-{max(0, size - 1)}", Docker_Upload_UUID=upload_id, Location=location)
 
     def _created(self, exchange: Exchange, digest: Digest) -> None:
-        exchange.respond(201, Location=self.locations.of(exchange, f"{_prefix(exchange)}{digest}"))
-        set_digest(exchange, digest)
+        text = str(digest)
+        location = self.locations.of(exchange, f"{_prefix(exchange)}{text}")
+        exchange.respond(201, Location=location, Docker_Content_Digest=text)
 
 
 def _prefix(exchange: Exchange) -> str:

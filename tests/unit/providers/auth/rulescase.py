@@ -68,7 +68,7 @@ class RulesCase(contracts_auth.ContractCase):
     ) -> IAuthorizer:
         rules = tuple(map(parse_rule, tables))
         policy = Policy(ANONYMOUS_ACTIONS[anonymous], strangers=strangers, private=private, rules=rules)
-        return Rules(self.store.rights, policy)
+        return Rules(self.store.rights, policy, self.store.lasting_version)
 
     def granted(self, rules: IAuthorizer, principal: Principal, name: RepositoryName | str | None) -> frozenset[Action]:
         """What is granted in a repository; as one of several it has the same, if it is there."""

@@ -1,17 +1,17 @@
 """Tests of :mod:`dockreg.providers.auth.rules`: the tables in its docstring, row by row."""
 
-from gc import collect
 from typing import Any
-from weakref import ref
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.interfaces_access import IAuthorizer
 from dockreg.model.access import ANONYMOUS, Access, Action, Ceiling, Principal
 from dockreg.model.names import RepositoryName
+from dockreg.model.patterns import RepositoryPattern
 from dockreg.model.repositories import RepositoryRecord
-from dockreg.model.rights import MAY_PUSH, Standing
+from dockreg.model.rights import MAY_PUSH, Grant, Standing, Subject
 from dockreg.providers.auth import rules
 from dockreg.providers.auth.judging import Policy
 from dockreg.providers.auth.rules import ANONYMOUS_ACTIONS, Rules
@@ -48,62 +48,116 @@ class FilledRulesTests(RulesCase, contracts_auth.AuthorizerContract):
 
 
 class _Stored:
-    """What is stored, as a store tells it that remembers its answers."""
+    """What is stored, as a store tells it that says for how long it is the same."""
 
-    def __init__(self, answer: Standing) -> None:
-        self.answer = answer
+    def __init__(self, answer: Standing, version: object | None = None) -> None:
+        self.answer, self.current = answer, version
+        self.asked = 0
+        #: What happens before it answers.
+        self.before = list[Any]()
+
+    def version(self) -> object | None:
+        return self.current
 
     async def find(self, _subjects: object, _name: object) -> Standing:
+        self.asked += 1
+        while self.before:
+            await self.before.pop()
         return self.answer
 
 
 class KeptTests(SynchronousTestCase):
     """Judgements that are kept."""
 
-    def ask(self, store: _Stored, name: str = "team/app", principal: Principal = ANONYMOUS) -> frozenset[Action]:
+    name = RepositoryName("team/app")
+
+    def use(self, answer: Standing, version: object | None) -> _Stored:
+        store: Any = _Stored(answer, version)
+        self.rules = Rules(store, Policy(PULL), store.version)
+        return store  # type: ignore[no-any-return]  # Any is for what it does not have
+
+    def begin(self, name: str = "team/app", principal: Principal = ANONYMOUS) -> Deferred[frozenset[Action]]:
         wanted = Access(RepositoryName(name), frozenset({Action.PULL}))
-        return self.successResultOf(Deferred.fromCoroutine(self.rules.granted(principal, wanted)))
+        return Deferred.fromCoroutine(self.rules.granted(principal, wanted))
 
-    def test_same_standing(self) -> None:
-        """They are taken again for the very same answer of the store, and the same principal; for no other."""
-        name = RepositoryName("team/app")
-        public, private = (
-            Standing(frozenset(), repositories={name: RepositoryRecord(name, "berta", each, "", 1.0)})
-            for each in (False, True)
-        )
-        store: Any = _Stored(public)
-        self.rules = Rules(store, Policy(PULL))
-        for answer, expected in (
-            (public, PULL),
-            (public, PULL),
-            (private, NOTHING),
-            (public, PULL),
-            (private, NOTHING),
+    def ask(self, name: str = "team/app", principal: Principal = ANONYMOUS) -> frozenset[Action]:
+        return self.successResultOf(self.begin(name, principal))
+
+    def standing(self, *, private: bool, owner: str = "berta") -> Standing:
+        record = RepositoryRecord(self.name, owner, private, "", 1.0)
+        return Standing(frozenset(), repositories={self.name: record})
+
+    def test_same_version(self) -> None:
+        """They are taken again for as long as nothing has changed, for the same principal and repository alone."""
+        public, private, versions = self.standing(private=False), self.standing(private=True), [object(), object()]
+        store = self.use(public, versions[0])
+        for version, answer, expected in (
+            (versions[0], public, PULL),
+            (versions[1], private, NOTHING),
+            (versions[0], public, PULL),
+            (versions[1], private, NOTHING),
         ):
-            store.answer = answer
-            self.assertEqual((expected, expected), (self.ask(store), self.ask(store)))
-        self.assertEqual(NOTHING, self.ask(store, principal=Principal("anna")))
-        self.assertEqual(PULL, self.ask(store, principal=Principal("berta")))
-        self.assertEqual(PULL, self.ask(store, principal=Principal("anna", admin=True)))
-        self.assertEqual(NOTHING, self.ask(store, principal=Principal("anna", groups=frozenset({"x"}))))
-        self.assertEqual(PULL, self.ask(store, "team/other"))
+            store.current, store.answer, store.asked = version, answer, 0
+            self.assertEqual((expected, expected, 1), (self.ask(), self.ask(), store.asked))
+        self.assertEqual(NOTHING, self.ask(principal=Principal("anna")))
+        self.assertEqual(PULL, self.ask(principal=Principal("berta")))
+        self.assertEqual(PULL, self.ask(principal=Principal("anna", admin=True)))
+        self.assertEqual(PULL, self.ask("team/other"))
 
-    def test_what_is_stored_goes(self) -> None:
-        """They do not keep what was stored, which can be large: the store remembers it for as long as it likes."""
-        store: Any = _Stored(Standing(frozenset()))
-        self.rules = Rules(store, Policy(PULL))
-        self.ask(store)
-        before, store.answer = ref(store.answer), Standing(frozenset())
-        collect()
-        self.assertIsNone(before())
+    def test_unknown_version(self) -> None:
+        """Where nobody can tell whether something has changed, each question is asked."""
+        store = self.use(self.standing(private=False), None)
+        self.assertEqual(PULL, self.ask())
+        store.answer = self.standing(private=True)
+        self.assertEqual(NOTHING, self.ask())
+        store.current = object()
+        self.ask()
+        store.current, store.answer = None, self.standing(private=False)
+        self.assertEqual(PULL, self.ask())
+
+    def test_groups(self) -> None:
+        """Whoever is in other groups now, as the source of his credentials tells, is judged anew."""
+        grant = Grant(Subject.group("ldap:x"), RepositoryPattern.parse("team/*"), PULL, 1.0)
+        store = self.use(Standing(frozenset(), grants=(grant,)), object())
+        for number, groups in enumerate((frozenset[str](), frozenset({"ldap:x"}), frozenset({"ldap:y"}))):
+            who = Principal("anna", groups=groups)
+            self.assertEqual(self.ask(principal=who), self.ask(principal=who))
+            self.assertEqual(number + 1, store.asked)
+
+    def test_ceiling(self) -> None:
+        """What a token reaches is no part of them."""
+        self.use(self.standing(private=True), object())
+        berta = Principal("berta")
+        below = evolve(berta, ceiling=Ceiling.of(RepositoryName("team/other"), PULL))
+        for _ in range(2):
+            self.assertEqual((PULL, NOTHING), (self.ask(principal=berta), self.ask(principal=below)))
+
+    def test_changed_meanwhile(self) -> None:
+        """What was looked up while something changed is not taken for what is true now."""
+        store = self.use(self.standing(private=True), object())
+        gate: Deferred[None] = Deferred()
+        store.before.append(gate)
+        asked = self.begin()
+        first, store.current = store.current, object()
+        self.assertEqual(NOTHING, self.ask())
+        store.answer = self.standing(private=False)
+        gate.callback(None)
+        self.assertEqual(PULL, self.successResultOf(asked))
+        # It is kept for the version that was before, which never comes again.
+        self.assertIs(first, self.rules._known_of)
+        self.assertEqual(PULL, self.ask())
+        self.assertIs(store.current, self.rules._known_of)
 
     def test_bounded(self) -> None:
-        """How many are kept is bounded."""
-        store: Any = _Stored(Standing(frozenset()))
-        self.rules = Rules(store, Policy(PULL))
-        self.patch(rules, "_MOST_KNOWN", 3)
-        for number in range(10):
-            self.ask(store, f"a/b{number}")
+        """How many are kept is bounded, and so are the groups in them."""
+        self.use(Standing(frozenset()), object())
+        self.patch(rules, "_MOST_KNOWN", 8)
+        for number in range(20):
+            self.ask(f"a/b{number}")
+            self.assertLessEqual(len(self.rules._known), 8)
+        self.use(Standing(frozenset()), object())
+        for number in range(20):
+            self.ask(f"a/b{number}", Principal("anna", groups=frozenset({"x", "y", "z"})))
             self.assertLessEqual(len(self.rules._known), 3)
 
 

@@ -5,28 +5,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from dockreg.errors import Unauthorized
 from dockreg.model.access import Action
 from dockreg.model.digest import Digest
-from dockreg.web.v2.base import BaseDoor, hides_v2_from, is_v2, send_json, set_api_version, set_digest
+from dockreg.web.v2.base import BaseDoor, is_v2, send_json, set_api_version, set_digest
 from tests.unit.v2case import JOE, NOBODY, V2TestCase
 from tests.unit.web.v2.exchanges import exchange_of, response_header
 
 
-class HiddenTests(SynchronousTestCase):
-    """Who must not learn that there is a v2."""
-
-    def test_old(self) -> None:
-        """Engines before 1.6 must not, released or not."""
-        for version in ("0.6.0", "0.11.1", "1.0.0", "1.0.1-dev", "1.5.0", "1.5"):
-            self.assertTrue(hides_v2_from(f"docker/{version} go/go1.3.3"), version)
-        self.assertTrue(hides_v2_from("Go 1.1 package http"))
-
-    def test_new(self) -> None:
-        """Everybody else may, and names that begin alike are no engines."""
-        for agent in (
-            "docker/1.6.0", "docker/1.10.0", "docker/1.13.1", "docker/1.50.0", "docker/17.05.0", "docker/20.10", "",
-            "docker", "docker/", "docker/x", "mydocker/1.5.0", "Docker-Client/1.5.0", "Go-http-client/1.1",
-            "Go 1.1 package", "\ufffd",
-        ):  # fmt: skip
-            self.assertFalse(hides_v2_from(agent), agent)
+class PathTests(SynchronousTestCase):
+    """What belongs to v2."""
 
     def test_paths(self) -> None:
         """v2 is what is at or below its one segment."""
