@@ -120,6 +120,12 @@ class IBlobStore(IBlobOpener):
     async def check() -> None:
         """:raises StoreUnavailable: blobs can not be written and read now."""
 
+    async def close() -> None:
+        """
+        Leave nothing for recovery that is settled, when nothing more is to be stored. Harmless at any other time, and more
+        than once: uploads that go on are not touched, and others may begin.
+        """
+
 
 # Metadata
 

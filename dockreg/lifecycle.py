@@ -292,6 +292,8 @@ class RegistryService(StartingService):
         await self._settle()
         for job in plan.lasts if was_open else ():
             await self._step(job.once)
+        if was_open:
+            await self._step(lambda: Deferred.fromCoroutine(plan.blobs.close()))
         await self._step(lambda: Deferred.fromCoroutine(plan.metadata.close()))
         for close in plan.closers:
             await self._step(close)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-from dockreg.providers.blobs.staging import STAGING
+from dockreg.providers.blobs.staging import SERIES, STAGING
 
 #: The tables of what comes with a push, and goes with it.
 _OF_PUSHES = (
@@ -72,6 +72,7 @@ def problems(data: Path, database: str = "") -> list[str]:
     found += [f"{name} is stored and not recorded" for name in set(stored) - set(recorded)]
     sessions = {str(row[0]) for row in rows(data, "select upload_id from uploads", database)}
     found += [f"{name} is left in the staging" for name in staged(data) - sessions]
+    found += [f"{path} is empty" for path in _empty_folders(data)]
     return found
 
 
@@ -84,6 +85,16 @@ def leftovers(data: Path, database: str = "") -> list[str]:
         if count:
             found.append(f"{count} rows in {table}")
     return found
+
+
+def _empty_folders(data: Path) -> Iterator[Path]:
+    """Those of series that have come to their end, without an object."""
+    for algorithm in ("sha256", "sha512"):
+        for folder, folders, names in os.walk(data / "blobs" / algorithm):
+            path = Path(folder)
+            note = data / "blobs" / SERIES / f"{algorithm}.{path.name}"
+            if path.name != algorithm and not folders and not names and not note.exists():
+                yield path
 
 
 def _digest(path: Path) -> str:

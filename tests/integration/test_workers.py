@@ -89,6 +89,9 @@ class ServingTests(WorkersCase):
         status, output = daemon.terminate()
         self.assertEqual(-signal.SIGTERM, status)
         self.assertNotIn("Traceback", output)
+        # Each has settled its series when it was stopped.
+        blobs = self.data / "blobs"
+        self.assertEqual((12, []), (len(list(blobs.glob("sha256/*/*"))), list((blobs / "series").iterdir())))
 
     def test_tags_everywhere(self) -> None:
         """A moved or deleted tag is seen by every worker at once."""

@@ -1,6 +1,7 @@
 """Tests of :mod:`dockreg.lifecycle`."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 from twisted.application.service import Service
@@ -50,6 +51,9 @@ class _Part(Service):
     async def close(self) -> None:
         self.events.append("close")
 
+    async def close_blobs(self) -> None:
+        self.events.append("close blobs")
+
     def prepare(self) -> Deferred[None]:
         self.events.append("prepare")
         return succeed(None)
@@ -90,7 +94,7 @@ class RegistryServiceTests(SynchronousTestCase):
         self.reactor = cast("Any", _Reactor())
         plan = Plan(
             metadata=self.part,
-            blobs=self.part,
+            blobs=cast("Any", SimpleNamespace(recover=self.part.recover, close=self.part.close_blobs)),
             prepare=self.part.prepare,
             set_closed=self.part.set_closed,
             grace_seconds=7.0,
@@ -126,7 +130,7 @@ class RegistryServiceTests(SynchronousTestCase):
         self.assertNoResult(stopping)
         self.part.drained.callback(None)
         self.successResultOf(stopping)
-        self.assertEqual(["close", "close further", "child stopped"], self.events[3:])
+        self.assertEqual(["close blobs", "close", "close further", "child stopped"], self.events[3:])
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_work_under_way(self) -> None:
@@ -214,7 +218,7 @@ class RegistryServiceTests(SynchronousTestCase):
         stopping = self.service.stopService()
         self.part.drained.errback(KeyError("bug"))
         self.successResultOf(stopping)
-        self.assertEqual(["close", "close further", "child stopped"], self.events[3:])
+        self.assertEqual(["close blobs", "close", "close further", "child stopped"], self.events[3:])
         self.assertNotEqual([], self.flushLoggedErrors(KeyError))
 
     def test_stopped_while_starting(self) -> None:

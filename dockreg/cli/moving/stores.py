@@ -95,7 +95,10 @@ async def with_stores(
             )
         )
     finally:
-        await metadata.close()
+        try:
+            await blobs.close()
+        finally:
+            await metadata.close()
 
 
 def require_owner(folder: Path) -> None:

@@ -34,7 +34,7 @@ from dockreg.providers.blobs.listing import noted_before, objects_behind, object
 from dockreg.providers.blobs.names import is_upload_id
 from dockreg.providers.blobs.observing import Beside, Helpers
 from dockreg.providers.blobs.reading import Examination, FileBlobReader
-from dockreg.providers.blobs.series import noted_series
+from dockreg.providers.blobs.series import drop_empty, noted_series
 from dockreg.providers.blobs.staging import Folders
 from dockreg.providers.blobs.workshop import Beginning, Workshop
 
@@ -187,6 +187,10 @@ class FilesystemBlobStore:
         """See :class:`~dockreg.interfaces.IBlobStore`: writes, reads and removes a small file."""
         await self._in_thread(self._check)
 
+    async def close(self) -> None:
+        """See :class:`~dockreg.interfaces.IBlobStore`."""
+        await self._in_thread(_on_disk, self._folders.end_series)
+
     def _lock_upload(self, upload_id: str, received: Received) -> int:
         flags = os.O_RDWR
         if received.size == 0:
@@ -276,9 +280,7 @@ class FilesystemBlobStore:
             remove(self._folders.object_path(blob))
         if stray:
             flush_folder(folder)
-        with suppress(OSError):
-            # Only without objects.
-            folder.rmdir()
+        drop_empty(folder)
         remove(note)
 
     def _check(self) -> None:

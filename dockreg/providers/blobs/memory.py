@@ -140,6 +140,9 @@ class MemoryBlobStore:
     async def check(self) -> None:
         """See :class:`~dockreg.interfaces.IBlobStore`."""
 
+    async def close(self) -> None:
+        """See :class:`~dockreg.interfaces.IBlobStore`; there is no recovery."""
+
     def take(self, size: int) -> None:
         """Reserve room. :raises StorageFull: there is less."""
         if self._room is not None:

@@ -107,6 +107,7 @@ class Series:
         try:
             # What could not be flushed is left to recovery, whatever was done about it: to that of any process from now on.
             if not self._failed and not self._left:
+                drop_empty(self.folder)
                 with suppress(OSError):
                     remove(self._note)
         finally:
@@ -139,6 +140,14 @@ class AllSeries:
                 generation = series.next()
             return series, generation
 
+    def end(self) -> None:
+        """Add no more to any of them, until another one is begun."""
+        with self._lock:
+            current = list(self._current.values())
+            self._current.clear()
+            for each in current:
+                each.end()
+
     def is_current(self, name: str) -> bool:
         """Whether this process may add to a series."""
         return any(each.name == name for each in list(self._current.values()))
@@ -164,6 +173,13 @@ class AllSeries:
             raise
         self.begun.add(name)
         return Series(name, folder, note, descriptor)
+
+
+def drop_empty(folder: Path) -> None:
+    """Remove the folder of a series if nothing is in it; whoever knows that something was will not come again."""
+    with suppress(OSError):
+        folder.rmdir()
+        flush_folder(folder.parent)
 
 
 def noted_series(notes: Path) -> Iterator[tuple[Path, str, str]]:

@@ -44,7 +44,7 @@ from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.digesting import seal
 from dockreg.providers.blobs.disk import flush_folder, make_folder, remove, write_all
-from dockreg.providers.blobs.series import AllSeries, Series, series_of
+from dockreg.providers.blobs.series import AllSeries, Series, drop_empty, series_of
 
 STAGING = "staging"
 #: What is not what it should be, kept for an operator.
@@ -185,14 +185,23 @@ class Folders:
         if series is not None:
             series.settled()
 
+    def end_series(self) -> None:
+        """The next object begins a series, as after a start."""
+        self._series.end()
+
     def quarantine(self, blob: StoredBlob) -> None:
-        """Move an object out of the way; what is there under its name already is the same object."""
+        """
+        Move an object out of the way; what is there under its name already is the same object.
+
+        Killed at its end this leaves an empty folder, which does no harm.
+        """
         path, folder = self.object_path(blob), self.root / QUARANTINE
         self.ensure(folder)
         with suppress(FileNotFoundError):
             path.rename(folder / path.name)
             flush_folder(folder)
             flush_folder(path.parent)
+            self._drop_empty(blob, path.parent)
 
     def delete(self, blob: StoredBlob) -> None:
         """Remove an object; whose series was told of it, if this process has stored it, knows that it is gone."""
@@ -208,8 +217,7 @@ class Folders:
         """Without its last object the folder of a series goes; another process that still adds to it will find that out."""
         series = series_of(blob.generation)
         if series is not None and not self._series.is_current(series):
-            with suppress(OSError):
-                folder.rmdir()
+            drop_empty(folder)
 
     def retract(self, blob: StoredBlob) -> None:
         """Remove an object that nobody has heard of; what the disk refuses is left to recovery."""

@@ -324,14 +324,14 @@ class RemovalTests(contracts.Contract):
         return blob
 
     async def test_delete(self) -> None:
-        """A deletion removes the object, flushes its folder, and then the note may go."""
+        """A deletion removes the object, flushes its folder, which goes when it is empty, and then the note may go."""
         self.patch(series, "LENGTH", 1)
         blob = await self.unconfirmed()
         upload = await self.store.start_upload()
         await upload.commit()
         self.disk.take()
         await self.store.delete(blob)
-        expected = [f"remove {stored(1)}", f"flush {FOLDER}", f"remove {NOTE}"]
+        expected = [f"remove {stored(1)}", f"flush {FOLDER}", "flush sha256", f"remove {NOTE}"]
         self.assertEqual(expected, self.disk.take())
 
     async def test_delete_again(self) -> None:
@@ -353,8 +353,8 @@ class RemovalTests(contracts.Contract):
         disk = DiskRecorder(self, copy)
         store = FilesystemBlobStore(copy, at_once, names())
         self.assertEqual(1, await store.recover(contracts.nothing_recorded, contracts.nothing_resumable))
-        expected = [f"remove {stored(1)}", f"flush {FOLDER}", f"remove {NOTE}"]
-        self.assertEqual(expected, disk.take()[-3:])
+        expected = [f"remove {stored(1)}", f"flush {FOLDER}", "flush sha256", f"remove {NOTE}"]
+        self.assertEqual(expected, disk.take()[-4:])
 
 
 class RecordTests(v1case.V1ImagesTestCase):
