@@ -160,7 +160,7 @@ class Channel(KnowingChannel):
             # want to see that HTTP is spoken here before they try that (Go, tls.RecordHeaderError).
             self.refuse(400)
             return
-        self.forget_read()
+        self._whole = self._head = None
         behind = False
         while phase is Phase.NEW or phase is Phase.IDLE:
             rest = self.take(data)

@@ -14,9 +14,8 @@ from collections import OrderedDict
 
 from attrs import define, field
 from twisted.web.http import parse_qs
-from twisted.web.http_headers import Headers
 
-from dockreg.web.heads import END, LONGEST_BYTES, RequestHeaders, headers_weight
+from dockreg.web.heads import END, LONGEST_BYTES, KnownHeaders, headers_weight
 
 _MOST_BYTES = 1024 * 1024
 #: As many are known to have come once; see :meth:`KnownFields.keep`.
@@ -54,7 +53,7 @@ class Head:
 class Fields:
     """What was made of fields. Nobody changes the headers and cookies in it."""
 
-    headers: Headers
+    headers: KnownHeaders
     cookies: dict[bytes, bytes]
     #: The user agent as the log has it.
     agent: str
@@ -64,7 +63,7 @@ class Fields:
 
     def set_length(self, digits: bytes) -> None:
         """Be what was made of the same with another length."""
-        self.headers = RequestHeaders(self.headers, b"Content-Length", digits)
+        self.headers = KnownHeaders(self.headers, {b"Content-Length": [digits]})
         self.length, self.digits = int(digits), digits
 
 
@@ -113,14 +112,15 @@ class KnownFields:
 
     _header_bytes: int
     _most_bytes: int = _MOST_BYTES
+    #: The bytes that a head has at most which is taken apart.
+    longest: int = field(init=False)
     _known: OrderedDict[Key, tuple[Fields, int]] = field(factory=OrderedDict, init=False, repr=False)
     _once: set[int] = field(factory=set, init=False, repr=False)
     #: What all of them weigh, in bytes.
     weight: int = field(default=0, init=False)
 
-    def take_apart(self, data: bytes) -> Head | None:
-        """See :func:`take_apart`."""
-        return take_apart(data, min(LONGEST_BYTES, self._header_bytes))
+    def __attrs_post_init__(self) -> None:
+        self.longest = min(LONGEST_BYTES, self._header_bytes)
 
     def find(self, head: Head) -> Fields | None:
         """What was made of the fields of this head."""

@@ -9,7 +9,7 @@ in two ways is refused here.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.interfaces import IAddress, ITransport
+from twisted.internet.interfaces import IAddress
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
@@ -34,6 +34,8 @@ class FramedChannel(HTTPChannel):
 
     site: "Site"
     requests: "list[Request]"
+    # Twisted declares an optional transport, and none that can be cut off or half-closed.
+    transport: Any
     #: The address of who we talk to, and whether it is believed when it speaks for others.
     peer = NO_ADDRESS
     trusts_peer = False
@@ -48,13 +50,13 @@ class FramedChannel(HTTPChannel):
     def getPeer(self) -> IAddress:
         """The client's end of the connection."""
         if self._peer is None:
-            self._peer = cast("ITransport", self.transport).getPeer()
+            self._peer = self.transport.getPeer()
         return self._peer
 
     def getHost(self) -> IAddress:
         """Our end of the connection."""
         if self._host is None:
-            self._host = cast("ITransport", self.transport).getHost()
+            self._host = self.transport.getHost()
         return self._host
 
     def refuse(self, status: int) -> None:
@@ -127,15 +129,14 @@ class FramedChannel(HTTPChannel):
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """Send the head of a response."""
-        self.write(self.head_of(version, code, reason, headers))
+        self.write(self.head_of(version, code, reason, cast("ResponseHeaders", headers)))
 
-    def head_of(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> bytes:
+    def head_of(self, version: bytes, code: bytes, reason: bytes, headers: ResponseHeaders) -> bytes:
         """
         The head of a response, with what the site has to say in every one.
 
         It is the last moment to say that the connection will be closed.
         """
-        assert isinstance(headers, ResponseHeaders)
         if self.close_needed(int(code)) or (headers.first(b"Connection") is not None and _says_close(headers)):
             self.persistent = False
         if not self.persistent:
@@ -147,14 +148,14 @@ class FramedChannel(HTTPChannel):
     def write(self, data: bytes) -> None:
         """Send a part of a response; or keep it until :meth:`let_go`."""
         if self._held is None:
-            cast("ITransport", self.transport).write(data)
+            self.transport.write(data)
         else:
             self._held.append(data)
 
     def writeSequence(self, iovec: Sequence[bytes]) -> None:
         """The same for several parts."""
         if self._held is None:
-            cast("ITransport", self.transport).writeSequence(iovec)
+            self.transport.writeSequence(iovec)
         else:
             self._held += iovec
 

@@ -119,21 +119,37 @@ def headers_weight(size: int, headers: Headers, cookies: Mapping[bytes, bytes], 
 
 
 @lru_cache(maxsize=512)
-def canonical(name: bytes) -> bytes:
+def canonical(name: Any) -> bytes:
     """The name of a header as it is sent."""
     ((canonical, _),) = Headers({name: [b""]}).getAllRawHeaders()
     return canonical
 
 
-class RequestHeaders(Headers):
-    """The headers of a request like those of another one, but for one value."""
+class KnownHeaders(Headers):
+    """
+    The headers of requests, which nobody changes, so that each is looked up once for all of them.
 
-    def __init__(self, others: Headers, name: bytes, value: bytes) -> None:
-        super().__init__()
-        self._rawHeaders = {
-            **dict(cast("Iterator[tuple[bytes, list[bytes]]]", others.getAllRawHeaders())),
-            name: [value],
-        }
+    :param changed: values that are others than in ``headers``, by names that are written as they are sent.
+    """
+
+    __slots__ = ("_found",)
+
+    def __init__(self, headers: Headers, changed: Mapping[bytes, list[bytes]] | None = None) -> None:
+        raw = cast("Iterator[tuple[bytes, list[bytes]]]", headers.getAllRawHeaders())
+        self._rawHeaders = {**dict(raw), **(changed or {})}
+        self._found: dict[Any, Any] = {}
+
+    def getRawHeaders(self, name: Any, default: Any = None) -> Any:
+        """All values of a header."""
+        try:
+            values = self._found[name]
+        except KeyError:
+            values = self._found[name] = super().getRawHeaders(name)
+        return default if values is None else values
+
+    def hasHeader(self, name: Any) -> bool:
+        """Whether there is such a header."""
+        return self.getRawHeaders(name) is not None
 
 
 class ResponseHeaders(Headers):
@@ -146,7 +162,7 @@ class ResponseHeaders(Headers):
 
     def set(self, name: str | bytes, value: str | bytes) -> None:
         """As :meth:`setRawHeaders` with one value."""
-        if isinstance(value, bytes) and isinstance(name, bytes) and b"\n" not in value and b"\r" not in value:
+        if isinstance(value, bytes) and b"\n" not in value and b"\r" not in value:
             self._rawHeaders[canonical(name)] = [value]
         else:
             self.setRawHeaders(name, [value])
@@ -162,6 +178,10 @@ class ResponseHeaders(Headers):
         """The first value of a header whose name is written as it is sent."""
         values = self._rawHeaders.get(name)
         return values[0] if values else None
+
+    def hasHeader(self, name: Any) -> bool:
+        """Whether there is such a header."""
+        return canonical(name) in self._rawHeaders
 
     def lines(self) -> list[bytes]:
         """All of them, as they are sent."""

@@ -7,13 +7,12 @@ here leaves the parser as it is at the end of a head, or between two requests.
 
 from typing import Any, cast
 
-from twisted.internet.interfaces import ITransport
 from twisted.web.http import _IdentityTransferDecoder
 
 from dockreg.web.bodies import StreamedBody, WholeBody
 from dockreg.web.chunks import ChunkedDecoder
-from dockreg.web.fields import Fields, Head
-from dockreg.web.heads import END, KnownHead, may_be_kept
+from dockreg.web.fields import Fields, Head, take_apart
+from dockreg.web.heads import END, KnownHead, KnownHeaders, may_be_kept
 from dockreg.web.receiving import ReceivingChannel
 from dockreg.web.requests import Request
 from dockreg.web.watch import Phase
@@ -25,6 +24,7 @@ _NOT_KEPT = (b"Expect", b"Upgrade")
 class KnowingChannel(ReceivingChannel):
     """Knows what was made of what came before, on any connection of the site."""
 
+    requestFactory: Any
     # What came in one read and may be a whole head, and the head that it begins with; until it is parsed.
     _whole: bytes | None = None
     _head: Head | None = None
@@ -38,10 +38,6 @@ class KnowingChannel(ReceivingChannel):
     def admit(self, request: Request | None = None) -> bool:
         """Count the request that is arriving, or refuse it."""
         raise NotImplementedError
-
-    def forget_read(self) -> None:
-        """Something else has come."""
-        self._whole = self._head = None
 
     def take(self, data: bytes) -> bytes | None:
         """
@@ -61,7 +57,7 @@ class KnowingChannel(ReceivingChannel):
                 self._take_head(known)
                 return b""
             self._whole = data if may_be_kept(data) else None
-        head = self._head = self.site.fields.take_apart(data)
+        head = self._head = take_apart(data, self.site.fields.longest)
         fields = None if head is None else self.site.fields.find(head)
         if head is None or fields is None:
             return None
@@ -108,7 +104,7 @@ class KnowingChannel(ReceivingChannel):
     def keep(self) -> None:
         """Keep what the parser has made of the head that it has just come to the end of, if it alone has seen what that said."""
         whole, head = self._whole, self._head
-        self.forget_read()
+        self._whole = self._head = None
         request = self.requests[-1]
         headers = request.requestHeaders
         if (head is None and whole is None) or not self.persistent or any(map(headers.hasHeader, _NOT_KEPT)):
@@ -117,7 +113,7 @@ class KnowingChannel(ReceivingChannel):
             request.head = whole
         if head is not None and getattr(self.site.resource, "answers_all", False):
             # Others may change the headers of a request.
-            fields = Fields(headers, request.received_cookies, request.agent, self.length, head.digits)
+            fields = Fields(KnownHeaders(headers), request.received_cookies, request.agent, self.length, head.digits)
             self.site.fields.keep(head, fields)
 
     def _answer_again(self, head: bytes) -> bool:
@@ -134,13 +130,13 @@ class KnowingChannel(ReceivingChannel):
         if rates is not None and rates.take(self.rated_as):
             # It counts nothing, and is asked again by who answers.
             return False
-        cast("ITransport", self.transport).write(data)
+        self.transport.write(data)
         site.request_repeated(self.peer, answer, site.clock.seconds() - began)
         return True
 
     def _take_head(self, known: KnownHead) -> None:
         """Begin a request whose head was seen before: what the parser does with one that begins and ends in one read."""
-        request = cast("Request", self.requestFactory(self))
+        request: Request = self.requestFactory(self, headers=known.headers)
         self.requests.append(request)
         self.persistent = True
         self._end_input()
@@ -148,7 +144,7 @@ class KnowingChannel(ReceivingChannel):
 
     def _take_fields(self, head: Head, fields: Fields) -> "Request":
         """The request that begins with this head, whose fields were seen before; its handler is not called."""
-        request = cast("Request", self.requestFactory(self))
+        request: Request = self.requestFactory(self, headers=fields.headers)
         self.requests.append(request)
         self.persistent = True
         request.take_fields(head, fields)
@@ -169,4 +165,4 @@ class KnowingChannel(ReceivingChannel):
         self._handlingRequest = True
         # An empty line may come before the next one, again.
         self._HTTPChannel__first_line = 1
-        self.setRawMode()
+        self.line_mode = 0

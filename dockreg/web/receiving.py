@@ -6,7 +6,6 @@ What reads is the reactor; or a thread for a turn (:mod:`dockreg.web.inflow`), w
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from dockreg.callables import Piece
 from dockreg.interfaces_transports import ISealedTransport
@@ -20,8 +19,6 @@ from dockreg.web.watch import Phase, Watch
 class ReceivingChannel(FramedChannel):
     """A connection that is read from while there is somebody who wants the bytes; see :class:`.BodyWire`."""
 
-    # Twisted declares an optional transport, and none that can be cut off or half-closed.
-    transport: Any
     _watch: Watch
     # The body that is arriving, if one is; None again as soon as its last byte has come.
     _body: StreamedBody | None = None

@@ -15,13 +15,14 @@ from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.http import NO_BODY_CODES
+from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 
 from dockreg.web.admission import flat_error
 from dockreg.web.agents import Agent
 from dockreg.web.bodies import EMPTY_BODY, BodyCut, IRequestBody, StreamedBody, WholeBody
 from dockreg.web.fields import Fields, Head, arguments_of
-from dockreg.web.heads import KnownHead, ResponseHeaders
+from dockreg.web.heads import KnownHead, KnownHeaders, ResponseHeaders
 from dockreg.web.proxies import Origin
 from dockreg.web.records import RequestRecord
 from dockreg.web.repeats import Repeat, Varying, Version
@@ -78,9 +79,19 @@ class Request(server.Request):
     #: While a thread sends the response: has what it has sent counted, and says whether that was all.
     note_sent: Callable[[], bool] | None = None
 
-    def __init__(self, channel: "Channel", *args: Any, **kwargs: Any) -> None:
-        super().__init__(channel, *args, **kwargs)
+    def __init__(self, channel: "Channel", queued: object = False, headers: Headers | None = None) -> None:
+        """
+        Be what the parents' constructors make, with what they need not look for.
+
+        :param headers: those of the request, where they are known.
+        """
+        self.channel, self.transport, self.queued = channel, channel.transport, queued
+        self.client, self.host = channel.getPeer(), channel.getHost()
+        self.requestHeaders = Headers() if headers is None else headers
         self.responseHeaders = ResponseHeaders()
+        self.received_cookies, self.cookies = {}, []
+        self.notifications = []
+        self._parsePOSTFormSubmission, self._adapterCache = False, {}
         self._owner: Site = channel.site
         self._peer = channel.peer
         self._trusts_peer = channel.trusts_peer
@@ -162,7 +173,7 @@ class Request(server.Request):
         """Have the headers that were made of the same fields before, and what a head says besides."""
         self._fields = fields
         self.method, self.uri, self.path, self.clientproto = head.method, head.uri, head.path, b"HTTP/1.1"
-        self.requestHeaders, self.received_cookies = fields.headers, fields.cookies
+        self.received_cookies = fields.cookies
         self.args = arguments_of(head.query)
 
     def begin(self) -> None:
@@ -174,7 +185,7 @@ class Request(server.Request):
         """Begin handling a request whose head was seen before, in the way that was found for it then."""
         self._known = known
         self.method, self.uri, self.path, self.clientproto = known.method, known.uri, known.path, b"HTTP/1.1"
-        self.requestHeaders, self.received_cookies = known.headers, cast("dict[bytes, bytes]", known.cookies)
+        self.received_cookies = cast("dict[bytes, bytes]", known.cookies)
         self.args = cast("dict[bytes, list[bytes]]", known.args)
         self.begin()
 
@@ -188,9 +199,8 @@ class Request(server.Request):
             return
         texts = (*self._texts(), self.agent)
         args, cookies = cast("dict[bytes, list[bytes]]", self.args), self.received_cookies
-        known = KnownHead(
-            self.head, self.method, self.uri, self.path, args, self.requestHeaders, cookies, render, texts
-        )
+        headers = KnownHeaders(self.requestHeaders)
+        known = KnownHead(self.head, self.method, self.uri, self.path, args, headers, cookies, render, texts)
         self._owner.heads.keep(self.head, known)
 
     @property
@@ -264,7 +274,7 @@ class Request(server.Request):
         What :meth:`write` and :meth:`finish` do in the end is done at once where nothing was written before, and where the
         length is known and nothing was left to them to be put into the head.
         """
-        if self.has_ended:
+        if self.finished or self.aborted or self._disconnected:
             return
         bodyless = self.method == b"HEAD" or self.code in NO_BODY_CODES
         if (

@@ -44,7 +44,7 @@ class Site(server.Site):
 
     # The parent wraps each connection in something that only serves to switch to HTTP/2.
     protocol = Channel  # type: ignore[assignment]  # typed as that wrapper
-    requestFactory = Request
+    requestFactory = Request  # type: ignore[assignment]  # its constructor is another one
     # The parent's idle timer is replaced by the sweep.
     timeOut = None
 

@@ -64,6 +64,55 @@ class TwistedTests(SynchronousTestCase):
         self.assertIs(channel.requests[0].channel, channel)
         self.assertFalse(channel.requests[0]._disconnected)
 
+    def test_constructor(self) -> None:
+        """A request begins with all that Twisted gives to one, and with nothing else of it."""
+
+        async def wait(request: Request) -> bytes:
+            await Deferred()
+            return b""
+
+        channel, _ = Server(wait).connect()
+        ours, theirs = vars(Request(channel)), vars(StockRequest(channel, parsePOSTFormSubmission=False))
+        own = {"_owner", "_peer", "_trusts_peer", "_rated_as"}
+        self.assertEqual(set(theirs), set(ours) - own)
+        apart = {"requestHeaders", "responseHeaders"}
+        self.assertEqual(
+            {name: value for name, value in theirs.items() if name not in apart},
+            {name: ours[name] for name in theirs if name not in apart},
+        )
+
+    def test_end(self) -> None:
+        """A request that was answered in one step is left as Twisted leaves one."""
+
+        class Ended:
+            def __init__(self, *, short: bool) -> None:
+                self.told: list[object] = []
+                self.short = short
+                self.request: Request | None = None
+
+            async def answer(self, request: Request) -> None:
+                self.request = request
+                _ = request.notifyFinish().addCallback(self.told.append)
+                request.setHeader(b"Content-Length", b"2")
+                if self.short:
+                    request.end_with(b"ok")
+                else:
+                    request.write(b"ok")
+                    request.finish()
+
+        states = []
+        for short in (True, False):
+            ended = Ended(short=short)
+            channel, _ = Server(ended.answer).connect()
+            channel.dataReceived(head("PUT /a", "Content-Length: 1") + b"a")
+            assert ended.request is not None
+            same = ("finished", "startedWriting", "sentLength", "queued", "_disconnected", "producer")
+            state = {name: getattr(ended.request, name) for name in same}
+            gone = {"channel", "content"} & set(vars(ended.request))
+            states.append((state, gone, ended.told, set(vars(ended.request))))
+        self.assertEqual(*states)
+        self.assertEqual([None], states[0][2])
+
     def test_state_between(self) -> None:
         """Between two requests a connection is what Twisted makes of it, whether Twisted or this package has done that."""
 
