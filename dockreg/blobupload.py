@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError
 
-from dockreg.callables import Piece
+from dockreg.callables import Ending, Piece
 from dockreg.errors import (
     BodyTooLarge,
     RegistryError,
@@ -19,15 +20,18 @@ from dockreg.errors import (
 from dockreg.errors_quotas import QuotaExceeded
 from dockreg.interfaces_blobs import IUpload
 from dockreg.model.access import Principal
-from dockreg.model.blobs import NOTHING_RECEIVED, Received, Recorded, StoredBlob
+from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.layers import LayerInspector
 from dockreg.model.names import RepositoryName
 from dockreg.model.uploads import UploadLimits, UploadSession
 from dockreg.model.v1 import LayerFacts
 from dockreg.quotas import Reservation
+from dockreg.recordinghere import NotingHere, RecordingHere
 from dockreg.registry import Registry
 from dockreg.shield import shielded
+
+T = TypeVar("T")
 
 #: What is received without looking up: much where there is much room, and nobody waits for a thread meanwhile.
 _AT_ONCE = (32 * 1024 * 1024, 8 * 1024 * 1024)
@@ -36,36 +40,6 @@ _MOST_RECORDING_HERE = 8
 _TRIES = 10
 #: So much of a body is gathered, and handed to a thread with what is to be done at its end.
 GATHERED_BYTES = 128 * 1024
-
-
-class _RecordingHere:
-    """Records a blob where it was made durable, and keeps what came of it for the thread of the reactor."""
-
-    def __init__(self, record: Callable[[StoredBlob], Recorded], limit: int) -> None:
-        self._record = record
-        self._limit = limit
-        self._found: Recorded | None = None
-        self._problem: Exception | None = None
-
-    def __call__(self, blob: StoredBlob) -> bool:
-        if self._limit and blob.size > self._limit:
-            return False
-        try:
-            self._found = self._record(blob)
-        except Exception as problem:  # noqa: BLE001 - it is raised where somebody waits for it
-            self._problem = problem
-            return False
-        return self._found == Recorded(blob)
-
-    async def recorded(self, registry: Registry, committed: StoredBlob, upload_id: str | None) -> StoredBlob:
-        """As :meth:`.Registry.keep_blob`."""
-        if self._problem is not None:
-            await registry.not_recorded(committed, self._problem, upload_id)
-            raise self._problem
-        assert self._found is not None
-        if self._found != Recorded(committed):
-            registry.recorded(committed, self._found)
-        return self._found.blob
 
 
 def at_once(registry: Registry, size: int, limit: int, reservation: Reservation | None) -> int:
@@ -77,13 +51,15 @@ def at_once(registry: Registry, size: int, limit: int, reservation: Reservation 
     return most if reservation is None else min(most, reservation.reserved - size)
 
 
-async def receive(registry: Registry, upload: IUpload, fetch: Callable[[], Piece], most: int) -> None:
+async def receive(
+    registry: Registry, upload: IUpload, fetch: Callable[[], Piece], most: int, ending: Ending | None = None
+) -> StoredBlob | None:
     """Have an upload receive bytes that come elsewhere; ``most`` of them, no more than :func:`at_once` says."""
     room, before = registry.room, upload.size
     if room is not None:
         await room.take(most)
     try:
-        await upload.receive(fetch)
+        return await upload.receive(fetch, ending)
     finally:
         if room is not None:
             room.give_back(most - (upload.size - before))
@@ -96,22 +72,6 @@ async def drop_ended(registry: Registry, upload_id: str) -> None:
         with suppress(UploadBusy):
             await registry.blobs.drop_upload(upload_id)
             return
-
-
-class _NotingHere:
-    """Notes what a session has received where that was made durable, and keeps what came of it."""
-
-    def __init__(self, record: Callable[[Received], None]) -> None:
-        self._record = record
-        self.called = False
-        self.problem: Exception | None = None
-
-    def __call__(self, received: Received) -> None:
-        self.called = True
-        try:
-            self._record(received)
-        except Exception as problem:  # noqa: BLE001 - it is raised where somebody waits for it
-            self.problem = problem
 
 
 @define(eq=False)
@@ -135,6 +95,9 @@ class BlobUpload:
     _proven: UploadSession | None = None
     _ended: bool = field(default=False, init=False)
     _failed: bool = field(default=False, init=False)
+    # Whether nobody waits any more for what is received; and the blob, once it is one.
+    _left: bool = field(default=False, init=False)
+    _committed: StoredBlob | None = field(default=None, init=False)
     # What has come and no thread has yet; whether more is added to it.
     _gathered: list[bytes] = field(factory=list, init=False)
     _gathers: bool = field(default=True, init=False)
@@ -178,7 +141,30 @@ class BlobUpload:
             await self._append(self._upload.write(self._take_gathered()))
         await self._append(receive(self._registry, self._upload, fetch, most))
 
-    async def _append(self, writing: Awaitable[None]) -> None:
+    async def receive_all(self, fetch: Callable[[], Piece], most: int, digest: Digest) -> None:
+        """The same with all bytes that are left: if they come, it is :meth:`commit`, too, which gives the blob then."""
+        here = None if self._inspector is not None or self._gathered else self._recording_here(None)
+        if here is None:
+            await self.receive(fetch, most)
+            return
+        self._ended = True
+        try:
+            await shielded(self._receive_all(fetch, most, digest, here))
+        except CancelledError:
+            self._left = True
+            raise
+
+    async def _receive_all(self, fetch: Callable[[], Piece], most: int, digest: Digest, here: RecordingHere) -> None:
+        ending = Ending(most, digest, here)
+        committed = await self._unless_it_fails(receive(self._registry, self._upload, fetch, most, ending), here)
+        if committed is not None:
+            self._committed = await self._recorded(committed, here, None)
+            return
+        self._ended = False
+        if self._left:
+            await self.release()
+
+    async def _append(self, writing: Awaitable[object]) -> None:
         try:
             await writing
         except (UploadBusy, UploadUnknown):
@@ -230,6 +216,8 @@ class BlobUpload:
         :param last: the last of them, which were not written; see :meth:`write`.
         :raises DigestInvalid: they have another digest; they are dropped, and the session ends.
         """
+        if self._committed is not None:
+            return self._committed
         if last and self._inspector is not None:
             # It has to have seen them all.
             await self.write(last)
@@ -280,7 +268,7 @@ class BlobUpload:
             raise
         self._proven = None
 
-    async def _let_go(self, here: "_NotingHere | None") -> Received:
+    async def _let_go(self, here: NotingHere | None) -> Received:
         """Suspend the upload; where nothing is noted in between, its session has a row before others can come upon it."""
         problem: RegistryError | None = None
         if here is None:
@@ -306,13 +294,13 @@ class BlobUpload:
         now = self._registry.clock.seconds()
         return now, now + self._limits.session_seconds, self._reservation is not None, self._proven
 
-    def _noting_here(self) -> "_NotingHere | None":
+    def _noting_here(self) -> NotingHere | None:
         """As :meth:`_recording_here`, for what the session has received."""
         registry = self._registry
         if self.upload_id is None or registry.recording_here >= _MOST_RECORDING_HERE:
             return None
         registry.recording_here += 1
-        return _NotingHere(registry.metadata.uploads.recorder(self.upload_id, *self._noting()))
+        return NotingHere(registry.metadata.uploads.recorder(self.upload_id, *self._noting()))
 
     def _recorded_here(self, here: object | None) -> None:
         self._registry.recording_here -= here is not None
@@ -329,13 +317,18 @@ class BlobUpload:
             self._proven = None
 
     async def _commit(self, digest: Digest, last: Sequence[Piece]) -> StoredBlob:
-        registry = self._registry
-        here: _RecordingHere | None = None
+        facts: LayerFacts | None = None
+        if self._inspector is not None:
+            facts = await self._unless_it_fails(self._registry.in_thread(self._inspector.finish))
+        here = self._recording_here(facts)
+        committed = await self._unless_it_fails(self._upload.commit(digest, last, here), here)
+        return await self._recorded(committed, here, facts)
+
+    async def _unless_it_fails(self, work: Awaitable[T], here: RecordingHere | None = None) -> T:
+        """What comes of a step of the commit; when it fails, what was received is kept, or dropped."""
         try:
-            facts = None if self._inspector is None else await registry.in_thread(self._inspector.finish)
-            here = self._recording_here(facts)
             try:
-                committed = await self._upload.commit(digest, last, here)
+                return await work
             finally:
                 self._recorded_here(here)
         except (UploadBusy, UploadUnknown):
@@ -347,7 +340,12 @@ class BlobUpload:
         except Exception:
             await self._drop()
             raise
-        limit = self._limits.max_blob
+
+    async def _recorded(
+        self, committed: StoredBlob, here: RecordingHere | None, facts: LayerFacts | None
+    ) -> StoredBlob:
+        """The durable object as a blob of the repository."""
+        registry, limit = self._registry, self._limits.max_blob
         if limit and committed.size > limit:
             # Another request wrote to the session after this one was let in, and before it opened the file.
             await registry.blobs.delete(committed)
@@ -376,7 +374,7 @@ class BlobUpload:
         owner, now, lease = self._principal.name, registry.clock.seconds(), registry.lease_end()
         return await registry.metadata.blobs.record_in(self._name, blob, facts, owner, now, lease, upload_id=self._row)
 
-    def _recording_here(self, facts: LayerFacts | None) -> "_RecordingHere | None":
+    def _recording_here(self, facts: LayerFacts | None) -> RecordingHere | None:
         """
         What records the blob in the thread that makes it durable; None when so many do that already that a database which
         does not answer would take all threads from those who read and write blobs.
@@ -387,7 +385,7 @@ class BlobUpload:
         registry.recording_here += 1
         owner, now, lease = self._principal.name, registry.clock.seconds(), registry.lease_end()
         record = registry.metadata.blobs.recorder(self._name, facts, owner, now, lease, self._row)
-        return _RecordingHere(record, self._limits.max_blob)
+        return RecordingHere(record, self._limits.max_blob)
 
     async def _drop(self) -> None:
         await self._upload.abort()

@@ -3,6 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
+from attrs import frozen
+
+from dockreg.model.blobs import StoredBlob
+from dockreg.model.digest import Digest
+
 T = TypeVar("T")
 
 #: Some bytes on their way: as they came, or a view of what came.
@@ -28,3 +33,18 @@ class ByteObserver(Protocol):
 
     def update(self, data: Piece, /) -> object:
         """Take note of the next bytes."""
+
+
+@frozen
+class Ending:
+    """
+    What to do once all bytes of a blob are there.
+
+    :param size: how many bytes are still to come, so that it is known when all are there.
+    :param expected: the digest of the whole blob.
+    :param then: as for :meth:`.IUpload.commit`.
+    """
+
+    size: int
+    expected: Digest
+    then: Callable[[StoredBlob], bool]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from zope.interface import Attribute, Interface
 
-from dockreg.callables import Piece
+from dockreg.callables import Ending, Piece
 from dockreg.model.blobs import LostBlob, Received, StoredBlob
 from dockreg.model.conditions import Condition, ScrubState
 from dockreg.model.digest import Digest
@@ -55,14 +55,17 @@ class IUpload(Interface):
             tells how many bytes were taken. After any other error the upload can only be aborted.
         """
 
-    async def receive(fetch: Callable[[], Piece]) -> None:
+    async def receive(fetch: Callable[[], Piece], ending: Ending | None = None) -> StoredBlob | None:
         """
         Append what ``fetch`` returns until that is nothing; each piece is there until the second call after its own.
+
+        :param ending: if so many bytes came as it tells, :meth:`commit` with what else it tells, at once.
+        :return: the blob; None where there is no ``ending``, or other than those bytes came.
 
         :param fetch: called where it may take a while, and not once the upload has ended. Where its attribute ``decrypts`` is
             true, calls are work for a processor, and are better made beside the other work; its pieces are there until
             the third call.
-        :raises StorageFull: as for :meth:`write`.
+        :raises StorageFull: as for :meth:`write`, or for :meth:`commit`. :raises DigestInvalid: as for :meth:`commit`.
         """
 
     async def suspend(then: Callable[[Received], object] | None = None, last: Sequence[Piece] = ()) -> Received:

@@ -4,7 +4,6 @@ What every blob store promises of uploads that take more than one request, as te
 Import the module and subclass the contract: trial would collect an imported class too.
 """
 
-from collections import deque
 from collections.abc import Sequence
 
 from dockreg.callables import Piece
@@ -13,7 +12,8 @@ from dockreg.interfaces import IBlobStore
 from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest
-from dockreg.testing.contracts import Contract, Recorder, content_of, nothing_recorded, nothing_resumable
+from dockreg.testing.contracts import Recorder, content_of, nothing_recorded, nothing_resumable
+from dockreg.testing.contracts_receiving import ReceivingContract
 
 #: As good an upload id as any, of a session of which nothing has been received.
 NEW_ID = "a-New_session-0001"
@@ -33,7 +33,7 @@ async def suspended(blobs: IBlobStore, chunks: Sequence[bytes], algorithm: str =
     return upload.upload_id, noted[0]
 
 
-class UploadContract(Contract):
+class UploadContract(ReceivingContract):
     """What every IBlobStore promises of uploads that are suspended. Subclass it and say how to make one."""
 
     def make_blob_store(self) -> IBlobStore:
@@ -63,28 +63,6 @@ class UploadContract(Contract):
         await upload.write([b"end"])
         blob = await upload.commit(Digest.sha256(expected + b"end"))
         self.assertEqual(expected + b"end", await content_of(blobs, blob))
-
-    async def test_received_from_elsewhere(self) -> None:
-        """What a function returns until it returns nothing is appended, each piece while it is there."""
-        blobs = self.make_blob_store()
-        upload = await blobs.start_upload()
-        await upload.write([b"0"])
-        pieces = [bytes([number]) * (150_000 * (1 + number // 8 % 2) - number) for number in range(1, 40)]
-        buffers = deque(bytearray(300_000) for _ in range(3))
-        coming = iter([*pieces, b""])
-
-        def fetch() -> memoryview:
-            piece = next(coming)
-            buffers.rotate()
-            buffers[0][:] = piece.ljust(300_000)
-            return memoryview(buffers[0])[: len(piece)]
-
-        await upload.receive(fetch)
-        expected = b"".join([b"0", *pieces])
-        self.assertEqual(len(expected), upload.size)
-        await upload.write([b"1"])
-        blob = await upload.commit(Digest.sha256(expected + b"1"))
-        self.assertEqual(expected + b"1", await content_of(blobs, blob))
 
     async def test_nothing_more(self) -> None:
         """An upload that is resumed may be committed, or suspended, as it is."""

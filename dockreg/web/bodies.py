@@ -16,7 +16,7 @@ from zope.interface import Attribute, Interface, implementer
 
 from dockreg.callables import Piece
 from dockreg.errors import BodyTooLarge
-from dockreg.web.inflow import Inflow
+from dockreg.web.inflow import FLOWING_BYTES, Inflow
 
 #: What one read takes from a body that twisted.web has buffered, in bytes.
 BUFFERED_READ_BYTES = 256 * 1024
@@ -74,6 +74,13 @@ class IRequestBody(Interface):
         reading from the client pauses, so that memory stays bounded.
 
         :raises BodyCut: the body ended before its end; whatever came before has been returned.
+        """
+
+    async def arrived() -> None:
+        """
+        Wait until what came is worth a look: the body had better be poured, or read. It stays where it is.
+
+        :raises RuntimeError: the body has a reader already.
         """
 
     async def pour(receive: Receive, most: int) -> int:  # noqa: N805 - zope.interface has no self
@@ -153,6 +160,8 @@ class StreamedBody:
         self._ended = False
         self._cut: CutReason | None = None
         self._waiting: Deferred[None] | None = None
+        # How many bytes whoever waits has to have.
+        self._wanted = 1
 
     # For the connection
 
@@ -169,7 +178,7 @@ class StreamedBody:
     def add(self, data: Piece) -> None:
         """Queue what has arrived; only count it when nobody will read it."""
         self.received += len(data)
-        if self._cut is None:
+        if self._cut is None and data:
             self._chunks.append(data)
             self._queued += len(data)
 
@@ -191,7 +200,7 @@ class StreamedBody:
 
     def wake(self) -> None:
         """Let a waiting reader see what has changed."""
-        if self._waiting is not None and (self._chunks or self._ended or self._cut):
+        if self._waiting is not None and (self._queued >= self._wanted or self._ended or self._cut):
             waiting, self._waiting = self._waiting, None
             waiting.callback(None)
 
@@ -199,14 +208,7 @@ class StreamedBody:
 
     async def read(self) -> Sequence[Piece]:
         """See :meth:`IRequestBody.read`."""
-        if self._waiting is not None:
-            raise RuntimeError("the body has a reader already")
-        if not self.asked:
-            self.asked = True
-            self._wire.body_asked()
-        if not (self._chunks or self._ended or self._cut):
-            self._waiting = Deferred(self._reader_cancelled)
-            await self._waiting
+        await self._wait_for(1)
         if self._chunks:
             chunks, self._chunks, self._queued = self._chunks, [], 0
             self._wire.body_taken()
@@ -214,6 +216,21 @@ class StreamedBody:
         if self._cut:
             raise BodyCut(self._cut, self.received, self.length)
         return ()
+
+    async def arrived(self) -> None:
+        """See :meth:`IRequestBody.arrived`."""
+        await self._wait_for(min(FLOWING_BYTES, self._window_bytes))
+
+    async def _wait_for(self, size: int) -> None:
+        if self._waiting is not None:
+            raise RuntimeError("the body has a reader already")
+        if not self.asked:
+            self.asked = True
+            self._wire.body_asked()
+        if not (self._queued >= size or self._ended or self._cut):
+            self._wanted = size
+            self._waiting = Deferred(self._reader_cancelled)
+            await self._waiting
 
     async def pour(self, receive: Receive, most: int) -> int:
         """See :meth:`IRequestBody.pour`."""
@@ -283,6 +300,9 @@ class EmptyBody:
         """See :meth:`IRequestBody.read`."""
         return ()
 
+    async def arrived(self) -> None:
+        """See :meth:`IRequestBody.arrived`."""
+
     async def pour(self, receive: Receive, most: int) -> int:
         """See :meth:`IRequestBody.pour`."""
         return 0
@@ -321,6 +341,9 @@ class BufferedBody:
         data = self._content.read(BUFFERED_READ_BYTES)
         self.received += len(data)
         return (data,) if data else ()
+
+    async def arrived(self) -> None:
+        """See :meth:`IRequestBody.arrived`."""
 
     async def pour(self, receive: Receive, most: int) -> int:
         """See :meth:`IRequestBody.pour`."""

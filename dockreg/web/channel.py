@@ -93,6 +93,7 @@ class Channel(KnowingChannel):
 
     def check(self, now: float) -> None:
         """Act on whatever has taken too long; called every :attr:`Limits.sweep_seconds`."""
+        self.look_at_turn()
         unsent = unsent_bytes(self.transport)
         handled = self.requests[0] if self.requests else None
         sending = unsent > 0 or (

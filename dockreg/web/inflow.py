@@ -26,7 +26,9 @@ from dockreg.web.evenchunks import Scatter
 LEAST_BYTES: Final = 256 * 1024
 #: What the reactor reads at once when more is there; who sends less at a time needs no thread.
 FLOWING_BYTES: Final = 32 * 1024
-#: The end of a body of known length, which is left to the reactor.
+#: A body of which no more than that is to come is read to its end, with what is to be done there, and needs no turn.
+SHORT_BYTES: Final = 4 * 1024 * 1024
+#: The end of a longer one of known length, which is left to the reactor.
 _END_BYTES: Final = 64 * 1024
 #: What is read, digested and written at once.
 _PIECE_BYTES: Final = 512 * 1024
@@ -120,6 +122,7 @@ class Inflow:
     :param begun: bytes that came from there for the decoder, and are not the whole of a line.
     :param first: what the reactor has read of the body already.
     :param most: bytes that may be taken.
+    :param short: whether that is all of the body, and little.
     """
 
     def __init__(
@@ -131,12 +134,15 @@ class Inflow:
         begun: bytes,
         first: bytes,
         most: int,
+        *,
+        short: bool = False,
     ) -> None:
         self._owner = owner
         self._receive = receive
         self._decoder = decoder
         self._first = first
         self._most = most
+        self._short = short
         #: What came and is not a part of the middle of the body, to be taken by the reactor after the turn.
         self.rest = begun
         #: Bytes that were received, and those of the body among them.
@@ -156,8 +162,15 @@ class Inflow:
         self._running = False
         self._closed = False
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the body has been taken; may be asked for in any thread."""
+        return self._short and self.taken == self._most
+
     async def begin(self) -> None:
-        """Wait until it is its turn."""
+        """Wait until it is its turn. A short one takes little time of a thread, but for what is to be done at its end."""
+        if self._short:
+            return
         await self._owner.begin()
         self._begun = True
 

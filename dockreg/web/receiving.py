@@ -11,7 +11,7 @@ from dockreg.callables import Piece
 from dockreg.interfaces_transports import ISealedTransport
 from dockreg.web.bodies import StreamedBody
 from dockreg.web.framing import FramedChannel
-from dockreg.web.inflow import LEAST_BYTES, Inflow, most_of, receive_plain
+from dockreg.web.inflow import LEAST_BYTES, SHORT_BYTES, Inflow, most_of, receive_plain
 from dockreg.web.sockets import duplicate, plain_descriptor, unsent_bytes
 from dockreg.web.watch import Phase, Watch
 
@@ -95,8 +95,12 @@ class ReceivingChannel(FramedChannel):
         # Whatever is in the parser has to be in the body, at its end.
         if self._watch.phase is not Phase.BODY or self.line_mode or self._buffer or self._expects:
             return None
-        taken = most_of(body.rest, min(most, inflows.most_bytes) - sum(map(len, first)))
-        if taken < LEAST_BYTES or unsent_bytes(self.transport):
+        rest, most = body.rest, most - sum(map(len, first))
+        if rest is not None and 0 < rest <= min(most, SHORT_BYTES):
+            taken, short = rest, True
+        else:
+            taken, short = most_of(rest, min(most, inflows.most_bytes)), False
+        if not (short or taken >= LEAST_BYTES) or unsent_bytes(self.transport):
             return None
         sealed = self._is_sealed()
         descriptor = self.transport.receiving_descriptor() if sealed else plain_descriptor(self.transport)
@@ -109,7 +113,8 @@ class ReceivingChannel(FramedChannel):
             return None
         self.read_little()
         receive = self.transport.lend_receiving() if sealed else receive_plain
-        self._inflow = Inflow(inflows, own, receive, self.chunks, begun, b"".join(first), taken)
+        joined = b"".join(first)
+        self._inflow = Inflow(inflows, own, receive, self.chunks, begun, joined, taken, short=short)
         self._update_reading()
         return self._inflow
 
@@ -123,10 +128,21 @@ class ReceivingChannel(FramedChannel):
         inflow.end(resting=resting)
         if self._inflow is not inflow:
             return
-        self._inflow = None
         if not resting:
+            self._inflow = None
             self.abort()
             return
+        self._take_up(inflow)
+
+    def look_at_turn(self) -> None:
+        """A thread that has all of the body may take its time with what is to be done then: nobody else is waited for."""
+        inflow = self._inflow
+        if inflow is not None and inflow.is_whole:
+            self._take_up(inflow)
+
+    def _take_up(self, inflow: Inflow) -> None:
+        """Go on where a thread has stopped to read."""
+        self._inflow = None
         body = self._body
         if body is None:
             # Somebody has answered without waiting for the turn, which no handler of ours does: see IRequestBody.pour.
@@ -141,6 +157,9 @@ class ReceivingChannel(FramedChannel):
             self.transport.take_back(inflow.rest)
         elif inflow.rest:
             self.dataReceived(inflow.rest)
+        if self._body is body and body.rest == 0:
+            # The parser is told that it has come to the end.
+            self.rawDataReceived(b"")
         self._update_reading()
 
     def _is_sealed(self) -> bool:

@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
@@ -16,11 +16,12 @@ from twisted.internet.threads import deferToThread
 from twisted.web.server import Request
 
 from dockreg.callables import Piece
-from dockreg.web import receiving
+from dockreg.web import inflow, receiving
 from dockreg.web.bodies import CutReason, IRequestBody
-from dockreg.web.inflow import Inflows
+from dockreg.web.inflow import Inflow, Inflows
 from dockreg.web.site import Site
 from dockreg.web.sockets import duplicate
+from dockreg.web.watch import Phase
 from tests.integration.streaming import (
     PATIENCE_SECONDS,
     Answer,
@@ -46,9 +47,10 @@ class PouringApplication(Application):
         self.poured = 0
         #: Called with each piece, in a thread.
         self.look: Callable[[Piece], object] = len
-        self.failure: Exception | None = None
         #: Fires when the thread has come to its end whose request was answered before.
         self.late: Deferred[int] | None = None
+        #: Called when a thread has read a body to its end, in that thread.
+        self.at_end: Callable[[], object] = lambda: None
         self.app.route("/poured", methods=["PUT"])(self.pour)
         self.app.route("/impatient", methods=["PUT"])(self.answer_first)
 
@@ -57,12 +59,14 @@ class PouringApplication(Application):
         body = IRequestBody(request)
 
         async def pour(seen: Any) -> int:
-            def take(fetch: Callable[[], Piece]) -> None:
-                while piece := fetch():
+            def take(inflow: Inflow) -> None:
+                while piece := inflow.fetch():
                     self.look(piece)
                     seen.update(piece)
+                if inflow.is_whole:
+                    self.at_end()
 
-            poured = await body.pour(lambda fetch: deferToThread(take, fetch), MEBIBYTE)
+            poured = await body.pour(lambda fetch: deferToThread(take, cast("Inflow", fetch)), MEBIBYTE)
             self.poured += poured
             return poured
 
@@ -310,6 +314,56 @@ class SlowReceiverTests(InflowCase):
         await talking
         (record,) = self.records
         self.assertEqual((499, before + held[0]), (record.status, record.bytes_received))
+
+    async def test_long_end(self) -> None:
+        """A thread that has the whole body may take its time with the end; that the client goes is noticed meanwhile."""
+        # The thread waits for the whole body, however the client is held up.
+        self.patch(inflow, "_MOST_WAITS", 10_000)
+        hold, came = threading.Event(), threading.Event()
+
+        def at_end() -> None:
+            came.set()
+            hold.wait(PATIENCE_SECONDS)
+
+        self.application.at_end = at_end
+        body = content(0, MEBIBYTE)
+
+        def begin(client: Client) -> None:
+            client.send(head("PUT /poured", f"Content-Length: {len(body)}") + body)
+            came.wait(PATIENCE_SECONDS)
+
+        client = await self.connect()
+        await deferToThread(begin, client)
+        (channel,) = self.site._channels
+        self.assertIs(Phase.BODY, channel._watch.phase)
+        await self.until(lambda: channel._watch.phase is Phase.HANDLING)
+        await deferToThread(client.close)
+        await self.until(lambda: self.site.open_connections == 0)
+        hold.set()
+        (record,) = self.records
+        self.assertEqual((499, MEBIBYTE), (record.status, record.bytes_received))
+
+    async def test_next_after_long_end(self) -> None:
+        """The next request, which has come meanwhile, is answered."""
+        self.patch(inflow, "_MOST_WAITS", 10_000)
+        hold = threading.Event()
+        self.application.at_end = lambda: hold.wait(PATIENCE_SECONDS)
+        body = content(0, MEBIBYTE)
+
+        def script(client: Client) -> list[Answer]:
+            client.send(head("PUT /poured", f"Content-Length: {len(body)}") + body + head("GET /answer/418"))
+            self.reactor_call(wait)
+            return [client.answer(), client.answer()]
+
+        def wait() -> None:
+            if [each._watch.phase for each in self.site._channels] == [Phase.HANDLING]:
+                hold.set()
+            else:
+                self.reactor_call(wait)
+
+        answers = await self.talk(script)
+        self.assertEqual([200, 418], [each.status for each in answers])
+        self.assertEqual(digested(body), answers[0].body)
 
     async def test_no_descriptor(self) -> None:
         """A thread needs a descriptor of its own; when there is none left the reactor reads, and nothing is lost."""

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
-from dockreg.callables import ByteObserver, InThread, Piece
+from dockreg.callables import ByteObserver, Ending, InThread, Piece
 from dockreg.interfaces import IBlobStore
 from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import Received, StoredBlob
@@ -82,9 +82,10 @@ class _SlowUpload:
             for observer in self._observers:
                 observer.update(chunk)
 
-    async def receive(self, fetch: Callable[[], Piece]) -> None:
+    async def receive(self, fetch: Callable[[], Piece], ending: Ending | None = None) -> StoredBlob | None:
         while piece := fetch():
             await self.write([bytes(piece)])
+        return None if ending is None else await self.commit(ending.expected, (), ending.then)
 
     async def suspend(self, then: Callable[[Received], object] | None = None, last: Sequence[Piece] = ()) -> Received:
         await self.write(last)

@@ -8,7 +8,7 @@ from threading import Lock
 
 from zope.interface import implementer
 
-from dockreg.callables import ByteObserver, Piece
+from dockreg.callables import ByteObserver, Ending, Piece
 from dockreg.errors import DigestInvalid, RegistryError, StorageFull, StoreUnavailable
 from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
@@ -83,9 +83,9 @@ class FileUpload:
         """See :class:`~dockreg.interfaces_blobs.IUpload`."""
         await self._shop.in_thread(self._write, chunks)
 
-    async def receive(self, fetch: Callable[[], Piece]) -> None:
+    async def receive(self, fetch: Callable[[], Piece], ending: Ending | None = None) -> StoredBlob | None:
         """See :class:`~dockreg.interfaces_blobs.IUpload`."""
-        await self._shop.in_thread(self._receive, fetch)
+        return await self._shop.in_thread(self._receive, fetch, ending)
 
     async def suspend(self, then: Callable[[Received], object] | None = None, last: Sequence[Piece] = ()) -> Received:
         """See :class:`~dockreg.interfaces_blobs.IUpload`."""
@@ -128,21 +128,29 @@ class FileUpload:
             self._write_now(descriptor, chunks)
             self._writeback.grew(descriptor, self.size)
 
-    def _receive(self, fetch: Callable[[], Piece]) -> None:
+    def _receive(self, fetch: Callable[[], Piece], ending: Ending | None) -> StoredBlob | None:
         with self._lock:
             descriptor = self._open_descriptor()
-            # What decrypts leaves it in the cache of another processor anyway.
-            decrypts = bool(getattr(fetch, "decrypts", False))
-            behind = Behind(self._shop.receivers, self._shop.beside, elsewhere=decrypts)
-            with self._shop.receivers:
-                try:
-                    if decrypts:
-                        with Ahead(fetch, self._shop.receivers, self._shop.beside) as pieces:
-                            self._append_all(descriptor, pieces, behind)
-                    else:
-                        self._append_all(descriptor, iter(fetch, b""), behind)
-                finally:
-                    self._settle(behind)
+            before = self.size
+            self._receive_now(descriptor, fetch)
+            if ending is None or self.size - before != ending.size:
+                return None
+            blob = self._commit_file(descriptor, ending.expected)
+        return self._tell(blob, ending.then)
+
+    def _receive_now(self, descriptor: int, fetch: Callable[[], Piece]) -> None:
+        # What decrypts leaves it in the cache of another processor anyway.
+        decrypts = bool(getattr(fetch, "decrypts", False))
+        behind = Behind(self._shop.receivers, self._shop.beside, elsewhere=decrypts)
+        with self._shop.receivers:
+            try:
+                if decrypts:
+                    with Ahead(fetch, self._shop.receivers, self._shop.beside) as pieces:
+                        self._append_all(descriptor, pieces, behind)
+                else:
+                    self._append_all(descriptor, iter(fetch, b""), behind)
+            finally:
+                self._settle(behind)
 
     def _append_all(self, descriptor: int, pieces: Iterable[Piece], behind: Behind) -> None:
         for piece in pieces:
@@ -241,22 +249,24 @@ class FileUpload:
         with self._lock:
             if last and self._has_no_file():
                 return self._commit_whole(expected, last)
-            descriptor = self._open_descriptor()
-            try:
-                if last:
-                    self._write_now(descriptor, last)
-                digest = self._checked_digest(expected, descriptor)
-                with disk_errors():
-                    flush = partial(self._flush, descriptor)
-                    blob = self._shop.folders.publish(self._path, digest, self.size, flush)
-            except (StorageFull, StoreUnavailable):
-                raise
-            except BaseException:
-                self._drop()
-                raise
-            self._descriptor = None
-            os.close(descriptor)
-            return blob
+            return self._commit_file(self._open_descriptor(), expected, last)
+
+    def _commit_file(self, descriptor: int, expected: Digest | None, last: Sequence[Piece] = ()) -> StoredBlob:
+        try:
+            if last:
+                self._write_now(descriptor, last)
+            digest = self._checked_digest(expected, descriptor)
+            with disk_errors():
+                flush = partial(self._flush, descriptor)
+                blob = self._shop.folders.publish(self._path, digest, self.size, flush)
+        except (StorageFull, StoreUnavailable):
+            raise
+        except BaseException:
+            self._drop()
+            raise
+        self._descriptor = None
+        os.close(descriptor)
+        return blob
 
     def _has_no_file(self) -> bool:
         """Whether all bytes are yet to come, and nobody else writes to the same upload; who begins later will find it ended."""
@@ -277,7 +287,9 @@ class FileUpload:
     def _commit_and(
         self, expected: Digest | None, last: Sequence[Piece], then: Callable[[StoredBlob], bool]
     ) -> StoredBlob:
-        blob = self._commit(expected, last)
+        return self._tell(self._commit(expected, last), then)
+
+    def _tell(self, blob: StoredBlob, then: Callable[[StoredBlob], bool]) -> StoredBlob:
         if then(blob):
             # A note that the disk does not let go is settled by the next start.
             with suppress(OSError):

@@ -6,7 +6,7 @@ from itertools import count
 from attrs import define, field
 from zope.interface import implementer
 
-from dockreg.callables import ByteObserver, Piece
+from dockreg.callables import ByteObserver, Ending, Piece
 from dockreg.errors import DigestInvalid, RangeInvalid, StorageFull, UploadBusy, UploadUnknown
 from dockreg.errors_blobs import BlobLost
 from dockreg.interfaces import IBlobStore
@@ -222,9 +222,13 @@ class _MemoryUpload:
                 self._failure = failure
                 raise
 
-    async def receive(self, fetch: Callable[[], Piece]) -> None:
+    async def receive(self, fetch: Callable[[], Piece], ending: Ending | None = None) -> StoredBlob | None:
+        before = self.size
         while piece := fetch():
             await self.write([bytes(piece)])
+        if ending is None or self.size - before != ending.size:
+            return None
+        return await self.commit(ending.expected, (), ending.then)
 
     async def suspend(self, then: Callable[[Received], object] | None = None, last: Sequence[Piece] = ()) -> Received:
         self._require_open()

@@ -73,7 +73,7 @@ class UploadsDoor:
             return False
         upload = await self.uploads.begin(exchange.principal, repository, digest)
         try:
-            last = await self._receive(exchange, upload)
+            last = await self._receive(exchange, upload, digest)
             await upload.commit(digest, last)
         finally:
             await upload.release()
@@ -100,7 +100,7 @@ class UploadsDoor:
         digest = _digest(exchange)
         upload = await self._resume(exchange, repository, upload_id, digest)
         try:
-            last = await self._receive(exchange, upload)
+            last = await self._receive(exchange, upload, digest)
             await upload.commit(digest, last)
         except (StorageFull, StoreUnavailable):
             await self._answer_kept(exchange, upload_id, upload)
@@ -136,17 +136,28 @@ class UploadsDoor:
             self._answer(exchange, upload_id, error.size, 416)
             raise
 
-    async def _receive(self, exchange: Exchange, upload: BlobUpload) -> Sequence[Piece]:
-        """Write the bytes of the request, but for the last ones where it is known that they are: those are returned."""
+    async def _receive(self, exchange: Exchange, upload: BlobUpload, digest: Digest | None = None) -> Sequence[Piece]:
+        """
+        Write the bytes of the request, but for the last ones where it is known that they are: those are returned.
+
+        :param digest: of the blob, whose last bytes these are; who has them all may commit it.
+        """
         body = exchange.body
         if body.length:
             await upload.expect(body.length)
         left = body.length or 0
+        if left and not upload.gathers:
+            await body.arrived()
         while True:
             most = upload.at_once() if body.length is None else min(upload.at_once(), left)
-            if not upload.gathers and (poured := await body.pour(partial(upload.receive, most=most), most)):
+            receive = partial(upload.receive, most=most)
+            if digest is not None and most == left:
+                receive = partial(upload.receive_all, most=most, digest=digest)
+            if not upload.gathers and (poured := await body.pour(receive, most)):
                 left -= poured
-                continue
+                if left or body.length is None:
+                    continue
+                return ()
             chunks = await body.read()
             left -= sum(map(len, chunks))
             if left == 0 or not chunks:

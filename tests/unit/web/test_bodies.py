@@ -21,6 +21,7 @@ from dockreg.web.bodies import (
     IRequestBody,
     StreamedBody,
 )
+from dockreg.web.inflow import FLOWING_BYTES
 
 
 class Wire:
@@ -92,6 +93,40 @@ class StreamedBodyTests(SynchronousTestCase):
         self.assertEqual([b"ab"], self.successResultOf(reading))
         self.assertNoResult(self.read())
         self.assertEqual(["asked", "taken"], self.wire.told)
+
+    def test_arrived(self) -> None:
+        """Some bytes are waited for, or the end; what came stays where it is."""
+        body = StreamedBody(100_000, self.wire, window_bytes=100_000, unasked_bytes=2)
+        arriving = Deferred.fromCoroutine(body.arrived())
+        self.assertEqual(["asked"], self.wire.told)
+        for size in (0, 1, FLOWING_BYTES - 2):
+            body.add(bytes(size))
+            body.wake()
+            self.assertNoResult(arriving)
+        body.add(b"x")
+        body.wake()
+        self.assertIsNone(self.successResultOf(arriving))
+        self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(body.arrived())))
+        self.assertEqual(
+            [1, FLOWING_BYTES - 2, 1], [len(each) for each in self.successResultOf(Deferred.fromCoroutine(body.read()))]
+        )
+
+    def test_arrived_at_the_end(self) -> None:
+        """Nobody waits for more than there will be, nor for more than is let in."""
+        for name, argument in (("end", ()), ("cut", (CutReason.TIMED_OUT,)), ("add", (b"12345678",))):
+            self.body = StreamedBody(10, self.wire, 8, 2)
+            arriving = Deferred.fromCoroutine(self.body.arrived())
+            self.body.add(b"")
+            self.body.wake()
+            self.assertNoResult(arriving)
+            getattr(self.body, name)(*argument)
+            self.body.wake()
+            self.assertIsNone(self.successResultOf(arriving))
+
+    def test_arrived_of_others(self) -> None:
+        """What was read as a whole, or is nothing, is there."""
+        for body in (EMPTY_BODY, BufferedBody(StoredRequest(BytesIO(b"abc"), Content_Length="3"))):  # type: ignore[arg-type]
+            self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(body.arrived())))
 
     def test_end(self) -> None:
         """After the last piece a read returns nothing, as often as it is asked."""

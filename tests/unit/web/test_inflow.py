@@ -240,8 +240,31 @@ class InflowTests(SynchronousTestCase):
         again = [self.inflows.take_buffer() for _ in range(20)]
         self.assertEqual(4, len({id(each) for each in taken} & {id(each) for each in again}))
 
+    def test_short(self) -> None:
+        """What is left of a body, when that is little, is taken to its end, and nobody waits for a turn."""
+        inflows = Inflows(lambda: False, turns=0)
+        for whole in (False, True):
+            self.client.sendall(b"abc" if whole else b"ab")
+            inflow = Inflow(inflows, os.dup(self.ours.fileno()), self.receive, None, b"", b"0", 3, short=True)
+            self.successResultOf(Deferred.fromCoroutine(inflow.begin()))
+            self.assertFalse(inflow.is_whole)
+            self.assertEqual(b"0abc" if whole else b"0ab", self.all_of(inflow))
+            self.assertEqual((whole, not whole), (inflow.is_whole, inflow.dry))
+        # Nothing was taken that has to be given back.
+        other = Deferred.fromCoroutine(self.turn().begin())
+        waiting = Deferred.fromCoroutine(inflows.begin())
+        self.successResultOf(other)
+        self.assertNoResult(waiting)
+
+    def test_long_is_not_whole(self) -> None:
+        """A turn that takes all that it may has not come to the end of the body for that."""
+        self.client.sendall(b"abc")
+        inflow = self.turn(most=3)
+        self.assertEqual(b"abc", self.all_of(inflow))
+        self.assertFalse(inflow.is_whole)
+
     def test_end_of_body(self) -> None:
-        """The end of a body of known length is not for a thread."""
+        """The end of a long body of known length is not for a thread."""
         self.assertEqual(100, most_of(None, 100))
         self.assertEqual(100, most_of(MIB, 100))
         self.assertEqual(MIB - 65536, most_of(MIB, 2 * MIB))

@@ -1,0 +1,91 @@
+"""
+What every blob store promises of uploads that fetch their bytes, as tests.
+
+They are a part of :class:`dockreg.testing.contracts_uploads.UploadContract`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from dockreg.callables import Ending, Piece
+from dockreg.errors import DigestInvalid
+from dockreg.interfaces import IBlobStore
+from dockreg.model.blobs import NOTHING_RECEIVED, StoredBlob
+from dockreg.model.digest import Digest
+from dockreg.testing.contracts import Contract, content_of
+
+
+def fetching(pieces: Sequence[Piece]) -> Callable[[], Piece]:
+    """Gives these, and then nothing."""
+    return iter([*pieces, b""]).__next__
+
+
+class ReceivingContract(Contract):
+    """What every IBlobStore promises of bytes that come from elsewhere."""
+
+    def make_blob_store(self) -> IBlobStore:
+        """A new, empty store."""
+        raise NotImplementedError
+
+    async def test_received_from_elsewhere(self) -> None:
+        """What a function returns until it returns nothing is appended, each piece while it is there."""
+        blobs = self.make_blob_store()
+        upload = await blobs.start_upload()
+        await upload.write([b"0"])
+        pieces = [bytes([number]) * (150_000 * (1 + number // 8 % 2) - number) for number in range(1, 40)]
+        buffers = deque(bytearray(300_000) for _ in range(3))
+        coming = iter([*pieces, b""])
+
+        def fetch() -> memoryview:
+            piece = next(coming)
+            buffers.rotate()
+            buffers[0][:] = piece.ljust(300_000)
+            return memoryview(buffers[0])[: len(piece)]
+
+        await upload.receive(fetch)
+        expected = b"".join([b"0", *pieces])
+        self.assertEqual(len(expected), upload.size)
+        await upload.write([b"1"])
+        blob = await upload.commit(Digest.sha256(expected + b"1"))
+        self.assertEqual(expected + b"1", await content_of(blobs, blob))
+
+    async def test_received_to_the_end(self) -> None:
+        """When all bytes have come that are awaited they are the blob at once, behind what was there."""
+        blobs = self.make_blob_store()
+        for before in ([], [b"before"]):
+            upload = await blobs.resume_upload("an-Ended_session-0001", NOTHING_RECEIVED)
+            await upload.write(before)
+            told: list[StoredBlob] = []
+
+            def then(blob: StoredBlob, told: list[StoredBlob] = told) -> bool:
+                told.append(blob)
+                return True
+
+            content = b"".join([*before, b"abc", b"defg"])
+            blob = await upload.receive(fetching([b"abc", b"defg"]), Ending(7, Digest.sha256(content), then))
+            assert blob is not None
+            self.assertEqual([blob], told)
+            self.assertEqual((Digest.sha256(content), len(content)), (blob.digest, blob.size))
+            self.assertEqual(content, await content_of(blobs, blob))
+            await upload.abort()
+            self.assertEqual(content, await content_of(blobs, blob))
+
+    async def test_received_partly(self) -> None:
+        """When other bytes have come than are awaited nothing is done, and the upload goes on."""
+        blobs = self.make_blob_store()
+        for awaited in (5, 7):
+            upload = await blobs.start_upload()
+            await upload.write([b"0"])
+            ending = Ending(awaited, Digest.sha256(b"0abcdef1"), self.fail)
+            self.assertIsNone(await upload.receive(fetching([b"abc", b"def"]), ending))
+            self.assertEqual(7, upload.size)
+            blob = await upload.commit(ending.expected, [b"1"])
+            self.assertEqual(b"0abcdef1", await content_of(blobs, blob))
+
+    async def test_received_with_another_digest(self) -> None:
+        """Bytes with another digest are no blob, and nothing is left of them."""
+        blobs = self.make_blob_store()
+        upload = await blobs.start_upload()
+        receiving = upload.receive(fetching([b"abc"]), Ending(3, Digest.sha256(b"other"), self.fail))
+        await self.raises(DigestInvalid, receiving)
+        self.assertEqual(0, await blobs.upload_size(upload.upload_id))
