@@ -139,8 +139,7 @@ class FileUpload:
         return self._tell(blob, ending.then)
 
     def _receive_now(self, descriptor: int, fetch: Callable[[], Piece]) -> None:
-        # What decrypts leaves it in the cache of another processor anyway.
-        decrypts = bool(getattr(fetch, "decrypts", False))
+        decrypts = bool(getattr(fetch, "decrypts", False))  # which leaves it in the cache of another processor anyway
         behind = Behind(self._shop.receivers, self._shop.beside, elsewhere=decrypts)
         with self._shop.receivers:
             try:
@@ -257,8 +256,7 @@ class FileUpload:
                 self._write_now(descriptor, last)
             digest = self._checked_digest(expected, descriptor)
             with disk_errors():
-                flush = partial(self._flush, descriptor)
-                blob = self._shop.folders.publish(self._path, digest, self.size, flush)
+                blob = self._shop.folders.publish(self._path, digest, self.size, partial(self._flush, descriptor))
         except (StorageFull, StoreUnavailable):
             raise
         except BaseException:
