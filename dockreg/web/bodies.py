@@ -275,6 +275,9 @@ class WholeBody:
         chunks, self._chunks = self._chunks, ()
         return chunks
 
+    async def arrived(self) -> None:
+        """See :meth:`IRequestBody.arrived`."""
+
     async def pour(self, receive: Receive, most: int) -> int:
         """See :meth:`IRequestBody.pour`."""
         return 0
