@@ -7,6 +7,7 @@ Who is asking, and what they may do: accounts, keys, authentication, rights and 
 from collections.abc import Callable, Mapping, Sequence
 
 from cryptography.x509 import Certificate
+from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import ICredentials
 from zope.interface import Attribute, Interface
 
@@ -103,6 +104,13 @@ class IClientCertificate(ICredentials):
     """
 
     certificate: Certificate = Attribute("The client's own certificate.")
+
+
+class IAwaitedChecker(ICredentialsChecker):
+    """A checker of ``twisted.cred`` whose answer can be awaited: where it is there at once, it costs no Deferred."""
+
+    async def avatar_id(credentials: ICredentials) -> object:
+        """What ``requestAvatarId`` fires with; it raises the same, too."""
 
 
 class IDirectory(Interface):

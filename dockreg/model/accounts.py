@@ -3,6 +3,7 @@
 import hashlib
 import re
 from base64 import urlsafe_b64encode
+from functools import lru_cache
 
 from attrs import field, frozen
 
@@ -58,9 +59,12 @@ def password_mark(account: Account) -> str | None:
 
     It can be shown: a stored hash has a salt of its own, so that this tells nothing of the password.
     """
-    if account.password_hash == NO_HASH:
-        return None
-    digest = hashlib.sha256(f"{account.created_at}\0{account.password_hash}".encode()).digest()
+    return None if account.password_hash == NO_HASH else _mark(account.created_at, account.password_hash)
+
+
+@lru_cache(maxsize=256)
+def _mark(created_at: float, password_hash: str) -> str:
+    digest = hashlib.sha256(f"{created_at}\0{password_hash}".encode()).digest()
     return urlsafe_b64encode(digest[:24]).decode("ascii")
 
 

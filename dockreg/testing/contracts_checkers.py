@@ -10,10 +10,10 @@ from typing import Any
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword, UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from zope.interface.verify import verifyObject
 
-from dockreg.interfaces_access import IDirectory
+from dockreg.interfaces_access import IAwaitedChecker, IDirectory
 from dockreg.model.people import Person
 from dockreg.testing.contracts_auth import ContractCase
 
@@ -59,6 +59,18 @@ class PasswordCheckerContract(ContractCase):
         for password, name in ((b"secret", "anna"), (b"other", "berta")):
             self.assertEqual(name, self.name_of(self.answer(name.encode(), password)))
             self.assertEqual(name, self.name_of(self.answer(name, password.decode())))
+
+    def test_awaited(self) -> None:
+        """One that can be awaited says the same then."""
+        for name, password in ((b"anna", b"secret"), (b"anna", b"other"), (b"nobody", b"secret")):
+            checker = self.make_checker()
+            if not IAwaitedChecker.providedBy(checker):
+                return
+            verifyObject(IAwaitedChecker, checker)
+            awaited = Deferred.fromCoroutine(checker.avatar_id(UsernamePassword(name, password)))
+            self.wait()
+            said: object = self.successResultOf(awaited.addErrback(lambda failure: failure.trap(UnauthorizedLogin)))
+            self.assertEqual(self.answer(name, password), said)
 
     def test_wrong(self) -> None:
         """A wrong password is refused, and so are none, somebody else's, and more or less than the right one."""

@@ -180,7 +180,7 @@ class Gate:
 
     async def _basic(self, request: Request, value: bytes, witness: Witness | None) -> Principal:
         try:
-            name, colon, password = base64.b64decode(value, validate=True).partition(b":")
+            name, colon, password = binascii.a2b_base64(value, strict_mode=True).partition(b":")
         except binascii.Error:
             name, colon, password = b"", b"", b""
         if not colon:

@@ -1,20 +1,19 @@
 """The ``twisted.cred`` checker for accounts in the metadata store."""
 
 from attrs import define
-from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.credentials import ICredentials, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from dockreg.errors import AccountInactive, AccountUnknown
-from dockreg.interfaces_access import IAccountStore, IDirectory, IPasswordHasher
+from dockreg.interfaces_access import IAccountStore, IAwaitedChecker, IDirectory, IPasswordHasher
 from dockreg.model.accounts import Account
 from dockreg.model.people import Person
 from dockreg.providers.auth.verified import Verified, presented
 
 
-@implementer(ICredentialsChecker, IDirectory)
+@implementer(IAwaitedChecker, IDirectory)
 @define(eq=False)
 class AccountsChecker:
     """
@@ -38,14 +37,16 @@ class AccountsChecker:
         :raises AccountInactive: the password is right, the account is disabled.
         :raises Busy: too many passwords are being verified already.
         """
-        return Deferred.fromCoroutine(self._check(*presented(credentials)))
+        return Deferred.fromCoroutine(self.avatar_id(credentials))
 
     async def find(self, name: str) -> Person | None:
         """See :meth:`.IDirectory.find`; a disabled account is one, too."""
         account = await self._account(name)
         return None if account is None else Person(account.name)
 
-    async def _check(self, name: bytes, password: bytes) -> bytes | tuple[()]:
+    async def avatar_id(self, credentials: ICredentials) -> bytes | tuple[()]:
+        """See :class:`.IAwaitedChecker`."""
+        name, password = presented(credentials)
         account = await self._account(_as_text(name))
         if account is None:
             await self._hasher.verify_nobody(password)

@@ -13,9 +13,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from dockreg.errors import AccountInactive, AccountUnknown, RegistryError, StoreUnavailable, Unauthorized, explained
-from dockreg.interfaces_access import IAccountStore, IAuthenticator, IClientCertificate, IDirectory
+from dockreg.interfaces_access import IAccountStore, IAuthenticator, IAwaitedChecker, IClientCertificate, IDirectory
 from dockreg.model.access import ANONYMOUS, Access, Challenge, Principal
-from dockreg.model.accounts import ROBOT_MARK, password_mark
+from dockreg.model.accounts import ROBOT_MARK, Account, password_mark
 from dockreg.model.networks import NO_ADDRESS
 from dockreg.model.people import Person
 from dockreg.providers.auth.tokens import TokenSigner
@@ -62,7 +62,10 @@ class CredAuthenticator:
             if not any(kind.providedBy(credentials) for kind in checker.credentialInterfaces):
                 continue
             try:
-                avatar = await maybeDeferred(checker.requestAvatarId, credentials)
+                if IAwaitedChecker.providedBy(checker):
+                    avatar = await checker.avatar_id(credentials)
+                else:
+                    avatar = await maybeDeferred(checker.requestAvatarId, credentials)
             except (LoginFailed, Refused):
                 continue
             except StoreUnavailable as error:
@@ -106,9 +109,12 @@ class CredAuthenticator:
         if found is not None and name == principal.name:
             principal = evolve(principal, groups=found.groups)
         try:
-            return await self._with_account(principal, issued_at, is_known=found is not None)
+            account = await self._account(principal, issued_at, is_known=found is not None)
         except AccountInactive:
             raise Unauthorized("the account of this token is not active", "invalid_token") from None
+        if account is None:
+            return principal
+        return evolve(principal, admin=account.admin, password_mark=_mark(principal, account))
 
     def challenge(self, wanted: Access | None) -> Challenge:  # the same whatever is wanted
         """Basic for who has a password, Token for who was given one by the index."""
@@ -142,33 +148,40 @@ class CredAuthenticator:
         if person is None:
             log.warn("a checker gave an avatar id that can not be used as a name")
             raise Unauthorized(_WRONG)
-        return await self._with_account(Principal(person.name, groups=person.groups))
+        principal = Principal(person.name, groups=person.groups)
+        account = await self._account(principal)
+        if account is None:
+            return principal
+        return Principal(person.name, account.admin, groups=person.groups, password_mark=password_mark(account))
 
-    async def _with_account(
+    async def _account(
         self, principal: Principal, issued_at: float | None = None, *, is_known: bool = True
-    ) -> Principal:
+    ) -> Account | None:
         """
-        What the account of that name, if there is one, says.
+        The account of that name, if there is one, which lets him in.
 
         :param issued_at: when its bearer was given a token; somebody who has the name since a later time is another one.
         :param is_known: whether a checker has the name.
         """
-        if principal.name is None:
-            return principal
+        assert principal.name is not None
         try:
             account = await self._accounts.get(principal.name)
         except AccountUnknown as unknown:
             if unknown.deleted and (not is_known or principal.password_mark is not None):
                 raise Unauthorized("the account was deleted", "invalid_token") from None
-            return principal
+            return None
         if issued_at is not None and (account.renewed_at or 0.0) > issued_at + _CLOCK_SKEW_SECONDS:
             raise Unauthorized("the account of this token was deleted", "invalid_token")
-        mark = password_mark(account) if principal.token_id is None else None
-        if principal.password_mark not in (None, mark):
+        if principal.password_mark not in (None, _mark(principal, account)):
             raise Unauthorized("the password is another one now; log in again", "invalid_token")
         if not account.is_usable:
             raise AccountInactive(account.name)
-        return evolve(principal, admin=account.admin, password_mark=mark)
+        return account
+
+
+def _mark(principal: Principal, account: Account) -> str | None:
+    """The mark of the password that somebody is known by; None for an access token, whatever the password is."""
+    return password_mark(account) if principal.token_id is None else None
 
 
 def _person(avatar: object) -> Person | None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import bcrypt
 from attrs import define, field
-from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.credentials import ICredentials, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
@@ -16,7 +15,7 @@ from zope.interface import implementer
 
 from dockreg.callables import InThread
 from dockreg.errors import StoreUnavailable
-from dockreg.interfaces_access import IDirectory
+from dockreg.interfaces_access import IAwaitedChecker, IDirectory
 from dockreg.model.people import Person
 from dockreg.providers.auth.htpasswdfile import MAX_BYTES, Htpasswd, HtpasswdInvalid, cost_of, parse_htpasswd
 from dockreg.providers.auth.turns import Turns
@@ -122,7 +121,7 @@ def read_htpasswd(path: Path, known: _Stamp | None = None) -> tuple[_Stamp | Non
         return stamp, f"is no htpasswd file: {error}"
 
 
-@implementer(ICredentialsChecker, IDirectory)
+@implementer(IAwaitedChecker, IDirectory)
 @define(eq=False)
 class HtpasswdChecker:
     """
@@ -146,7 +145,7 @@ class HtpasswdChecker:
         :raises Busy: too many passwords are being verified already.
         :raises StoreUnavailable: the file was never good.
         """
-        return Deferred.fromCoroutine(self._check(*presented(credentials)))
+        return Deferred.fromCoroutine(self.avatar_id(credentials))
 
     async def find(self, name: str) -> Person | None:
         """See :meth:`.IDirectory.find`."""
@@ -157,7 +156,9 @@ class HtpasswdChecker:
         """Read the file for the first time. :raises StoreUnavailable: it can not be used."""
         await self._file.current()
 
-    async def _check(self, name: bytes, password: bytes) -> bytes | tuple[()]:
+    async def avatar_id(self, credentials: ICredentials) -> bytes | tuple[()]:
+        """See :class:`.IAwaitedChecker`."""
+        name, password = presented(credentials)
         file = await self._file.current()
         if len(password) > _MAX_PASSWORD_BYTES or b"\0" in password:
             raise UnauthorizedLogin

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from attrs import define, field
-from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.credentials import ICredentials, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as TimedOut
@@ -14,7 +13,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from dockreg.errors import StoreUnavailable
-from dockreg.interfaces_access import IDirectory
+from dockreg.interfaces_access import IAwaitedChecker, IDirectory
 from dockreg.model.people import Person
 from dockreg.providers.auth.ldapwire import DirectoryTrouble
 from dockreg.providers.auth.remembered import Remembered
@@ -41,7 +40,7 @@ class Directory(Protocol):
         """Who has this very name."""
 
 
-@implementer(ICredentialsChecker)
+@implementer(IAwaitedChecker)
 @define(eq=False)
 class LDAPChecker:
     """
@@ -67,14 +66,16 @@ class LDAPChecker:
         :raises Busy: too many people are being asked about already.
         :raises StoreUnavailable: the directory does not answer.
         """
-        answer: Deferred[Any] = Deferred.fromCoroutine(self._check(*presented(credentials)))
+        answer: Deferred[Any] = Deferred.fromCoroutine(self.avatar_id(credentials))
         return answer
 
     async def open(self) -> None:
         """Look at the files that are needed. :raises StoreUnavailable: one can not be used."""
         await self.ask("the directory can not be used", self._directory.check_files)
 
-    async def _check(self, name: bytes, password: bytes) -> Person:
+    async def avatar_id(self, credentials: ICredentials) -> Person:
+        """See :class:`.IAwaitedChecker`."""
+        name, password = presented(credentials)
         begin = self._clock.seconds()
         known = self._verified.recall(name, password)
         if known is not None:
