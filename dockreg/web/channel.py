@@ -171,7 +171,7 @@ class Channel(KnowingChannel):
                 break
             behind = True
             data, phase = rest, self._watch.phase
-            if not data or phase in (Phase.LINGERING, Phase.CLOSING):
+            if not (data or self._buffer) or phase in (Phase.LINGERING, Phase.CLOSING):
                 return
         self._parsing = True
         try:

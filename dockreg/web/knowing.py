@@ -44,7 +44,7 @@ class KnowingChannel(ReceivingChannel):
         Take a request that is begun without the parser.
 
         :param data: begins with a request.
-        :return: what came behind its end, or behind its head if its body has not ended; None if it is for the parser.
+        :return: what came behind its end, which the parser has already if its body has not ended; None if it is for the parser.
         """
         if data.endswith(END):
             if self._answer_again(data):
@@ -66,12 +66,14 @@ class KnowingChannel(ReceivingChannel):
         request = self._take_fields(head, fields)
         length = fields.length
         if length is None or len(data) - head.end < length or length > self.site.limits.unasked_bytes:
+            # Nobody else reads while something of it waits here.
+            self._buffer = data[head.end :]
             self._await_body(head, length)
             if self.admit(request):
                 self.begin_body(request)
                 request.begin()
                 self._update_reading()
-            return data[head.end :]
+            return b""
         end = head.end + length
         if length:
             request.start_body(WholeBody(data[head.end : end]))

@@ -95,3 +95,12 @@ class KnownHeadTests(V2Case):
                     [(201, b""), (200, each)], [(a.status, a.body) for a in (client.answer(), client.answer())]
                 )
         self.assertEqual(blobs, [self.ask("GET", f"blobs/{digest_of(each)}").content for each in blobs])
+
+    def test_pushed_in_turns(self) -> None:
+        """Large blobs behind the same fields are each what was sent, by whomever they are read from the connection."""
+        blobs = [bytes([number]) * (3_000_000 + number) + b"end" for number in range(12)]
+        with closing(self.client()) as client:
+            for blob in blobs:
+                line = f"POST /v2/{self.name}/blobs/uploads/?digest={digest_of(blob)}"
+                client.send(head(line, "User-Agent: large", f"Content-Length: {len(blob)}") + blob)
+                self.assertEqual(201, client.answer().status)

@@ -218,6 +218,23 @@ class KnownTests(SynchronousTestCase):
         self.assertEqual({("u", 200, True)}, {(each.user_agent, each.status, each.complete) for each in served.records})
         self.assertEqual([1, 2, 3, 4], [each.bytes_received for each in served.records])
 
+    def test_rest(self) -> None:
+        """What has come of a body waits in the parser while its handler begins: a thread would read what is behind it."""
+        served, waiting = BodyServed(keeps=True), []
+
+        class Looking(BodyMirror):
+            def answer(self, request: Request) -> Any:
+                waiting.append(request.channel._buffer)
+                return super().answer(request)
+
+        served.site.resource = Looking(answers_all=True)
+        for _ in range(4):
+            served.channel.dataReceived(head("PUT /v2/", "Content-Length: 9") + b"body")
+            served.channel.dataReceived(b"comes" + head("PUT /v2/", "Content-Length: 1"))
+            served.channel.dataReceived(b"x")
+        self.assertEqual([b"body", b""] * 4, waiting)
+        self.assertEqual(([200] * 8, 1), (statuses(served.transport), len(served.site.fields)))
+
     def test_numbered(self) -> None:
         """Fields that come once are not kept, however many there are."""
         served = BodyServed(keeps=True)
