@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
 from twisted.application.service import Service
@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 #: Something to do, with what it is given, and who waits for what comes of it.
 _Job = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any], "Deferred[Any]"]
+#: Where one thread waits for its next job; None ends it.
+_Seat = SimpleQueue[_Job | None]
 #: A thread rings once, and so may others in the same moment.
 _MOST_RINGS = 64
 
@@ -79,6 +81,51 @@ class _Bell:
         os.close(self._rope)
 
 
+class _Pool:
+    """
+    Jobs, and the threads that wait for one: each by itself.
+
+    Where several wait at one queue, each job wakes a second one for nothing, which first has to wait for the interpreter.
+    Who was the last to wait is the first to go on: what it needs is most likely at hand still.
+    """
+
+    def __init__(self) -> None:
+        # While anybody is idle there are no jobs.
+        self._lock = Lock()
+        self._jobs: deque[_Job] = deque()
+        self._idle: list[_Seat] = []
+        self._seats: list[_Seat] = []
+
+    def take(self, job: _Job) -> bool:
+        """Give a job to a thread that is idle; False when there is none, so that the next one that will be takes it."""
+        with self._lock:
+            if not self._idle:
+                self._jobs.append(job)
+                return False
+            seat = self._idle.pop()
+        seat.put(job)
+        return True
+
+    def seat(self) -> _Seat:
+        """One for a new thread."""
+        seat: _Seat = SimpleQueue()
+        self._seats.append(seat)
+        return seat
+
+    def next_of(self, seat: _Seat) -> _Job | None:
+        """What a thread is to do next, in the thread; None to end."""
+        with self._lock:
+            if self._jobs:
+                return self._jobs.popleft()
+            self._idle.append(seat)
+        return seat.get()
+
+    def end(self) -> None:
+        """Once there are no jobs any more."""
+        for each in self._seats:
+            each.put(None)
+
+
 class Workers(Service):
     """
     A pool of threads that lives as long as the service.
@@ -91,8 +138,8 @@ class Workers(Service):
         self._thread_name = f"dockreg {name}"
         self._size = size
         self._reactor = reactor
-        self._jobs: SimpleQueue[_Job | None] | None = None
         self._threads: list[Thread] = []
+        self._pool: _Pool | None = None
         self._done: deque[tuple[Deferred[Any], Any]] = deque()
         self._bell: _Bell | None = None
         # Whether the reactor has been told that there is something in it.
@@ -108,16 +155,15 @@ class Workers(Service):
     def startService(self) -> None:
         """Take work from now on."""
         super().startService()
-        self._jobs = SimpleQueue()
+        self._pool = _Pool()
 
     def stopService(self) -> None:
         """Wait for the work that is under way, and end the threads."""
         super().stopService()
-        jobs, self._jobs = self._jobs, None
+        pool, self._pool = self._pool, None
         threads, self._threads = self._threads, []
-        if jobs is not None:
-            for _ in threads:
-                jobs.put(None)
+        if pool is not None:
+            pool.end()
         for each in threads:
             each.join()
         bell, self._bell = self._bell, None
@@ -135,31 +181,31 @@ class Workers(Service):
 
         :raises StoreUnavailable: the service is stopped; a stopped pool would never answer.
         """
-        jobs = self._jobs
-        if jobs is None:
+        pool = self._pool
+        if pool is None:
             raise StoreUnavailable("the registry is not open")
         if not self._reactor.running:
             return maybeDeferred(function, *args, **kwargs)
         self.busy += 1
-        if self.busy > len(self._threads) < self._size:
-            self._start_thread(jobs)
         waiting: Deferred[T] = Deferred()
-        jobs.put((function, args, kwargs, waiting))
+        job: _Job = (function, args, kwargs, waiting)
+        if not pool.take(job) and self.busy > len(self._threads) < self._size:
+            self._start_thread(pool)
         return waiting
 
-    def _start_thread(self, jobs: "SimpleQueue[_Job | None]") -> None:
+    def _start_thread(self, pool: "_Pool") -> None:
         if self._bell is None:
             self._bell = _Bell(self._reactor, self._hand_over)
+        seat = pool.seat()
+        name = f"{self._thread_name} {len(self._threads)}"
         # A daemon's end waits for stopService, never for a thread that nobody stopped.
-        thread = Thread(
-            target=self._work, args=(jobs, self._bell), name=f"{self._thread_name} {len(self._threads)}", daemon=True
-        )
+        thread = Thread(target=self._work, args=(pool, seat, self._bell), name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
 
-    def _work(self, jobs: "SimpleQueue[_Job | None]", bell: _Bell) -> None:
+    def _work(self, pool: "_Pool", seat: _Seat, bell: _Bell) -> None:
         outcome: Any
-        while (job := jobs.get()) is not None:
+        while (job := pool.next_of(seat)) is not None:
             function, args, kwargs, waiting = job
             try:
                 outcome = function(*args, **kwargs)

@@ -103,6 +103,20 @@ class WorkersTests(TestCase):
         waiting = [_deferred(workers.in_thread(together.wait)) for _ in range(6)]
         self.assertEqual([0, 0, 1, 1, 2, 2], sorted(await gatherResults(waiting)))
 
+    async def test_bursts(self) -> None:
+        """Whether threads are idle or not when jobs come, each is done, and once; the stop finds none that is asleep."""
+        workers = await self.start(3)
+        done: list[int] = []
+        for burst in (1, 2, 5, 1, 40, 3, 1, 1, 7):
+            waiting = [_deferred(workers.in_thread(done.append, number)) for number in range(burst)]
+            await gatherResults(waiting)
+            self.assertEqual((list(range(burst)), 0), (sorted(done), workers.busy))
+            done.clear()
+        self.assertEqual(3, len(workers._threads))
+        threads = list(workers._threads)
+        workers.stopService()
+        self.assertEqual([], [each for each in threads if each.is_alive()])
+
     async def test_failure(self) -> None:
         """What the work raises is raised where it is waited for, and the thread goes on to work."""
         workers = await self.start(1)
