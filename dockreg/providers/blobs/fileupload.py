@@ -269,16 +269,17 @@ class FileUpload:
     def _has_no_file(self) -> bool:
         """Whether all bytes are yet to come, and nobody else writes to the same upload; who begins later will find it ended."""
         untouched = self._opening is not None and not self._dropping and self._failure is None
-        return untouched and not self.size and not self._observers and not os.path.lexists(self._path)
+        return untouched and not self.size and not self._observers and not os.access(self._path, os.F_OK)
 
     def _commit_whole(self, expected: Digest | None, chunks: Sequence[Piece]) -> StoredBlob:
         """All bytes at once, which need no staging file: with an error there is no upload, or it is as it was."""
-        hasher = Hasher(self._algorithm if expected is None else expected.algorithm)
-        chunks = gathered(chunks)
-        observe(chunks, (hasher,), self._shop.beside)
-        self._require(expected, hasher.digest)
+        hasher, chunks = Hasher(self._algorithm if expected is None else expected.algorithm), gathered(chunks)
+        for each in chunks:
+            hasher.update(each)
+        digest = hasher.digest
+        self._require(expected, digest)
         with disk_errors():
-            blob = self._shop.folders.write(hasher.digest, chunks)
+            blob = self._shop.folders.write(digest, chunks)
         self._opening, self.size = None, blob.size
         return blob
 
@@ -301,7 +302,7 @@ class FileUpload:
 
         Who still has it will be told that the session has ended.
         """
-        descriptor = lock_left_behind(self._path)
+        descriptor = lock_left_behind(self._path) if os.access(self._path, os.F_OK) else None
         if descriptor is not None:
             try:
                 remove(self._path)

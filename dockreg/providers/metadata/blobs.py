@@ -2,7 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, Integer, and_, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    and_,
+    bindparam,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
 from zope.interface import implementer
 
 from dockreg.errors import BlobInUse, BlobUnknown, NameUnknown
@@ -11,9 +21,9 @@ from dockreg.model.blobs import Blob, Recorded, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import LayerFacts
-from dockreg.providers.metadata import ledger
-from dockreg.providers.metadata.collectionqueue import queue_blobs, queue_links
+from dockreg.providers.metadata.collectionqueue import queue_blobs, queue_link
 from dockreg.providers.metadata.links import NewRepositories, link_blobs, lock_repository, unlink_blobs
+from dockreg.providers.metadata.recording import record_blob, record_in
 from dockreg.providers.metadata.rows import (
     BLOB_COLUMNS,
     BLOB_TABLES,
@@ -32,11 +42,9 @@ from dockreg.providers.metadata.tables import (
     repositories,
     repository_blobs,
     repository_v1_images,
-    uploads,
     v1_images,
 )
 from dockreg.providers.metadata.transactions import Database
-from dockreg.providers.metadata.uploads import end_sessions, remember_ended
 
 _FIND = select(*STORED_COLUMNS, blobs.c.leased_until).where(blobs.c.digest == bindparam("wanted"))
 _LOCK = _FIND.with_for_update()
@@ -53,9 +61,7 @@ _FIND_IN = (
         repository_blobs.c.digest == bindparam("wanted"),
     )
 )
-_INSERT = insert(blobs)
 _CHANGE = update(blobs).where(blobs.c.digest == bindparam("wanted"))
-_END_UPLOAD = delete(uploads).where(uploads.c.upload_id == bindparam("wanted"))
 _HOLDERS = (
     select(repositories.c.name)
     .join(repository_blobs, repository_blobs.c.repository_key == repositories.c.key)
@@ -143,7 +149,7 @@ class SQLBlobIndex:
                 repository = self._new.create(connection, name, owner, now)
             else:
                 repository = lock_repository(connection, name).key
-            return _record_in(connection, repository, blob, facts, leased_until, upload_id).blob
+            return record_in(connection, repository, blob, facts, leased_until, upload_id).blob
 
         return await self._database.write(change)
 
@@ -160,7 +166,7 @@ class SQLBlobIndex:
 
         def change(connection: Connection, blob: StoredBlob) -> Recorded:
             repository = self._new.create(connection, name, owner, now)
-            return _record_in(connection, repository, blob, facts, leased_until, upload_id)
+            return record_in(connection, repository, blob, facts, leased_until, upload_id)
 
         def record(blob: StoredBlob) -> Recorded:
             return self._database.write_here(lambda connection: change(connection, blob))
@@ -192,61 +198,6 @@ class SQLBlobIndex:
             return recorded
 
         return await self._database.write(change)
-
-
-def _record_in(
-    connection: Connection,
-    repository: int,
-    blob: StoredBlob,
-    facts: LayerFacts | None,
-    leased_until: float,
-    upload_id: str | None,
-) -> Recorded:
-    """Make a blob part of a locked repository."""
-    recorded = _record_blob(connection, blob, facts, leased_until)
-    link_blobs(connection, repository, [str(blob.digest)])
-    if upload_id is not None:
-        if ledger.is_counted(connection, repository):
-            end_sessions(connection, [upload_id])
-        else:
-            remember_ended(connection, [upload_id])
-            connection.execute(_END_UPLOAD, {"wanted": upload_id})
-    queue_links(connection, repository, [str(blob.digest)], leased_until)
-    return recorded
-
-
-def record_blob(connection: Connection, blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> StoredBlob:
-    """Insert the row of ``blob``, or complete the one that is there, and extend its lease."""
-    return _record_blob(connection, blob, facts, leased_until).blob
-
-
-def _record_blob(connection: Connection, blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> Recorded:
-    row = connection.execute(_LOCK, {"wanted": str(blob.digest)}).one_or_none()
-    if row is None:
-        connection.execute(_INSERT, _columns(blob, facts, leased_until))
-        return Recorded(blob)
-    changes: dict[str, object] = {"leased_until": max(leased_until, row.leased_until)}
-    replaced = row.generation is None or (row.condition is not None and row.generation != blob.generation)
-    if replaced:
-        # A derived blob gets bytes of its own, and one that is lost gets them again.
-        changes |= {"generation": blob.generation, "source_digest": None, "condition": None, "condition_at": None}
-    if facts is not None and row.compression is None:
-        changes |= facts_columns(facts)
-    connection.execute(_CHANGE, {"wanted": str(blob.digest), **changes})
-    if not replaced:
-        return Recorded(stored_of(row))
-    return Recorded(blob, stored_of(row) if row.generation is not None else None)
-
-
-def _columns(blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> dict[str, object]:
-    known = {} if facts is None else facts_columns(facts)
-    return {
-        "digest": str(blob.digest),
-        "generation": blob.generation,
-        "size": blob.size,
-        "leased_until": leased_until,
-        **known,
-    }
 
 
 def _find(connection: Connection, digest: Digest) -> StoredBlob | None:
@@ -286,7 +237,7 @@ def _mount(
         raise BlobUnknown(str(digest))
     link_blobs(connection, repository, [str(digest)])
     connection.execute(_CHANGE, {"wanted": str(digest), "leased_until": max(leased_until, row.leased_until)})
-    queue_links(connection, repository, [str(digest)], leased_until)
+    queue_link(connection, repository, str(digest), leased_until)
     return found
 
 
@@ -322,5 +273,6 @@ def is_recorded(connection: Connection, blob: StoredBlob) -> bool:
     if row is None and connection.dialect.name == "postgresql":
         # The process that wrote the object may be gone while the server still finishes its transaction: an insert
         # waits for the end of any other insert of this digest. This transaction is rolled back.
-        connection.execute(insert(blobs), _columns(blob, None, 0.0))
+        values = {"digest": str(blob.digest), "generation": blob.generation, "size": blob.size, "leased_until": 0.0}
+        connection.execute(insert(blobs), values)
     return row is not None and row.generation == blob.generation

@@ -40,9 +40,10 @@ def queue_blobs(connection: Connection, digests: Collection[str], due_at: float 
     queue(connection, [Item(Kind.BLOB, 0, digest) for digest in digests], due_at)
 
 
-def queue_links(connection: Connection, repository: int, digests: Collection[str], due_at: float = 0.0) -> None:
-    """Have it reviewed whether a repository needs blobs."""
-    queue(connection, [Item(Kind.LINK, repository, digest) for digest in digests], due_at)
+def queue_link(connection: Connection, repository: int, digest: str, due_at: float) -> None:
+    """Have it reviewed whether a repository needs a blob. In fewer steps than others: each push of one takes these."""
+    values = {"kind": Kind.LINK.value, "repository": repository, "subject": digest, "due_at": due_at}
+    connection.execute(_PUT, values)
 
 
 def queue_keys(connection: Connection, kind: Kind, repository: int, keys: Iterable[int | None]) -> None:

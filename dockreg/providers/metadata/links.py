@@ -195,11 +195,18 @@ def link_image(connection: Connection, repository: int, image_id: ImageID, key: 
     link_blobs(connection, repository, {image.layer_digest for image in chain})
 
 
-def link_blobs(connection: Connection, repository: int, digests: Collection[str]) -> None:
-    """Make blobs part of a locked repository."""
+def link_blobs(
+    connection: Connection, repository: int, digests: Collection[str], *, may_be_missed: bool = True
+) -> None:
+    """
+    Make blobs part of a locked repository.
+
+    :param may_be_missed: whether there may be a manifest that was pushed before them.
+    """
     new = _link_few(connection, repository, digests) if len(digests) <= _FEW else _link(connection, repository, digests)
     if new:
-        connection.execute(_HOLD, [{"repository": repository, "arrived": digest} for digest in new])
+        if may_be_missed:
+            connection.execute(_HOLD, [{"repository": repository, "arrived": digest} for digest in new])
         note_links(connection, repository, new, 1)
 
 

@@ -10,9 +10,9 @@ from dockreg.model.blobs import StoredBlob
 from dockreg.model.collection import Kind
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import Checksums, ImageID, ImageJSON, LayerFacts, PushScope, StagedImage, StagedLayer, V1Image
-from dockreg.providers.metadata.blobs import record_blob
 from dockreg.providers.metadata.collectionqueue import queue_blobs, queue_keys
 from dockreg.providers.metadata.links import link_image, linked_key, lock_repository
+from dockreg.providers.metadata.recording import record_blob
 from dockreg.providers.metadata.rows import (
     IMAGE_COLUMNS,
     IMAGE_TABLES,
