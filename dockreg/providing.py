@@ -17,7 +17,7 @@ from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.providers.threads import IThreadReactor
 
 if TYPE_CHECKING:
-    from dockreg.providers.blobs.observing import Beside
+    from dockreg.providers.blobs.observing import Helpers
     from dockreg.providers.metadata.copying import MetadataCopies
 
 #: Makes text that nobody can guess.
@@ -53,12 +53,12 @@ def make_metadata_copies(config: Config, in_thread: InThread) -> "MetadataCopies
 
 
 def make_blob_store(
-    config: Config, in_thread: InThread, clock: IReactorTime, beside: "Beside | None" = None
+    config: Config, in_thread: InThread, clock: IReactorTime, beside: "Helpers | None" = None
 ) -> IBlobStore:
     """
     The configured blob store.
 
-    :param beside: for digests beside that of a blob.
+    :param beside: for digests beside that of a blob, and for flushes.
     :raises ConfigError: it is a provider of others that can not be made.
     """
     settings = config.blobs
@@ -68,7 +68,8 @@ def make_blob_store(
     from dockreg.providers.blobs.filesystem import FilesystemBlobStore
     from dockreg.providers.blobs.remembering import RememberingBlobStore
 
-    return RememberingBlobStore(FilesystemBlobStore(config.blob_folder, in_thread, new_id, beside))
+    begin = None if beside is None else beside.begin
+    return RememberingBlobStore(FilesystemBlobStore(config.blob_folder, in_thread, new_id, beside, begin))
 
 
 def make_collector(config: Config, metadata: IMetadataStore, blobs: IBlobStore, clock: IReactorTime) -> Collector:

@@ -35,7 +35,7 @@ from dockreg.providers.blobs.names import is_upload_id
 from dockreg.providers.blobs.observing import Beside, Helpers
 from dockreg.providers.blobs.reading import Examination, FileBlobReader
 from dockreg.providers.blobs.series import drop_empty, noted_series
-from dockreg.providers.blobs.staging import Folders
+from dockreg.providers.blobs.staging import Begin, Folders
 from dockreg.providers.blobs.workshop import Beginning, Workshop
 
 P = ParamSpec("P")
@@ -53,14 +53,20 @@ class FilesystemBlobStore:
     """
 
     def __init__(
-        self, folder: Path, in_thread: InThread, new_id: Callable[[], str], beside: Beside | None = None
+        self,
+        folder: Path,
+        in_thread: InThread,
+        new_id: Callable[[], str],
+        beside: Beside | None = None,
+        begin: Begin | None = None,
     ) -> None:
         """
         :param folder: made with mode 0700 when it is first written to.
         :param new_id: makes unguessable names of 16 to 24 characters ``A-Z``, ``a-z``, ``0-9``, ``_`` and ``-``.
         :param beside: for digests beside that of a blob; without it, the store has threads of its own.
+        :param begin: see :class:`.Folders`.
         """
-        self._folders = Folders(folder, new_id)
+        self._folders = Folders(folder, new_id, begin)
         self._kept = KeptHashers()
         self._in_thread = in_thread
         self._new_id = new_id

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 from twisted.application.service import Service
 
 from dockreg.callables import ByteObserver, Piece
+from dockreg.providers.blobs.flushing import Flusher
 
 T = TypeVar("T")
 
@@ -35,6 +36,9 @@ class Helpers(Service):
     def __init__(self) -> None:
         self._lock = Lock()
         self._threads: ThreadPoolExecutor | None = None
+        self._flusher = Flusher()
+        #: As :meth:`.Flusher.begin`. Whoever does this is to end before the service is stopped.
+        self.begin = self._flusher.begin
 
     def submit(self, job: Callable[..., T], /, *args: Any) -> "Future[T]":
         """See :class:`Beside`. Whoever does this is to end before the service is stopped."""
@@ -50,6 +54,7 @@ class Helpers(Service):
             threads, self._threads = self._threads, None
         if threads is not None:
             threads.shutdown()
+        self._flusher.stop()
 
 
 class Receivers:

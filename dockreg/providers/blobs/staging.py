@@ -8,7 +8,7 @@ the lock (``flock``) of that name, and the kernel drops the lock when the proces
    the folder of its objects; both are flushed. It serves all further commits of the series;
 2. the staging file is flushed, so that its bytes are durable, and renamed to the name of the object; or a small file that
    comes as a whole is written under that name, and flushed;
-3. the folder of the series is flushed: the object is durable;
+3. the folder of the series is flushed, for a small file at the same time: the object is durable;
 4. elsewhere, the metadata records the object, in a transaction;
 5. :meth:`Folders.confirm` tells the series. When it has no more objects to come, and all are confirmed, its note is removed.
 
@@ -44,6 +44,7 @@ from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.digesting import seal
 from dockreg.providers.blobs.disk import flush_folder, make_folder, remove, write_all
+from dockreg.providers.blobs.flushing import Flush
 from dockreg.providers.blobs.series import AllSeries, Series, drop_empty, series_of
 
 STAGING = "staging"
@@ -53,6 +54,8 @@ QUARANTINE = "quarantine"
 SERIES = "series"
 #: For who stores nothing, or does not care.
 _random_name = partial(secrets.token_urlsafe, 16)
+#: Begins with a flush that somebody will wait for.
+Begin = Callable[[Callable[[], object]], Flush]
 
 
 @define(eq=False)
@@ -61,10 +64,12 @@ class Folders:
     Where objects, staging files and notes are; the series of this process.
 
     :param new_id: makes names of series, 16 to 24 characters ``A-Z``, ``a-z``, ``0-9``, ``_`` and ``-``.
+    :param begin: begins with a flush that goes on beside another one; None to have one after the other.
     """
 
     root: Path
     _new_id: Callable[[], str] = _random_name
+    _begin: Begin | None = None
     #: The folder of what is unfinished.
     staging: Path = field(init=False)
     #: The folder of notes of series.
@@ -119,8 +124,9 @@ class Folders:
         :param flush: makes the bytes of the staging file durable.
         """
 
-        def rename(target: str) -> None:
+        def rename(target: str, series: Series) -> None:
             os.rename(staged, target)  # noqa: PTH104 - as text
+            series.flush_names()
 
         def undo(target: str) -> None:
             # Its lock is held: nobody has begun an upload of this name.
@@ -133,17 +139,31 @@ class Folders:
     def write(self, digest: Digest, chunks: Sequence[Piece]) -> StoredBlob:
         """The same for bytes that have no file; after an error nothing is left."""
 
-        def create(target: str) -> None:
+        def create(target: str, series: Series) -> None:
             descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 write_all(descriptor, chunks)
-                os.fsync(descriptor)
+                self._flush_both(descriptor, series)
             finally:
                 os.close(descriptor)
 
         return self._store(digest, sum(map(len, chunks)), create, os.unlink)
 
-    def _store(self, digest: Digest, size: int, make: Callable[[str], None], undo: Callable[[str], None]) -> StoredBlob:
+    def _flush_both(self, descriptor: int, series: Series) -> None:
+        if self._begin is None:
+            os.fsync(descriptor)
+            series.flush_names()
+            return
+        names = self._begin(series.flush_names)
+        try:
+            os.fsync(descriptor)
+        finally:
+            names.wait()
+
+    def _store(
+        self, digest: Digest, size: int, make: Callable[[str, Series], None], undo: Callable[[str], None]
+    ) -> StoredBlob:
+        """:param make: makes a name in the folder of a series, and has it flushed."""
         if digest.algorithm not in self._ready:
             for folder in (self.notes, self.staging, self.root / digest.algorithm):
                 self.ensure(folder)
@@ -154,8 +174,7 @@ class Folders:
             self._pending[blob] = series
             target = f"{series.folder}/{digest.encoded}.{generation}"
             try:
-                make(target)
-                series.flush_names()
+                make(target, series)
             except BaseException as problem:
                 with suppress(OSError):
                     undo(target)

@@ -1,0 +1,68 @@
+"""
+Two flushes at the same time.
+
+The file system writes its journal for a new file and for its name in the folder; who flushes one after the other waits for it
+twice, and the disk is told twice to write what it has.
+"""
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Lock, Thread
+
+
+class Flush:
+    """One that was begun."""
+
+    def __init__(self, job: Callable[[], object]) -> None:
+        self._job = job
+        self._problem: BaseException | None = None
+        self._under_way = Lock()
+        self._under_way.acquire()
+
+    def run(self) -> None:
+        """Do it; for the thread."""
+        try:
+            self._job()
+        except BaseException as problem:  # noqa: BLE001 - it is told to who waits
+            self._problem = problem
+        finally:
+            self._under_way.release()
+
+    def wait(self) -> None:
+        """Return when it is over; once. Raises what it raised."""
+        self._under_way.acquire()
+        if self._problem is not None:
+            raise self._problem
+
+
+class Flusher:
+    """A thread for flushes that somebody waits for who flushes something else meanwhile; it starts when it is needed."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._coming: SimpleQueue[Flush | None] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    def begin(self, job: Callable[[], object]) -> Flush:
+        """Have ``job`` done, after those that were begun before. Whoever does this is to wait before :meth:`stop`."""
+        begun = Flush(job)
+        with self._lock:
+            if self._thread is None:
+                self._thread = Thread(target=self._work, name="dockreg flushes", daemon=True)
+                self._thread.start()
+            self._coming.put(begun)
+        return begun
+
+    def stop(self) -> None:
+        """End the thread."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._coming.put(None)
+        if thread is not None:
+            thread.join()
+
+    def _work(self) -> None:
+        while (each := self._coming.get()) is not None:
+            each.run()
+            del each
