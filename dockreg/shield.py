@@ -25,7 +25,7 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
 
     outer: Deferred[T] = Deferred(detach)
 
-    def ended(result: T | Failure) -> None:
+    def ended(result: "T | Failure") -> None:
         if not detached:
             outer.callback(result)
         elif isinstance(result, Failure):

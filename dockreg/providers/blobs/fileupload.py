@@ -342,11 +342,13 @@ class FileUpload:
     def _make_durable(self, descriptor: int, digest: Digest | None) -> None:
         # An upload without bytes may as well not be there.
         if self.size > self._durable:
-            os.fdatasync(descriptor)
+            if self._durable:
+                os.fdatasync(descriptor)
+            else:
+                folders = self._shop.folders
+                folders.flush_both(partial(os.fdatasync, descriptor), partial(flush_folder, folders.staging))
             if digest is not None:
                 seal(descriptor, self.size, digest)
-            if not self._durable:
-                flush_folder(self._shop.folders.staging)
 
     def _checked_digest(self, expected: Digest | None, descriptor: int) -> Digest:
         digest = self._digest(self._algorithm if expected is None else expected.algorithm, descriptor)

@@ -19,7 +19,7 @@ that a crash of the recovery is recovered too. The process that could still reco
 recorded" stays true. The removal of a note is not flushed: a note that comes back after a power failure is settled in the
 same way.
 
-An upload that is *suspended* is a staging file without a lock, too. Its bytes are flushed and then its name, before the
+An upload that is *suspended* is a staging file without a lock, too. Its bytes and its name are flushed before the
 metadata notes how many they are; :mod:`dockreg.providers.blobs.digesting` tells what becomes of their digest. A file
 is never shortened, so after a crash it has as many bytes as were noted, or more. It is kept for as long as the
 metadata knows its session. The row of a session is there before the lock of a file with bytes in it is first given up, and
@@ -143,20 +143,21 @@ class Folders:
             descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 write_all(descriptor, chunks)
-                self._flush_both(descriptor, series)
+                self.flush_both(partial(os.fsync, descriptor), series.flush_names)
             finally:
                 os.close(descriptor)
 
         return self._store(digest, sum(map(len, chunks)), create, os.unlink)
 
-    def _flush_both(self, descriptor: int, series: Series) -> None:
+    def flush_both(self, flush: Callable[[], object], flush_names: Callable[[], object]) -> None:
+        """Make the bytes of a file durable, and its name; at the same time, if this process can do that."""
         if self._begin is None:
-            os.fsync(descriptor)
-            series.flush_names()
+            flush()
+            flush_names()
             return
-        names = self._begin(series.flush_names)
+        names = self._begin(flush_names)
         try:
-            os.fsync(descriptor)
+            flush()
         finally:
             names.wait()
 

@@ -134,3 +134,31 @@ class StoreTests(SynchronousTestCase):
             self.assertEqual("", self.disk.broken)
             self.assertEqual(set(), {each for each in all_files_in(self.folder) if str(each).startswith("sha256/")})
             self.setUp()
+
+    def test_suspended(self) -> None:
+        """So are those of an upload that is suspended, before anybody is told."""
+        for broken in ("", f"flush staging/{UPLOAD}", "flush staging"):
+            upload = self.successResultOf(
+                Deferred.fromCoroutine(self.store.resume_upload(UPLOAD, NOTHING_RECEIVED, later=True))
+            )
+            self.disk.take()
+            self.disk.broken = broken
+            told: list[int] = []
+
+            def tell(_received: object, told: list[int] = told) -> None:
+                told.append(len(self.disk.lines))
+
+            work = Deferred.fromCoroutine(upload.suspend(tell, [CONTENT]))
+            self.assertEqual("", self.disk.broken)
+            lines = self.disk.take()
+            self.assertEqual(
+                {f"flush staging/{UPLOAD}", "flush staging"}, {each for each in lines if "flush" in each} - {"flush ."}
+            )
+            if broken:
+                self.failureResultOf(work, StoreUnavailable)
+                self.assertEqual([], told)
+                self.assertEqual(set(), all_files_in(self.folder))
+            else:
+                self.assertEqual(len(CONTENT), self.successResultOf(work).size)
+                self.assertEqual([len(lines)], told)
+            self.setUp()
