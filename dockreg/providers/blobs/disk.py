@@ -102,6 +102,17 @@ def lock_left_behind(path: str | Path) -> int | None:
         return None
 
 
+def remove_left_behind(path: str | Path) -> None:
+    """Remove a file unless a descriptor holds its lock; harmless when it is gone."""
+    # Mostly it is, and an error would take longer to make than to ask.
+    descriptor = lock_left_behind(path) if os.access(path, os.F_OK) else None
+    if descriptor is not None:
+        try:
+            remove(path)
+        finally:
+            os.close(descriptor)
+
+
 def flush_folder(path: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

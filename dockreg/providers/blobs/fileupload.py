@@ -20,8 +20,8 @@ from dockreg.providers.blobs.disk import (
     disk_errors,
     flush_folder,
     gathered,
-    lock_left_behind,
     remove,
+    remove_left_behind,
     write_all,
     write_some,
 )
@@ -293,21 +293,10 @@ class FileUpload:
             # A note that the disk does not let go is settled by the next start.
             with suppress(OSError):
                 self._shop.folders.confirm(blob)
-                self._drop_begun_again()
+                # Until the session had ended another request may have begun its file again, and have let go of it. Who still
+                # has it will be told that the session has ended.
+                remove_left_behind(self._path)
         return blob
-
-    def _drop_begun_again(self) -> None:
-        """
-        Until the session had ended another request may have begun its file again, and have let go of it.
-
-        Who still has it will be told that the session has ended.
-        """
-        descriptor = lock_left_behind(self._path) if os.access(self._path, os.F_OK) else None
-        if descriptor is not None:
-            try:
-                remove(self._path)
-            finally:
-                os.close(descriptor)
 
     def _flush(self, descriptor: int) -> None:
         if 0 < self.size == self._durable and not self._unsure:
@@ -342,11 +331,11 @@ class FileUpload:
     def _make_durable(self, descriptor: int, digest: Digest | None) -> None:
         # An upload without bytes may as well not be there.
         if self.size > self._durable:
+            folders, flush = self._shop.folders, partial(os.fdatasync, descriptor)
             if self._durable:
-                os.fdatasync(descriptor)
+                flush()
             else:
-                folders = self._shop.folders
-                folders.flush_both(partial(os.fdatasync, descriptor), partial(flush_folder, folders.staging))
+                folders.flush_both(flush, partial(flush_folder, folders.staging))
             if digest is not None:
                 seal(descriptor, self.size, digest)
 
