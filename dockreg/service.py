@@ -311,7 +311,8 @@ def _serving(
         for each in records:
             each(done)
 
-    sites = Sites.make(config, opened.resource, monitoring, clock, record, opened.threads.bytes.in_thread)
+    told = record if len(records) > 1 else monitoring.figures.observe
+    sites = Sites.make(config, opened.resource, monitoring, clock, told, opened.threads.bytes.in_thread)
     kernel, writers = _kernel_sender(opened), opened.threads.bytes
     inflows = Inflows(lambda: writers.busy > _BYTES_THREADS)
     for site in sites.all:

@@ -11,6 +11,7 @@ from twisted.web.server import Request
 
 from dockreg.model.names import is_host_port
 from dockreg.model.networks import canonical_address, host_of
+from dockreg.web.heads import ResponseHeaders
 
 #: Nothing that is served here is a page: it is shown as what it says it is, in no frame, and runs nothing.
 CONTENT_POLICY = (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'; sandbox")
@@ -69,14 +70,14 @@ class BrowserHeaders:
         self._own_policy = _PLAIN_LINES + hsts
         self._no_policy = self._own_policy + _POLICY_LINES
 
-    def lines(self, request: Request, answer: Headers) -> bytes:
+    def lines(self, request: Request, answer: ResponseHeaders) -> bytes:
         """
         Those that are missing, as they are sent.
 
         :param answer: the headers of the answer; those that it has are left as they are.
         """
-        lines = self._own_policy if answer.hasHeader(CONTENT_POLICY[0]) else self._no_policy
-        if not answer.hasHeader(b"Cache-Control") and request.requestHeaders.hasHeader(b"Authorization"):
+        lines = self._own_policy if CONTENT_POLICY[0] in answer.raw else self._no_policy
+        if b"Cache-Control" not in answer.raw and request.requestHeaders.hasHeader(b"Authorization"):
             # What is said to one is not for others; caches know that (RFC 9111 3.5), and some do not.
             lines += b"Cache-Control: private\r\n"
         return lines

@@ -44,20 +44,22 @@ class FramedChannel(HTTPChannel):
     # What was written and is not sent yet, while that is so.
     _held: list[bytes] | None = None
     # Who talks to whom, once that was asked: of the kernel, for each request, it takes a while.
-    _peer: IAddress | None = None
-    _host: IAddress | None = None
+    _ends: tuple[IAddress, IAddress] | None = None
+
+    @property
+    def ends(self) -> tuple[IAddress, IAddress]:
+        """The client's end of the connection, and ours."""
+        if self._ends is None:
+            self._ends = self.transport.getPeer(), self.transport.getHost()
+        return self._ends
 
     def getPeer(self) -> IAddress:
         """The client's end of the connection."""
-        if self._peer is None:
-            self._peer = self.transport.getPeer()
-        return self._peer
+        return self.ends[0]
 
     def getHost(self) -> IAddress:
         """Our end of the connection."""
-        if self._host is None:
-            self._host = self.transport.getHost()
-        return self._host
+        return self.ends[1]
 
     def refuse(self, status: int) -> None:
         """Answer what is arriving with an error, and end the connection."""
@@ -137,7 +139,7 @@ class FramedChannel(HTTPChannel):
 
         It is the last moment to say that the connection will be closed.
         """
-        if self.close_needed(int(code)) or (headers.first(b"Connection") is not None and _says_close(headers)):
+        if self.close_needed(int(code)) or (b"Connection" in headers.raw and _says_close(headers)):
             self.persistent = False
         if not self.persistent:
             headers.setRawHeaders(b"Connection", [b"close"])

@@ -155,6 +155,16 @@ class KnownHeaders(Headers):
 class ResponseHeaders(Headers):
     """The headers of a response, with a shorter way for the values that need no care."""
 
+    __slots__ = ("raw",)
+
+    def __init__(self, headers: Mapping[Any, Sequence[Any]] | None = None) -> None:
+        #: All of them, by names that are written as they are sent; to be looked at.
+        self.raw: dict[bytes, list[bytes]] = {}
+        self._rawHeaders = self.raw
+        if headers is not None:
+            for name, values in headers.items():
+                self.setRawHeaders(name, values)
+
     def begin(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Begin with these, whose names are written as they are sent, and whose values are lines."""
         for name, value in headers:
@@ -174,15 +184,6 @@ class ResponseHeaders(Headers):
         else:
             self._rawHeaders[name] = [value]
 
-    def first(self, name: bytes) -> bytes | None:
-        """The first value of a header whose name is written as it is sent."""
-        values = self._rawHeaders.get(name)
-        return values[0] if values else None
-
-    def hasHeader(self, name: Any) -> bool:
-        """Whether there is such a header."""
-        return canonical(name) in self._rawHeaders
-
     def lines(self) -> list[bytes]:
         """All of them, as they are sent."""
-        return [b"%b: %b\r\n" % (name, value) for name, values in self._rawHeaders.items() for value in values]
+        return [b"%b: %b\r\n" % (name, value) for name, values in self.raw.items() for value in values]

@@ -86,7 +86,7 @@ class Request(server.Request):
         :param headers: those of the request, where they are known.
         """
         self.channel, self.transport, self.queued = channel, channel.transport, queued
-        self.client, self.host = channel.getPeer(), channel.getHost()
+        self.client, self.host = channel.ends
         self.requestHeaders = Headers() if headers is None else headers
         self.responseHeaders = ResponseHeaders()
         self.received_cookies, self.cookies = {}, []
@@ -167,7 +167,7 @@ class Request(server.Request):
     def _begin(self) -> None:
         self._received = True
         self._began = self._owner.clock.seconds()
-        self._owner.request_began()
+        self._owner.requests_in_flight += 1
 
     def take_fields(self, head: Head, fields: Fields) -> None:
         """Have the headers that were made of the same fields before, and what a head says besides."""
@@ -218,9 +218,7 @@ class Request(server.Request):
     def process(self) -> None:
         """Find who answers, and let him begin."""
         known, root = self._known, self._owner.resource
-        if known is None and not (
-            getattr(root, "answers_all", False) and self.path.startswith(b"/") and b"%" not in self.path
-        ):
+        if known is None and self._fields is None and not self._is_for(root):
             super().process()
             return
         self.site = self._owner
@@ -234,6 +232,10 @@ class Request(server.Request):
                 known.render(self)
         except BaseException:  # noqa: BLE001 - as the parent does it
             self.processingFailed(Failure())
+
+    def _is_for(self, root: IResource) -> bool:
+        """Whether the root of the site answers, without a look at the path before."""
+        return getattr(root, "answers_all", False) and self.path.startswith(b"/") and b"%" not in self.path
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -280,7 +282,7 @@ class Request(server.Request):
         if (
             self.startedWriting
             or self.clientproto != b"HTTP/1.1"
-            or not (bodyless or self.responseHeaders.first(b"Content-Length"))
+            or not (bodyless or b"Content-Length" in self.responseHeaders.raw)
             or self.cookies
             or self.etag is not None
             or self.lastModified is not None
@@ -297,7 +299,7 @@ class Request(server.Request):
         answer = head + data
         if self._known is not None and self.channel.persistent:
             self._answer = answer
-        self.channel.write(answer)
+        self.channel.transport.write(answer)
         self._end()
 
     def _end(self) -> None:
@@ -352,7 +354,13 @@ class Request(server.Request):
         if not self._received or self._recorded:
             return
         self._recorded = True
-        method, path, agent = (*self._texts(), self.agent) if self._known is None else self._known.texts
+        if self._known is not None:
+            method, path, agent = self._known.texts
+        elif self._fields is not None:
+            # All of it is ASCII, and the path begins with a slash.
+            method, path, agent = self.method.decode(), self.path.decode(), self._fields.agent
+        else:
+            method, path, agent = (*self._texts(), self.agent)
         self._owner.request_ended(
             RequestRecord(
                 address=self.origin.address if self._trusts_peer else self._peer,

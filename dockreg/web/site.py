@@ -188,10 +188,6 @@ class Site(server.Site):
                 # One connection must not keep the others from being looked at.
                 log.failure("looking at a connection failed")
 
-    def request_began(self) -> None:
-        """A handler is about to run."""
-        self.requests_in_flight += 1
-
     def request_ended(self, record: RequestRecord) -> None:
         """The response of a request that began has ended, in one way or another."""
         self.requests_in_flight -= 1
