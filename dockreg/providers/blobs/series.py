@@ -80,11 +80,14 @@ class Series:
             if self._closed:
                 self._close()
 
-    def flush_names(self) -> None:
-        """Make the names durable that were made by now. :raises OSError: it is not known whether they are."""
+    def named(self) -> int:
+        """A name was made in the folder; which one it is, for :meth:`flush_names`."""
         with self._lock:
             self._made += 1
-            mine = self._made
+            return self._made
+
+    def flush_names(self, mine: int) -> None:
+        """Make a name durable, with those that were made by now. :raises OSError: it is not known whether they are."""
         with self._flushing:
             if self._flushed >= mine:
                 return

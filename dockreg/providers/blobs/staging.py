@@ -126,7 +126,7 @@ class Folders:
 
         def rename(target: str, series: Series) -> None:
             os.rename(staged, target)  # noqa: PTH104 - as text
-            series.flush_names()
+            series.flush_names(series.named())
 
         def undo(target: str) -> None:
             # Its lock is held: nobody has begun an upload of this name.
@@ -143,7 +143,7 @@ class Folders:
             descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 write_all(descriptor, chunks)
-                self.flush_both(partial(os.fsync, descriptor), series.flush_names)
+                self.flush_both(partial(os.fsync, descriptor), partial(series.flush_names, series.named()))
             finally:
                 os.close(descriptor)
 

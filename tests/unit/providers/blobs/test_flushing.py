@@ -1,5 +1,6 @@
 """Tests for flushes that go on at the same time."""
 
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread, get_ident
 from threading import enumerate as all_threads
@@ -162,3 +163,16 @@ class StoreTests(SynchronousTestCase):
                 self.assertEqual(len(CONTENT), self.successResultOf(work).size)
                 self.assertEqual([len(lines)], told)
             self.setUp()
+
+    def test_shared(self) -> None:
+        """Names that were made while another flush went on are flushed together."""
+        self.commit()
+        series = self.store._folders._series._current["sha256"]
+        self.disk.take()
+        may_go = Event()
+        held = self.flusher.begin(lambda: may_go.wait(10))
+        begun = [self.flusher.begin(partial(series.flush_names, series.named())) for _ in range(3)]
+        may_go.set()
+        for each in (held, *begun):
+            each.wait()
+        self.assertEqual([f"flush {FOLDER}"], self.disk.take())

@@ -32,10 +32,13 @@ class SeriesTests(SynchronousTestCase):
                 one._made += 1
 
         self.patch(series, "flush_folder", flush)
-        one._made = 2  # two others, who have made names and come to the flush after this one
-        one.flush_names()
+        mine, others = one.named(), (one.named(), one.named())
+        one.flush_names(mine)
         self.assertEqual((3, 4, [3]), (one._flushed, one._made, flushes))
-        one.flush_names()
+        for each in others:
+            one.flush_names(each)
+        self.assertEqual([3], flushes)
+        one.flush_names(one.named())
         self.assertEqual((5, [3, 5]), (one._flushed, flushes))
 
 
