@@ -19,7 +19,7 @@ from dockreg.web.heads import END, LONGEST_BYTES, KnownHeaders, headers_weight
 
 _MOST_BYTES = 1024 * 1024
 #: As many are known to have come once; see :meth:`KnownFields.keep`.
-_MOST_ONCE = 4096
+_MOST_ONCE = 1024
 #: A line whose path needs no decoding.
 _LINE = re.compile(rb"([A-Z]{1,16}) ((/[!-$&->@-~]*)(?:\?([!-~]*))?) HTTP/1\.1\r\n")
 #: A length as all but all write it, in as many digits as one may have (:mod:`dockreg.web.framing`).

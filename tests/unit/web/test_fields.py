@@ -21,8 +21,9 @@ from dockreg.web.fields import Fields, KnownFields, arguments_of, take_apart
 from dockreg.web.heads import KnownHeaders
 from dockreg.web.limits import Limits
 from dockreg.web.requests import Request
+from dockreg.web.watch import Phase
 from tests.unit.web.test_heads import Mirror, Served
-from tests.unit.web.wire import head, statuses
+from tests.unit.web.wire import head, leave, statuses
 
 
 class BodyMirror(Mirror):
@@ -181,6 +182,26 @@ class SameTests(SynchronousTestCase):
         served.connect()
         idle.dataReceived(reads[0] + reads[3])
         self.assertEqual([200, 200, 200, 200, 503], statuses(transport))
+
+    def test_time(self) -> None:
+        """A body that does not come, or comes slowly, has as much time."""
+        phases = []
+        for keeps in (True, False):
+            served = BodyServed(keeps=keeps, limits=Limits(body_idle_seconds=5, rate_window_seconds=3, minimum_rate=10))
+            for sent, seconds in ((b"", 6), (b"ab", 6), (b"x" * 50, 9)):
+                served.connect()
+                for _ in range(3):
+                    served.channel.dataReceived(put("PUT /v2/", b"a"))
+                served.channel.dataReceived(head("PUT /v2/", "Content-Length: 1000"))
+                for at in range(seconds):
+                    served.channel.dataReceived(sent[10 * at : 10 * at + 10] or sent[:1])
+                    phases.append((keeps, served.channel._watch.phase))
+                    served.clock.advance(1)
+                phases.append((keeps, served.channel._watch.phase))
+                leave(served.channel)
+        half = len(phases) // 2
+        self.assertEqual([each for _, each in phases[:half]], [each for _, each in phases[half:]])
+        self.assertIn(Phase.CUT, [each for _, each in phases])
 
     def test_header_bytes(self) -> None:
         """A head that is longer than heads may be is refused, though its fields were seen before."""
