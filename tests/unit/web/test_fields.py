@@ -14,12 +14,14 @@ from twisted.web.http import parse_qs
 from twisted.web.http_headers import Headers
 from twisted.web.server import NOT_DONE_YET
 
+from dockreg.model.networks import Networks
 from dockreg.web.admission import HalfRead
 from dockreg.web.bodies import BodyCut
 from dockreg.web.channel import Channel
 from dockreg.web.fields import Fields, KnownFields, arguments_of, take_apart
 from dockreg.web.heads import KnownHeaders
 from dockreg.web.limits import Limits
+from dockreg.web.proxies import Proxies
 from dockreg.web.requests import Request
 from dockreg.web.watch import Phase
 from tests.unit.web.test_heads import Mirror, Served
@@ -202,6 +204,27 @@ class SameTests(SynchronousTestCase):
         half = len(phases) // 2
         self.assertEqual([each for _, each in phases[:half]], [each for _, each in phases[half:]])
         self.assertIn(Phase.CUT, [each for _, each in phases])
+
+    def test_proxied(self) -> None:
+        """Behind a proxy clients are known by what it says, and counted as such, though its fields were seen before."""
+        outcomes = []
+        for keeps in (True, False):
+            served = BodyServed(keeps=keeps, limits=Limits(connections_per_address=1))
+            served.site.proxies = Proxies(Networks.parse(["192.0.2.1"]))
+            lines: list[bytes] = []
+            for number in (1, 1, 1, 2, 1, 3, 3):
+                served.connect()
+                told = f"X-Forwarded-For: 198.51.100.{number}"
+                for _ in range(3):
+                    served.channel.dataReceived(put("PUT /v2/", b"a", told))
+                # Its body does not come, and the connection stays.
+                served.channel.dataReceived(head("PUT /v2/", told, "Content-Length: 2"))
+                lines += [b"%d" % each for each in statuses(served.transport)]
+            outcomes.append((lines, [each.address for each in served.records], served.site.half_read.total))
+        self.assertEqual(*outcomes)
+        # One for each client, and the first connection of all, on which nothing has come.
+        self.assertEqual((4, 3 + 1), (outcomes[0][0].count(b"503"), outcomes[0][2]))
+        self.assertIn("198.51.100.3", outcomes[0][1])
 
     def test_header_bytes(self) -> None:
         """A head that is longer than heads may be is refused, though its fields were seen before."""
