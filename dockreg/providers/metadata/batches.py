@@ -2,8 +2,8 @@
 Writes of one process to SQLite, several in one commit.
 
 SQLite has one writer at a time, and flushing is most of what a small write costs. So whoever writes while a commit is
-under way waits for the next one, and those who wait together are committed together. Each has a savepoint of its own:
-one that fails takes none of the others with it.
+under way, here or in another process, waits for the next one, and those who wait together are committed together. Each has
+a savepoint of its own: one that fails takes none of the others with it.
 """
 
 from collections import deque
@@ -43,6 +43,8 @@ class Wanted:
     over: bool = False
 
 
+#: Adds to some changes, for which a transaction has begun, those that wait by now; and whether it will be on the disk.
+More = Callable[[list[Wanted], bool], None]
 #: What became of each of the changes: a result, or why there is none.
 Outcomes = Sequence[Any]
 
@@ -54,10 +56,11 @@ class Batches:
     Whoever is in a thread already commits there, for all who wait: one at a time, while the others wait for their turn and
     mostly find then that their change has been made. What was begun in the reactor takes turns by jobs.
 
-    :param commit: returns a result for each of the changes, or a :class:`Failure` for those that were not made.
+    :param commit: takes more of what waits once it may write, and returns a result for each of the changes, or a
+        :class:`Failure` for those that were not made.
     """
 
-    def __init__(self, in_thread: InThread, commit: Callable[[Sequence[Wanted]], Outcomes]) -> None:
+    def __init__(self, in_thread: InThread, commit: Callable[[list[Wanted], More], Outcomes]) -> None:
         self._in_thread = in_thread
         self._commit = commit
         self._waiting: deque[Wanted] = deque()
@@ -81,31 +84,35 @@ class Batches:
         """The result of a change, once it is committed, for who is in a thread and blocks."""
         self._waiting.append(wanted)
         while not wanted.over:
-            self._take_turn(_MOST, wanted)
+            self._take_turn(wanted)
         if isinstance(wanted.outcome, Failure):
             wanted.outcome.raiseException()
         return wanted.outcome
 
-    def _take_turn(self, most: int, mine: Wanted | None = None) -> None:
+    def _take_turn(self, mine: Wanted | None = None) -> None:
         with self._turn:
-            if mine is not None and mine.over:
+            if not self._waiting or (mine is not None and mine.over):
                 return
             batch: list[Wanted] = []
-            most = min(most, _MOST)
-            while self._waiting and len(batch) < most:
-                batch.append(self._waiting.popleft())
+            self._take_more(batch, True)
             try:
-                outcomes = self._commit(batch) if batch else []
+                outcomes = self._commit(batch, self._take_more)
             except Exception:  # noqa: BLE001 - it goes to everybody who waits for it
                 outcomes = [Failure()] * len(batch)
             for each, outcome in zip(batch, outcomes, strict=True):
                 each.outcome, each.over = outcome, True
 
+    def _take_more(self, batch: list[Wanted], durable: bool) -> None:
+        """In turn: up to the first that has to be on the disk when the others have not."""
+        waiting = self._waiting
+        while waiting and len(batch) < _MOST and (durable or not waiting[0].durable):
+            batch.append(waiting.popleft())
+
     def _begin(self) -> None:
-        """Have a job make what waits: as many changes as there are now. Who comes later shares the next commit."""
+        """Have a job make what waits. Who comes when it has begun to write shares the next commit."""
         self._committing = True
         try:
-            turn = self._in_thread(self._take_turn, len(self._waiting))
+            turn = self._in_thread(self._take_turn)
         except Exception:  # noqa: BLE001 - it goes to everybody who waits for it
             self._taken(Failure())
             return

@@ -1,7 +1,7 @@
 """Transactions in worker threads, and what a database says in the words of the registry."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -11,11 +11,12 @@ from twisted.python.failure import Failure
 from dockreg.callables import InThread
 from dockreg.errors import StorageFull, StoreUnavailable
 from dockreg.providers.metadata.bare import BareConnection, Statements, statements_of
-from dockreg.providers.metadata.batches import Batches, Change, Outcomes, Wanted
+from dockreg.providers.metadata.batches import Batches, Change, More, Outcomes, Wanted
 from dockreg.providers.metadata.databasefile import DatabaseFile, connector, file_of
 from dockreg.providers.metadata.failures import report, reported, translated
-from dockreg.providers.metadata.kept import KeptConnection, is_busy
+from dockreg.providers.metadata.kept import KeptConnection
 from dockreg.providers.metadata.near import NearReads, NotNow
+from dockreg.providers.metadata.together import NotTogether, Together
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -237,66 +238,24 @@ class Database:
             raise StoreUnavailable("the metadata store is not open")
         return _BareWrite(engine, writer, "FULL" if durable else _SOON)
 
-    def _commit(self, batch: Sequence[Wanted]) -> Outcomes:
+    def _commit(self, batch: list[Wanted], more: More) -> Outcomes:
         """Make all changes in one transaction; each by itself when the database fails at one of them."""
         engine = self._engine
         if engine is None:
             raise StoreUnavailable("the metadata store is not open")
-        if len(batch) > 1:
-            if self._file is not None:
-                self._file.require()
-            durable = any(each.durable for each in batch)
-            together = _Together(self._transaction(engine, True, durable=durable))
-            with suppress(_NotTogether):
-                return together.run([each.change for each in batch])
-        outcomes: list[Any] = []
-        for each in batch:
-            try:
-                outcomes.append(self._repeat(True, each.change, durable=each.durable))
-            except Exception:  # noqa: BLE001 - it is told to who wanted this change
-                outcomes.append(Failure())
-        return outcomes
-
-
-class _NotTogether(Exception):
-    """The database failed at one of several changes; none was made."""
-
-
-class _Together:
-    """One transaction for several changes."""
-
-    def __init__(self, transaction: "_Transaction") -> None:
-        self._transaction = transaction
-
-    def run(self, changes: Sequence[Callable[[Connection], Any]]) -> Outcomes:
-        """
-        What became of each.
-
-        :raises _NotTogether: see there.
-        """
+        if self._file is not None:
+            self._file.require()
+        durable = any(each.durable for each in batch)
         try:
-            return self._transaction.run(lambda connection: [self._in_savepoint(connection, each) for each in changes])
-        except exc.DBAPIError as problem:
-            if self._transaction.committing or is_busy(problem):
-                # Whether it took place is not known, so nothing is tried again; or it has waited to begin, and each by itself
-                # would wait as long again.
-                raise translated(problem) from problem
-            raise _NotTogether from None
-        except exc.TimeoutError:
-            raise _NotTogether from None
+            return Together(self._transaction(engine, True, durable=durable), batch, more, durable).run()
+        except NotTogether:
+            return [self._alone(each) for each in batch]
 
-    def _in_savepoint(self, connection: Connection, change: Callable[[Connection], Any]) -> Any:
-        savepoint = connection.begin_nested()
+    def _alone(self, wanted: Wanted) -> Any:
         try:
-            result = change(connection)
-        except exc.DBAPIError:
-            # SQLite may have rolled back all of it.
-            raise
+            return self._repeat(True, wanted.change, durable=wanted.durable)
         except Exception:  # noqa: BLE001 - it is told to who wanted this change
-            savepoint.rollback()
             return Failure()
-        savepoint.commit()
-        return result
 
 
 class _Transaction:

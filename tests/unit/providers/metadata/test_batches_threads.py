@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.errors import NameUnknown, StoreUnavailable
-from dockreg.providers.metadata.batches import Batches, Wanted
+from dockreg.providers.metadata.batches import Batches, More, Wanted
 from tests.unit.providers.blobs.threads import Threads
 
 
@@ -34,11 +34,13 @@ class HereTests(SynchronousTestCase):
         self.batches = Batches(self.threads.in_thread, self.commit)
         self.told: SimpleQueue[Any] = SimpleQueue()
 
-    def commit(self, batch: Any) -> list[Any]:
-        """What names are made of."""
+    def commit(self, batch: list[Wanted], more: More) -> list[Any]:
+        """What names are made of, once nobody else writes."""
+        more(batch, True)
         self.begun.put(None)
         self.go_on.wait(30)
-        names: list[str] = [each.change(None) for each in batch]
+        nothing: Any = None
+        names: list[str] = [each.change(nothing) for each in batch]
         self.committed.append(names)
         return [Failure(NameUnknown(name)) if name == "bad" else f"{name}!" for name in names]
 
@@ -123,7 +125,7 @@ class HereTests(SynchronousTestCase):
         _ = self.batches.write(wanted("r")).addCallback(more)
         _ = self.batches.write(wanted("s")).addCallback(told.append)
         self.threads.run_all()
-        self.assertEqual((["r!", "s!", "r1!"], [["r"], ["s", "r1"]]), (told, self.committed))
+        self.assertEqual((["r!", "s!", "r1!"], [["r", "s"], ["r1"]]), (told, self.committed))
 
     def test_other_results(self) -> None:
         """What has a thread do something may return anything that can be waited for."""
