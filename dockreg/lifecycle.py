@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from attrs import frozen
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, maybeDeferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorCore, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -138,6 +138,9 @@ class StartingService(MultiService):
         self._waiting: list[Deferred[None]] = []
         self._failure: Exception | None = None
         self._is_open = False
+        # Whether a start may be broken off: not while it closes what it has opened.
+        self._opening = False
+        self._one_stop = DeferredLock()
 
     @property
     def addresses(self) -> Sequence[IAddress]:
@@ -166,6 +169,7 @@ class StartingService(MultiService):
         :raises StartFailed: at once, when the reactor does not run yet. A daemon then ends before it began.
         """
         self._failure = None
+        self._opening = True
         super().startService()
         self._starting = Deferred.fromCoroutine(self._start()).addCallback(self._tell)
         failure = self._failure
@@ -173,12 +177,28 @@ class StartingService(MultiService):
             raise failure
 
     async def _start(self) -> None:
-        """Open everything and set :attr:`_is_open`, or close what was opened and set :attr:`_failure`."""
+        """Open everything and set :attr:`_is_open`, or close what was opened, no longer opening, and set :attr:`_failure`."""
+        raise NotImplementedError
+
+    def stopService(self) -> "Deferred[None]":
+        """Take no new requests, wait for those under way as long as the grace time, and close everything."""
+        return Deferred.fromCoroutine(self._stop_alone())
+
+    async def _stop_alone(self) -> None:
+        # Whoever says it again must not end the threads that the first one needs to close everything.
+        async with self._one_stop:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        """Close everything; harmless where nothing is open."""
         raise NotImplementedError
 
     async def _end_start(self) -> None:
+        """Break a start off, or wait for one that was broken off, or has failed, until it has closed what it opened."""
         if self._starting is not None:
-            self._starting.cancel()
+            if self._opening:
+                self._opening = False
+                self._starting.cancel()
             await self._starting
 
     def _tell(self, _: None) -> None:
@@ -208,10 +228,6 @@ class RegistryService(StartingService):
         """
         return Deferred.fromCoroutine(self._reload())
 
-    def stopService(self) -> "Deferred[None]":
-        """Take no new requests, wait for those under way as long as the grace time, and close everything."""
-        return Deferred.fromCoroutine(self._stop())
-
     async def _start(self) -> None:
         try:
             await self._open()
@@ -225,6 +241,7 @@ class RegistryService(StartingService):
             # It must reach the operator, and whoever waits, by every way there is.
             self._failure = error
             log.failure("dockreg can not start")
+        self._opening = False
         if self._failure is not None:
             await self._close()
 

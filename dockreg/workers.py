@@ -202,10 +202,6 @@ class Supervisor(StartingService):
         done.callback(None)
         return done
 
-    def stopService(self) -> "Deferred[None]":
-        """Have the workers end in an orderly way, and close the ports."""
-        return Deferred.fromCoroutine(self._stop())
-
     async def _start(self) -> None:
         try:
             self._orders.begin()
@@ -230,6 +226,7 @@ class Supervisor(StartingService):
         except Exception as error:  # noqa: BLE001 - it must reach whoever waits
             first = getattr(error, "subFailure", None)
             self._failure = first.value if first is not None else error
+        self._opening = False
         if self._failure is not None:
             if self._reactor.running:
                 log.critical("dockreg can not start: {problem}", problem=str(self._failure))
@@ -290,6 +287,7 @@ class Supervisor(StartingService):
         log.warn("worker {worker} did not start: {problem}", worker=number, problem=failure.getErrorMessage())
 
     async def _stop(self) -> None:
+        """Have the workers end in an orderly way, and close the ports."""
         self._stopping = True
         await self._end_start()
         if self._is_open:

@@ -6,7 +6,7 @@ from typing import Any
 
 from treq.client import HTTPClient
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -168,6 +168,21 @@ class LifeTests(ServiceTestCase):
             await waiting
         service.startService()
         await service.when_started()
+
+    async def test_stop_twice(self) -> None:
+        """A service that is stopped by two at once closes everything before either is told, whether it serves or starts."""
+        await self.turn()
+        service = self.make()
+        for serves in (True, False):
+            service.startService()
+            waiting = service.when_started()
+            if serves:
+                await waiting
+            await gatherResults([service.stopService(), service.stopService()], consumeErrors=True)
+            if not serves:
+                with self.assertRaises(StartFailed):
+                    await waiting
+        self.assertEqual([], list((self.data / "blobs").glob("series/*")))
 
     async def test_stop_without_start(self) -> None:
         """Stopping what was never started is harmless, and constructing touches no disk."""

@@ -231,3 +231,22 @@ class RegistryServiceTests(SynchronousTestCase):
         self.failureResultOf(waiting, StartFailed)
         self.assertNotIn("ready", self.events)
         self.assertNotIn("stopping", self.events)
+
+    def test_stopped_twice(self) -> None:
+        """A start that is broken off, or fails, closes all that it has opened, however often it is stopped meanwhile."""
+        for fails in (False, True):
+            self.events.clear()
+            opening, self.part.drained = Deferred[None](), Deferred[None]()
+            self.part.opening = lambda opening=opening: opening
+            self.service.startService()
+            waiting = self.service.when_started()
+            if fails:
+                opening.errback(StoreUnavailable("no database"))
+            stopping = [self.service.stopService(), self.service.stopService()]
+            for each in (waiting, *stopping):
+                self.assertNoResult(each)
+            self.part.drained.callback(None)
+            self.failureResultOf(waiting, StartFailed)
+            for each in stopping:
+                self.successResultOf(each)
+            self.assertIn("close", self.events)
