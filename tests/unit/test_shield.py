@@ -1,5 +1,7 @@
 """Tests for dockreg.shield."""
 
+import contextlib
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -30,6 +32,39 @@ class ShieldedTests(SynchronousTestCase):
         outer = Deferred.fromCoroutine(shielded(self.work()))
         self.wait.errback(KeyError("x"))
         self.failureResultOf(outer, KeyError)
+
+    def test_no_wait(self) -> None:
+        """Work that waits for nothing is done at once, and what it raises is raised."""
+
+        async def fail() -> None:
+            raise KeyError("x")
+
+        self.wait.callback("done")
+        self.assertEqual("done", self.successResultOf(Deferred.fromCoroutine(shielded(self.work()))))
+        self.failureResultOf(Deferred.fromCoroutine(shielded(fail())), KeyError)
+
+    def test_several_waits(self) -> None:
+        """Work goes on from wait to wait, also behind one that failed, whoever has gone meanwhile."""
+        more: list[Deferred[str]] = [Deferred(), Deferred()]
+
+        async def work() -> None:
+            with contextlib.suppress(KeyError):
+                await self.wait
+            for each in more:
+                self.ended.append(await each)
+
+        for leaves in (False, True):
+            outer = Deferred.fromCoroutine(shielded(work()))
+            self.wait.errback(KeyError("x"))
+            more[0].callback("one")
+            if leaves:
+                outer.cancel()
+                self.failureResultOf(outer, CancelledError)
+            more[1].callback("two")
+            if not leaves:
+                self.assertIsNone(self.successResultOf(outer))
+            self.assertEqual(["one", "two"], self.ended)
+            self.wait, more[:], self.ended = Deferred(), [Deferred(), Deferred()], []
 
     def test_cancelled(self) -> None:
         """Cancelling ends the waiting at once, and the work at its own end."""

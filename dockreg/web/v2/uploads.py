@@ -149,11 +149,7 @@ class UploadsDoor:
         if left and not upload.gathers:
             await body.arrived()
         while True:
-            most = upload.at_once() if body.length is None else min(upload.at_once(), left)
-            receive = partial(upload.receive, most=most)
-            if digest is not None and most == left:
-                receive = partial(upload.receive_all, most=most, digest=digest)
-            if not upload.gathers and (poured := await body.pour(receive, most)):
+            if not upload.gathers and (poured := await self._pour(exchange, upload, left, digest)):
                 left -= poured
                 if left or body.length is None:
                     continue
@@ -163,6 +159,16 @@ class UploadsDoor:
             if left == 0 or not chunks:
                 return chunks
             await upload.write(chunks)
+
+    async def _pour(self, exchange: Exchange, upload: BlobUpload, left: int, digest: Digest | None) -> int:
+        """Have the upload receive bytes without the reactor; return how many, 0 where that can not be."""
+        body, most = exchange.body, upload.at_once()
+        if body.length is not None:
+            most = min(most, left)
+        receive = partial(upload.receive, most=most)
+        if digest is not None and most == left:
+            receive = partial(upload.receive_all, most=most, digest=digest)
+        return await body.pour(receive, most)
 
     async def _answer_kept(self, exchange: Exchange, upload_id: str, upload: BlobUpload) -> None:
         """Tell what a client needs to go on with later."""
