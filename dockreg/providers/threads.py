@@ -72,6 +72,8 @@ class _Bell:
     def connectionLost(self, reason: Failure) -> None:
         """See :class:`~twisted.internet.interfaces.IFileDescriptor`: the reactor stops. Threads may have the rope still."""
         self.is_lost = True
+        # What was rung and not heard.
+        self._answer()
 
     def remove(self) -> None:
         """When no thread rings any more."""

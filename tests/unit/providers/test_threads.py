@@ -156,7 +156,11 @@ class WorkersTests(TestCase):
         assert bell is not None
         self.assertIn(bell, reactor.getReaders())
         reactor.removeReader(bell)
+        asked = _deferred(workers.in_thread(int, "5"))
+        while not workers._done:
+            threading.Event().wait(0.001)
         bell.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(5, self.successResultOf(asked))
         self.assertEqual(4, await workers.in_thread(int, "4"))
 
     async def test_descriptors(self) -> None:
