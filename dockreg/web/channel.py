@@ -197,6 +197,7 @@ class Channel(KnowingChannel):
         if not self.admit(request):
             return
         self.begin_body(request)
+        self.begin_taking()
         request.requestReceived(self._command, self._path, self._version)
         self._update_reading()
 

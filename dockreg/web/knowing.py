@@ -13,6 +13,7 @@ from dockreg.web.bodies import StreamedBody, WholeBody
 from dockreg.web.chunks import ChunkedDecoder
 from dockreg.web.fields import Fields, Head, take_apart
 from dockreg.web.heads import END, KnownHead, KnownHeaders, may_be_kept
+from dockreg.web.inflow import FLOWING_BYTES
 from dockreg.web.receiving import ReceivingChannel
 from dockreg.web.requests import Request
 from dockreg.web.watch import Phase
@@ -71,6 +72,7 @@ class KnowingChannel(ReceivingChannel):
             self._await_body(head, length)
             if self.admit(request):
                 self.begin_body(request)
+                self.begin_taking()
                 request.begin()
                 self._update_reading()
             return b""
@@ -92,6 +94,16 @@ class KnowingChannel(ReceivingChannel):
         request.start_body(self._body)
         self.enter(Phase.BODY)
         self._reads_much = self.site.read_sizes.begin(self.transport, self.length)
+
+    def begin_taking(self) -> None:
+        """Give what has come of a body of known length to whoever will ask for it, so that he need not wait."""
+        part, body = self._buffer, self._body
+        if part and body is not None and body.length is not None and len(part) < body.length:
+            self._buffer = b""
+            self.pass_over(len(part))
+            body.add(part)
+            self._flows = len(part) >= FLOWING_BYTES
+            self._watch.arrived(len(part), self._now())
 
     def take_whole_body(self) -> bool:
         """Take a body that is small, and has come together with its head, from a client that did not wait to send it."""

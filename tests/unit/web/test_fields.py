@@ -263,12 +263,12 @@ class KnownTests(SynchronousTestCase):
         self.assertEqual([1, 2, 3, 4], [each.bytes_received for each in served.records])
 
     def test_rest(self) -> None:
-        """What has come of a body waits in the parser while its handler begins: a thread would read what is behind it."""
-        served, waiting = BodyServed(keeps=True), []
+        """What has come of a body is there when its handler begins, and nowhere else: a thread reads what is behind it."""
+        served, there = BodyServed(keeps=True), []
 
         class Looking(BodyMirror):
             def answer(self, request: Request) -> Any:
-                waiting.append(request.channel._buffer)
+                there.append((getattr(request.body, "received", None), request.channel._buffer))
                 return super().answer(request)
 
         served.site.resource = Looking(answers_all=True)
@@ -276,8 +276,11 @@ class KnownTests(SynchronousTestCase):
             served.channel.dataReceived(head("PUT /v2/", "Content-Length: 9") + b"body")
             served.channel.dataReceived(b"comes" + head("PUT /v2/", "Content-Length: 1"))
             served.channel.dataReceived(b"x")
-        self.assertEqual([b"body", b""] * 4, waiting)
-        self.assertEqual(([200] * 8, 1), (statuses(served.transport), len(served.site.fields)))
+            served.channel.dataReceived(head("PUT /v2/", "Transfer-Encoding: chunked") + b"1\r\n")
+            served.channel.dataReceived(b"x\r\n0\r\n\r\n")
+        # Of chunks nobody knows before they are decoded.
+        self.assertEqual([(4, b""), (0, b""), (0, b"1\r\n")] * 4, there)
+        self.assertEqual(([200] * 12, 2), (statuses(served.transport), len(served.site.fields)))
 
     def test_numbered(self) -> None:
         """Fields that come once are not kept, however many there are."""
