@@ -14,6 +14,8 @@ class RecordingHere:
         self._limit = limit
         self._found: Recorded | None = None
         self._problem: Exception | None = None
+        # Whether nothing is left to do, for it was recorded as it is.
+        self._is_settled = False
 
     def __call__(self, blob: StoredBlob) -> bool:
         """Record; whether the object is the blob from now on. See :meth:`.IUpload.commit`."""
@@ -24,7 +26,8 @@ class RecordingHere:
         except Exception as problem:  # noqa: BLE001 - it is raised where somebody waits for it
             self._problem = problem
             return False
-        return self._found == Recorded(blob)
+        self._is_settled = self._found == Recorded(blob)
+        return self._is_settled
 
     async def recorded(self, registry: Registry, committed: StoredBlob, upload_id: str | None) -> StoredBlob:
         """As :meth:`.Registry.keep_blob`."""
@@ -32,7 +35,7 @@ class RecordingHere:
             await registry.not_recorded(committed, self._problem, upload_id)
             raise self._problem
         assert self._found is not None
-        if self._found != Recorded(committed):
+        if not self._is_settled:
             registry.recorded(committed, self._found)
         return self._found.blob
 

@@ -1,7 +1,6 @@
 """What a database says when it fails, in the words of the registry."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from sqlalchemy import exc
 from twisted.logger import Logger
@@ -16,14 +15,23 @@ _DISK_FULL = "53100"
 log = Logger()
 
 
-@contextmanager
-def reported() -> Iterator[None]:
+class _Reported:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, problem: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        if isinstance(problem, StorageFull | StoreUnavailable):
+            report(problem)
+
+
+_REPORTED = _Reported()
+
+
+def reported() -> _Reported:
     """Tell the operator what the client is not told."""
-    try:
-        yield
-    except (StorageFull, StoreUnavailable) as problem:
-        report(problem)
-        raise
+    return _REPORTED
 
 
 def report(problem: RegistryError) -> None:

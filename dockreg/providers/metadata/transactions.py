@@ -181,7 +181,7 @@ class Database:
         if written.called:
             # Where jobs are done at once there was no wait that has ended the moment.
             self.end_moment()
-        # Not `reported`, which costs ten calls of functions each time.
+        # Not `reported`, which costs some calls of functions each time.
         try:
             return await written
         except (StorageFull, StoreUnavailable) as problem:
