@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from attrs import define, field
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, LogPublisher, formatEvent
 from zope.interface import implementer
@@ -93,7 +93,7 @@ class LogFile(MultiService):
     async def close(self) -> None:
         """Stop, and write what waits. Harmless when it was not started, as when the service could not be."""
         if self.running:
-            await succeed(super().stopService())
+            await maybeDeferred(super().stopService)
         await self.lines.flush()
 
     def stopService(self) -> "Deferred[None]":

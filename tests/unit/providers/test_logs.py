@@ -9,6 +9,7 @@ from twisted.logger import Logger, LogPublisher, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.providers.logs import JSONLog, LineLog, LogFile
+from tests.unit.providers.blobs.threads import Threads
 
 
 class LogFileTests(SynchronousTestCase):
@@ -36,6 +37,33 @@ class LogFileTests(SynchronousTestCase):
         self.successResultOf(self.service.stopService())
         self.assertEqual("a\n", self.path.read_text())
         self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_stop_while_writing(self) -> None:
+        """It waits for what is being written, and then writes what has come since."""
+        threads = Threads()
+        self.lines.in_thread = threads.in_thread
+        self.lines.write("a")
+        self.clock.advance(1)
+        self.lines.write("b")
+        stopping = self.service.stopService()
+        told = threads.run()
+        self.assertEqual("a\n", self.path.read_text())
+        self.assertNoResult(stopping)
+        told()
+        threads.run_all()
+        self.successResultOf(stopping)
+        self.assertEqual("a\nb\n", self.path.read_text())
+
+    def test_stop_without_more(self) -> None:
+        """So it does where nothing has come since."""
+        threads = Threads()
+        self.lines.in_thread = threads.in_thread
+        self.lines.write("a")
+        self.clock.advance(1)
+        stopping = self.service.stopService()
+        self.assertNoResult(stopping)
+        threads.run_all()
+        self.successResultOf(stopping)
 
     def test_rotation(self) -> None:
         """A file that was moved away is made again."""
