@@ -21,6 +21,9 @@ _FOR_OTHERS: Final = 2
 #: The same for all digests. What one processor has received another one digests in more time, the two wait for each other, and
 #: the client, or the kernel for it, needs one as well.
 _FOR_FIRST: Final = 4
+#: The same for bytes that another processor has received: one for him, one who writes, and one who digests. With two of them
+#: three threads and the client contend, and wait for each other longer than it takes to digest what has just been written.
+_FOR_RECEIVED: Final = 3
 
 
 class Beside(Protocol):
@@ -95,7 +98,7 @@ class Behind:
         """:param elsewhere: whether another processor receives the bytes."""
         self._receivers = receivers
         self._beside = beside
-        self._for_first = _FOR_OTHERS if elsewhere else _FOR_FIRST
+        self._for_first = _FOR_RECEIVED if elsewhere else _FOR_FIRST
         self._followers: Sequence[_Follower] = ()
 
     def observe(self, chunks: Sequence[Piece], observers: Sequence[ByteObserver]) -> None:

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event, get_ident
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from dockreg.callables import Piece
 from dockreg.errors import StorageFull
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs import fileupload
 from dockreg.providers.blobs.disk import write_all
+from dockreg.providers.blobs.observing import Behind, Helpers, Receivers
 from dockreg.testing import contracts
 from tests.unit.providers.blobs.test_filesystem import files_in, filesystem, limit_files
 
@@ -63,3 +66,29 @@ class ReceivingTests(contracts.Contract):
         self.assertEqual(([3], [3]), (asked, answered))
         await upload.abort()
         self.assertEqual(set(), files_in(folder))
+
+
+class ThreadsTests(SynchronousTestCase):
+    """Who digests."""
+
+    def test_received_elsewhere(self) -> None:
+        """What another thread receives is digested by who writes it, unless there is a processor for each of the three."""
+        helpers = Helpers()
+        self.addCleanup(helpers.stopService)
+        for processors, elsewhere, here in ((2, True, True), (3, True, False), (3, False, True), (4, False, False)):
+            threads: list[int] = []
+            began = Event()
+
+            class Observer:
+                def update(self, _: Piece, threads: list[int] = threads, began: Event = began) -> None:
+                    threads.append(get_ident())
+                    began.set()
+
+            receivers = Receivers(processors)
+            with receivers:
+                behind = Behind(receivers, helpers, elsewhere=elsewhere)
+                behind.observe((bytes(1 << 19),), (Observer(),))
+                # Before that the helper may be spared.
+                began.wait(30)
+                behind.end()
+            self.assertEqual((1, here), (len(threads), threads[0] == get_ident()), (processors, elsewhere))
