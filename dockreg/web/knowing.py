@@ -145,6 +145,7 @@ class KnowingChannel(ReceivingChannel):
             # It counts nothing, and is asked again by who answers.
             return False
         self.transport.write(data)
+        self._expect_line()
         site.request_repeated(self.peer, answer, site.clock.seconds() - began)
         return True
 
@@ -177,6 +178,9 @@ class KnowingChannel(ReceivingChannel):
     def _end_input(self) -> None:
         """Be where the parser is at the end of a request: what comes now is kept until the response is finished."""
         self._handlingRequest = True
-        # An empty line may come before the next one, again.
-        self._HTTPChannel__first_line = 1
+        self._expect_line()
         self.line_mode = 0
+
+    def _expect_line(self) -> None:
+        """Let an empty line come before the next request, again."""
+        self._HTTPChannel__first_line = 1

@@ -108,4 +108,5 @@ class Repeats:
 
 
 def _weight(head: bytes, answer: Repeat) -> int:
-    return _ENTRY_BYTES + len(head) + len(answer.data)
+    # A byte that is no text is four characters of the log.
+    return _ENTRY_BYTES + len(head) + len(answer.data) + sum(map(len, answer.texts))
