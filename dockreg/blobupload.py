@@ -30,6 +30,7 @@ from dockreg.quotas import Reservation
 from dockreg.recordinghere import NotingHere, RecordingHere
 from dockreg.registry import Registry
 from dockreg.shield import shielded
+from dockreg.uploadends import drop_ended
 
 T = TypeVar("T")
 
@@ -37,7 +38,6 @@ T = TypeVar("T")
 _AT_ONCE = (32 * 1024 * 1024, 8 * 1024 * 1024)
 #: Half of the threads for bytes.
 _MOST_RECORDING_HERE = 8
-_TRIES = 10
 #: So much of a body is gathered, and handed to a thread with what is to be done at its end.
 GATHERED_BYTES = 128 * 1024
 
@@ -63,15 +63,6 @@ async def receive(
     finally:
         if room is not None:
             room.give_back(most - (upload.size - before))
-
-
-async def drop_ended(registry: Registry, upload_id: str) -> None:
-    """Drop the file of a session that has ended, unless somebody writes to it: he will find it ended, and drop it."""
-    for _ in range(_TRIES):
-        # Who has just noted what he has received, before the end, is about to let go of it.
-        with suppress(UploadBusy):
-            await registry.blobs.drop_upload(upload_id)
-            return
 
 
 @define(eq=False)

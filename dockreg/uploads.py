@@ -13,7 +13,7 @@ from functools import partial
 
 from attrs import define, field, frozen
 
-from dockreg.blobupload import BlobUpload, drop_ended
+from dockreg.blobupload import BlobUpload
 from dockreg.errors import BlobUnknown, DigestInvalid, RangeInvalid, UploadBusy, UploadUnknown
 from dockreg.jumps import Jumps
 from dockreg.model.access import Principal
@@ -24,6 +24,7 @@ from dockreg.model.names import RepositoryName
 from dockreg.model.uploads import UploadLimits, UploadSession
 from dockreg.registry import Registry
 from dockreg.shield import shielded
+from dockreg.uploadends import drop_ended
 from dockreg.uploadids import UploadIDs
 
 _EXPIRY_BATCH = 100

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from dockreg.errors import DigestInvalid, UploadBusy, UploadUnknown
 from dockreg.errors_quotas import QuotaExceeded
-from dockreg.model.blobs import Recorded, StoredBlob
+from dockreg.model.blobs import NOTHING_RECEIVED, Recorded, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.uploads import UploadLimits
 from dockreg.providers.blobs.filesystem import FilesystemBlobStore
@@ -232,6 +232,26 @@ class ProvenTests(ThreadedTestCase):
         with patch.object(uploads, "end", late), patch.object(blobs, "drop_upload", drop_soon):
             self.result(self.uploads.cancel(JOE, ONE, upload_id))
         self.check_gone(upload_id)
+
+    def test_let_go_later(self) -> None:
+        """Who takes his time to let go of a file that he has noted before the end does not make it stay, either."""
+        uploads, blobs = self.metadata.uploads, self.registry.blobs
+        end, held = uploads.end, list[Any]()
+
+        async def late(upload_id: str) -> None:
+            await end(upload_id)
+            held.append(await blobs.resume_upload(upload_id, NOTHING_RECEIVED))
+
+        upload_id = self.start()
+        with patch.object(uploads, "end", late):
+            self.result(self.uploads.cancel(JOE, ONE, upload_id))
+        self.result(held[0].write([CONTENT]))
+        self.clock.advance(0.1)
+        self.result(held[0].suspend())
+        self.assertEqual(1, len(self.files()))
+        self.clock.advance(1)
+        self.check_gone(upload_id)
+        self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_begun_again_before_its_end(self) -> None:
         """What another request has brought before the blob of a session was recorded is dropped with it."""
