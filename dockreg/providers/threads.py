@@ -122,6 +122,15 @@ class _Pool:
             self._idle.append(seat)
         return seat.get()
 
+    def unseat(self) -> bool:
+        """The last seat has no thread. Where there are no others the job that it was for is withdrawn: whether that is so."""
+        with self._lock:
+            self._seats.pop()
+            if self._seats:
+                return False
+            self._jobs.pop()
+            return True
+
     def end(self) -> None:
         """Once there are no jobs any more."""
         for each in self._seats:
@@ -202,7 +211,14 @@ class Workers(Service):
         name = f"{self._thread_name} {len(self._threads)}"
         # A daemon's end waits for stopService, never for a thread that nobody stopped.
         thread = Thread(target=self._work, args=(pool, seat, self._bell), name=name, daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            # The system has no thread to spare. Those that there are do what there is to do.
+            if pool.unseat():
+                self.busy -= 1
+                raise StoreUnavailable("there are no threads now") from None
+            return
         self._threads.append(thread)
 
     def _work(self, pool: "_Pool", seat: _Seat, bell: _Bell) -> None:

@@ -165,7 +165,8 @@ class Inflow:
     @property
     def is_whole(self) -> bool:
         """Whether all of the body has been taken; may be asked for in any thread."""
-        return self._short and self.taken == self._most
+        # The last of what a turn counts: who asks is to find all of it counted. A short one carries all that it takes.
+        return self._short and self.carried == self._most
 
     async def begin(self) -> None:
         """Wait until it is its turn. A short one takes little time of a thread, but for what is to be done at its end."""

@@ -44,14 +44,28 @@ class Flusher:
         self._thread: Thread | None = None
 
     def begin(self, job: Callable[[], object]) -> Flush:
-        """Have ``job`` done, after those that were begun before. Whoever does this is to wait before :meth:`stop`."""
+        """
+        Have ``job`` done, after those that were begun before. Whoever does this is to wait before :meth:`stop`.
+
+        Where the system has no thread to spare it is done here and now.
+        """
         begun = Flush(job)
         with self._lock:
-            if self._thread is None:
-                self._thread = Thread(target=self._work, name="dockreg flushes", daemon=True)
-                self._thread.start()
-            self._coming.put(begun)
+            has_thread = self._thread is not None or self._start()
+            if has_thread:
+                self._coming.put(begun)
+        if not has_thread:
+            begun.run()
         return begun
+
+    def _start(self) -> bool:
+        thread = Thread(target=self._work, name="dockreg flushes", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
+        return True
 
     def stop(self) -> None:
         """End the thread."""

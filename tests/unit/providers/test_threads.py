@@ -4,6 +4,7 @@ import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.error import ConnectionLost
@@ -163,6 +164,19 @@ class WorkersTests(TestCase):
         self.assertEqual(5, self.successResultOf(asked))
         self.assertEqual(4, await workers.in_thread(int, "4"))
 
+    async def test_no_thread_to_spare(self) -> None:
+        """Where the system has no more threads, those that there are do all work; where there is none it is refused."""
+        workers = await self.start(2)
+        with patch.object(threading.Thread, "start", _no_thread):
+            self.assertRaises(StoreUnavailable, workers.in_thread, int)
+        self.assertEqual((0, 1), (workers.busy, await workers.in_thread(int, "1")))
+        go = threading.Event()
+        with patch.object(threading.Thread, "start", _no_thread):
+            waiting = [_deferred(workers.in_thread(go.wait)), _deferred(workers.in_thread(int, "2"))]
+        go.set()
+        self.assertEqual(([True, 2], 0), (await gatherResults(waiting), workers.busy))
+        self.assertEqual(1, len(workers._threads))
+
     async def test_descriptors(self) -> None:
         """What wakes the reactor is there while there are threads."""
         workers = await self.start(2)
@@ -180,6 +194,10 @@ class WorkersTests(TestCase):
         self.assertEqual(1, workers.busy)
         self.assertIn("dockreg test", (await asked).name)
         self.assertEqual(0, workers.busy)
+
+
+def _no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def _descriptors() -> int:

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread, get_ident
 from threading import enumerate as all_threads
+from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -51,6 +52,17 @@ class FlusherTests(SynchronousTestCase):
         one.wait()
         self.assertNotEqual(get_ident(), ran[0])
         self.assertEqual([2], ran[1:])
+
+    def test_no_thread_to_spare(self) -> None:
+        """Where the system has no more threads, what is begun is done at once; later there may be one again."""
+        ran: list[int] = []
+        with patch.object(Thread, "start", side_effect=RuntimeError("can't start new thread")):
+            for each in range(2):
+                begun = self.flusher.begin(lambda: ran.append(get_ident()))
+                self.assertEqual([get_ident()] * (each + 1), ran)
+                begun.wait()
+        self.flusher.begin(lambda: ran.append(get_ident())).wait()
+        self.assertNotEqual(get_ident(), ran[-1])
 
     def test_problem(self) -> None:
         """Who waits is told what went wrong, and the thread goes on."""
