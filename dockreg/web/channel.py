@@ -52,6 +52,7 @@ class Channel(KnowingChannel):
         super().connectionMade()
         self._watch = Watch(limits, self._now())
         self.peer = host_of(self.transport.getPeer())
+        self.sealed = ISSLTransport.providedBy(self.transport)
         self.trusts_peer = self.peer in self.site.proxies.trusted
         self.rated_as = self.site.rated_as(self.peer)
         self._counted_as = self.site.counted_as(self.peer)

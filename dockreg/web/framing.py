@@ -39,6 +39,8 @@ class FramedChannel(HTTPChannel):
     #: The address of who we talk to, and whether it is believed when it speaks for others.
     peer = NO_ADDRESS
     trusts_peer = False
+    #: Whether it is over TLS.
+    sealed = False
     #: The address under which its requests are counted, unless a proxy brings them.
     rated_as = NO_ADDRESS
     # What was written and is not sent yet, while that is so.

@@ -135,7 +135,7 @@ class KnowingChannel(ReceivingChannel):
         site = self.site
         began = site.clock.seconds()
         answer = site.repeats.find(head)
-        if answer is None or site.draining or self.trusts_peer:
+        if answer is None or site.draining or self.trusts_peer or answer.sealed is not self.sealed:
             return False
         data = answer.data if answer.varying is None else answer.next()
         if data is None:

@@ -48,6 +48,8 @@ class Repeat:
     #: Method, path and user agent as the log has them.
     texts: tuple[str, str, str]
     varying: Varying | None = None
+    #: Whether it was sent over TLS: addresses in it, and whether a browser is sent elsewhere, depend on that.
+    sealed: bool = False
 
     def next(self) -> bytes | None:
         """Head and body for whoever asks next; None when he has to be answered anew."""

@@ -96,6 +96,7 @@ class Request(server.Request):
         self._peer = channel.peer
         self._trusts_peer = channel.trusts_peer
         self._rated_as = channel.rated_as
+        self._sealed = channel.sealed
 
     @property
     def origin(self) -> Origin:
@@ -212,7 +213,8 @@ class Request(server.Request):
         """Have its answer, once that is sent, given to others who send the same; see :meth:`.Repeats.keep`."""
         if self._known is None or self._answer is None or not self.repeats:
             return
-        answer = Repeat(self._answer, self.code, self.sentLength, self._known.texts, self.varying)
+        sealed = self._sealed
+        answer = Repeat(self._answer, self.code, self.sentLength, self._known.texts, self.varying, sealed)
         self._owner.repeats.keep(self._known.data, answer, int(self._began), version, ask)
 
     def process(self) -> None:
