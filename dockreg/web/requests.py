@@ -76,6 +76,8 @@ class Request(server.Request):
     varying: Varying | None = None
     # The whole answer, if it was sent in one piece, and the connection stays open.
     _answer: bytes | None = None
+    # Whether that was over TLS.
+    _sealed = False
     #: While a thread sends the response: has what it has sent counted, and says whether that was all.
     note_sent: Callable[[], bool] | None = None
 
@@ -96,7 +98,6 @@ class Request(server.Request):
         self._peer = channel.peer
         self._trusts_peer = channel.trusts_peer
         self._rated_as = channel.rated_as
-        self._sealed = channel.sealed
 
     @property
     def origin(self) -> Origin:
@@ -213,8 +214,8 @@ class Request(server.Request):
         """Have its answer, once that is sent, given to others who send the same; see :meth:`.Repeats.keep`."""
         if self._known is None or self._answer is None or not self.repeats:
             return
-        sealed = self._sealed
-        answer = Repeat(self._answer, self.code, self.sentLength, self._known.texts, self.varying, sealed)
+        texts, varying = self._known.texts, self.varying
+        answer = Repeat(self._answer, self.code, self.sentLength, texts, varying, self._sealed)
         self._owner.repeats.keep(self._known.data, answer, int(self._began), version, ask)
 
     def process(self) -> None:
@@ -300,7 +301,7 @@ class Request(server.Request):
         head = self.channel.head_of(self.clientproto, b"%d" % self.code, self.code_message, self.responseHeaders)
         answer = head + data
         if self._known is not None and self.channel.persistent:
-            self._answer = answer
+            self._answer, self._sealed = answer, self.channel.sealed
         self.channel.transport.write(answer)
         self._end()
 
