@@ -212,6 +212,13 @@ class BareConnection:
         except sqlite3.Error as error:
             raise _named(error, text) from error
 
+    def ask(self, text: str) -> Any:
+        """The row that such a statement finds. :raises sqlalchemy.exc.DBAPIError: it failed."""
+        try:
+            return self._driver.execute(text).fetchone()
+        except sqlite3.Error as error:
+            raise _named(error, text) from error
+
     def commit(self) -> None:
         """End the transaction. :raises sqlalchemy.exc.DBAPIError: whether it took place is not known."""
         if self._is_shared and self._connection.in_transaction():

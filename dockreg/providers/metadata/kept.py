@@ -6,11 +6,16 @@ has prepared, serve the next one, as long as no other process writes.
 
 While another process writes, SQLite itself would look whether it still does after 1, 2, 5, 10, 15, 20, 25 ms and more,
 up to 100: whoever is unlucky waits for hundreds of transactions that take a millisecond. So that is done here, and oftener.
+
+A disk that has refused to write tells it once, and the next flush may succeed without what was lost. What was committed and not
+flushed yet (:meth:`.Database.note`) may be missing in the middle of the log then, and a failure of power would take with it whatever
+stands behind. So after an error of the disk the log is written to the database and begun again before anything is added to it.
 """
 
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import Event, Lock
 from typing import TypeVar
 
@@ -53,6 +58,8 @@ class KeptConnection:
         self._connection: BareConnection | None = None
         #: What the connection was last told; of a new one it is not known.
         self._synchronous: str | None = None
+        # Whether all that is in the log is what is on the disk.
+        self._is_sure = True
         self._closed = False
 
     def run(self, synchronous: str, work: Callable[[BareConnection], T]) -> T:
@@ -62,7 +69,7 @@ class KeptConnection:
         Blocks while another one is under way.
 
         :param synchronous: how SQLite commits it.
-        :raises StoreUnavailable: the store was closed.
+        :raises StoreUnavailable: the store was closed; or others read while the log has to be begun again.
         """
         with self._lock:
             if self._closed:
@@ -77,14 +84,18 @@ class KeptConnection:
                 if synchronous != self._synchronous:
                     connection.run(f"PRAGMA synchronous={synchronous}")
                     self._synchronous = synchronous
+                if not self._is_sure:
+                    self._wait_for(partial(_has_emptied_log, connection))
+                    self._is_sure = True
                 # A transaction that reads first and writes later fails when another one wrote in between.
-                self._begin(connection)
+                self._wait_for(partial(_has_begun, connection))
                 try:
                     return work(connection)
                 finally:
                     # Nothing after a commit.
                     connection.rollback()
-            except exc.DBAPIError:
+            except exc.DBAPIError as problem:
+                self._is_sure = self._is_sure and not _is_of(problem, sqlite3.SQLITE_IOERR)
                 self._give_back()
                 raise
 
@@ -94,16 +105,10 @@ class KeptConnection:
             self._closed = True
             self._give_back()
 
-    def _begin(self, connection: BareConnection) -> None:
+    def _wait_for(self, succeeds: Callable[[bool], bool]) -> None:
+        """Try it until others let it. :param succeeds: told whether this is its last chance, when it is to raise why not."""
         waited, pause = 0.0, _FIRST_PAUSE
-        while True:
-            try:
-                connection.run("BEGIN IMMEDIATE")
-            except exc.DBAPIError as problem:
-                if not is_busy(problem) or waited >= self._wait_seconds:
-                    raise
-            else:
-                return
+        while not succeeds(waited >= self._wait_seconds):
             self._pause(pause)
             waited += pause
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
@@ -117,7 +122,27 @@ class KeptConnection:
             pooled.close()
 
 
+def _has_begun(connection: BareConnection, is_last: bool) -> bool:
+    try:
+        connection.run("BEGIN IMMEDIATE")
+    except exc.DBAPIError as problem:
+        if is_last or not is_busy(problem):
+            raise
+        return False
+    return True
+
+
+def _has_emptied_log(connection: BareConnection, is_last: bool) -> bool:
+    (is_blocked, *_) = connection.ask("PRAGMA wal_checkpoint(TRUNCATE)")
+    if is_blocked and is_last:
+        raise StoreUnavailable("the metadata store is busy")
+    return not is_blocked
+
+
 def is_busy(problem: exc.DBAPIError) -> bool:
     """Whether somebody else writes, and did so for as long as there was to wait."""
-    code = getattr(problem.orig, "sqlite_errorcode", 0)
-    return (code & _KIND) == sqlite3.SQLITE_BUSY
+    return _is_of(problem, sqlite3.SQLITE_BUSY)
+
+
+def _is_of(problem: exc.DBAPIError, kind: int) -> bool:
+    return (getattr(problem.orig, "sqlite_errorcode", 0) & _KIND) == kind

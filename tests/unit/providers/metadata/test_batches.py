@@ -1,10 +1,11 @@
 """Writes that are committed together."""
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -15,6 +16,8 @@ from dockreg.providers.metadata.bare import BareConnection
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.providers.metadata.together import Together
 from tests.unit.providers.blobs.threads import Threads
+
+_REFUSED = sqlite3.SQLITE_IOERR_FSYNC
 
 
 class BatchCase(SynchronousTestCase):
@@ -110,6 +113,63 @@ class TogetherTests(BatchCase):
         for each in (writes[0], writes[1], writes[3]):
             self.successResultOf(each)
         self.assertEqual(["a", "b", "c"], self.names())
+
+    def refuse_flush(self) -> None:
+        """The disk refuses the flush of the next commit, and tells it this once."""
+        commit = BareConnection.commit
+
+        def refuse(connection: BareConnection) -> None:
+            self.patch(BareConnection, "commit", commit)
+            connection.rollback()
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = _REFUSED
+            raise DBAPIError.instance("COMMIT", None, error, sqlite3.Error)
+
+        self.patch(BareConnection, "commit", refuse)
+
+    def test_flush_refused(self) -> None:
+        """
+        What is committed after the disk has refused a flush does not depend on what it has lost then.
+
+        That may be a note that was committed before, and not flushed yet; later, the power fails.
+        """
+        log = Path(f"{self.path}-wal")
+        first = log.stat().st_size
+        noted = self.begin(lambda each: each.execute(text("UPDATE collection_state SET seen_at = 5")), durable=False)
+        self.threads.run_all()
+        self.successResultOf(noted)
+        lost = log.read_bytes()[first:]
+        self.assertNotEqual(b"", lost)
+        self.refuse_flush()
+        refused = self.create("a")
+        self.threads.run_all()
+        self.failureResultOf(refused, StoreUnavailable)
+        # As long as somebody reads what was before, the log can not be begun again.
+        reader = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(reader.close)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM repositories").fetchall()
+        blocked = self.create("b")
+        self.threads.run_all()
+        self.failureResultOf(blocked, StoreUnavailable)
+        reader.execute("ROLLBACK")
+        kept = self.create("c")
+        self.threads.run_all()
+        self.successResultOf(kept)
+        self.assertIn(("c",), self.after_power_loss(first, lost))
+        self.assertEqual(["c"], self.names())
+
+    def after_power_loss(self, first: int, lost: bytes) -> list[Any]:
+        """The repositories that are found, when ``lost`` was never written behind the first bytes of the log."""
+        content = Path(f"{self.path}-wal").read_bytes()
+        if content[first:].startswith(lost):
+            content = content[:first] + bytes(len(lost)) + content[first + len(lost) :]
+        after = Path(f"{self.path}-after")
+        after.write_bytes(Path(self.path).read_bytes())
+        Path(f"{after}-wal").write_bytes(content)
+        connection = sqlite3.connect(after)
+        self.addCleanup(connection.close)
+        return connection.execute("SELECT name FROM repositories").fetchall()
 
     def test_locked(self) -> None:
         """While another process writes those who wait together wait once, and not each by itself after that."""
