@@ -14,7 +14,15 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from dockreg.errors import NameInvalid, NameUnknown, RegistryError, RequestInvalid, Unauthorized
+from dockreg.errors import (
+    NameInvalid,
+    NameUnknown,
+    RegistryError,
+    RequestInvalid,
+    StorageFull,
+    StoreUnavailable,
+    Unauthorized,
+)
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IStoredRights
 from dockreg.model.names import is_host_port
@@ -136,9 +144,10 @@ class Routing:
             failure = Failure()
             if request.has_ended:
                 if isinstance(problem, RegistryError):
-                    log.warn(
-                        "{path} was cut: {problem}", path=request.path.decode("ascii", "replace"), problem=str(problem)
-                    )
+                    # Who would have been refused does not wait to be told so.
+                    if not request.outlasts or isinstance(problem, StorageFull | StoreUnavailable):
+                        path = request.path.decode("ascii", "replace")
+                        log.warn("{path} was cut: {problem}", path=path, problem=str(problem))
                 elif not isinstance(problem, CancelledError):
                     log.failure("a request failed after its end", failure)
                 return
@@ -280,6 +289,7 @@ class RegistryResource:
         waiting = Waiting(work, waits_for)
         if not request.has_ended:
             request.on_gone = waiting.cancel
+            request.outlasts = endpoint.route.outlasts
         return NOT_DONE_YET
 
     def _refuse(self, request: Request, problem: Exception) -> Any:

@@ -59,6 +59,8 @@ class Request(server.Request):
     sent_by: Agent | None = None
     #: Called when the client has gone before the response was finished.
     on_gone: Callable[[], object] | None = None
+    #: Whether that is for the end of the server only: the handler goes on with what came of the body, and sees where it ends.
+    outlasts = False
 
     _origin: Origin | None = None
     _streamed: StreamedBody | WholeBody | None = None
@@ -248,7 +250,7 @@ class Request(server.Request):
         """
         all_sent = self.note_sent is not None and self.note_sent()
         super().connectionLost(reason)
-        if self.on_gone is not None:
+        if self.on_gone is not None and (not self.outlasts or self._owner.cutting):
             self.on_gone()
         self._record(complete=all_sent and not self.aborted)
 

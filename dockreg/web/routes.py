@@ -24,6 +24,9 @@ class Route:
     that nothing of what is stored matters but what lasts while others write, see :meth:`.IMoments.lasting_version`, where
     the answer is no failure; so it is for what a digest refers to anyway. ``varies`` says that something in the answer is
     another one each time, so that it is given again only where :meth:`.Exchange.varies` was told of that.
+
+    ``outlasts`` says that ``to`` goes on when its client has gone: it keeps what came of the body, which says itself where that
+    ends (:class:`.BodyCut`). All others are cancelled where they wait.
     """
 
     endpoint: str
@@ -35,6 +38,7 @@ class Route:
     repeats: bool = False
     lasts: bool = False
     varies: bool = False
+    outlasts: bool = False
 
 
 _PULL = Right(Action.PULL, On.REPOSITORY)
@@ -127,8 +131,8 @@ def _v2_routes(v2: V2Doors) -> Iterator[Route]:
     yield Route("end-2", "GET", blob, _PULL, v2.blobs.get, repeats=True, lasts=True)
     yield Route("end-3", "GET", manifest, _PULL, v2.manifests.get, repeats=True)
     yield Route("end-4", "POST", sessions, _PUSH, uploads.start, repeats=True, lasts=True, varies=True)
-    yield Route("end-5", "PATCH", session, _PUSH, uploads.append)
-    yield Route("end-6", "PUT", session, _PUSH, uploads.finish)
+    yield Route("end-5", "PATCH", session, _PUSH, uploads.append, outlasts=True)
+    yield Route("end-6", "PUT", session, _PUSH, uploads.finish, outlasts=True)
     yield Route("end-7", "PUT", manifest, _PUSH, v2.manifests.put)
     yield Route("end-8", "GET", f"{_NAME}/tags/list", _PULL, lists.list_tags)
     yield Route("end-9", "DELETE", manifest, _DELETE, v2.manifests.delete)

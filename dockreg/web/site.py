@@ -69,6 +69,8 @@ class Site(server.Site):
         self.repeats = Repeats(clock)
         #: Whether the site has begun to stop.
         self.draining = False
+        #: The time to stop is over: nothing is begun any more but what keeps what is there.
+        self.cutting = False
         #: Requests whose handler has begun and whose response has not ended.
         self.requests_in_flight = 0
         #: Sends files, where the kernel can.
@@ -117,6 +119,7 @@ class Site(server.Site):
 
     def startFactory(self) -> None:
         """Open no log file, and keep no time for one: there is :class:`RequestRecord`."""
+        self.cutting = False
 
     def stopFactory(self) -> None:
         """No port is left; connections live on until they end or :meth:`drain` ends them."""
@@ -147,6 +150,7 @@ class Site(server.Site):
 
     def _cut_rest(self) -> None:
         log.warn("cutting {connections} connections, for the time to stop is over", connections=len(self._channels))
+        self.cutting = True
         for channel in list(self._channels):
             channel.abort()
 

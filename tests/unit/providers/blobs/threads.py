@@ -41,3 +41,8 @@ class Threads:
     def run_all(self) -> None:
         while self._jobs:
             self.run()()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no job waits."""
+        return not self._jobs
