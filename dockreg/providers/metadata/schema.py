@@ -82,7 +82,8 @@ def take_turns(connection: Connection) -> None:
 
 
 def _prepare_file(engine: Engine, path: Path) -> None:
-    if path.exists() and _is_current(engine):
+    # A copy that was made by another program may have another mode, in which what is not flushed at once is less safe.
+    if path.exists() and _is_current(engine) and _writes_ahead(engine):
         return
     _make_folder(path.parent)
     # When several change the journal mode at once, SQLite lets some of them fail at once; so they wait here.
@@ -97,6 +98,11 @@ def _prepare_file(engine: Engine, path: Path) -> None:
             connection.close()
         with engine.execution_options(**{WRITING: True}).begin() as transaction:
             bring_up_to_date(transaction)
+
+
+def _writes_ahead(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
 def _make_folder(path: Path) -> None:

@@ -94,6 +94,18 @@ class FileTests(SQLiteCase):
         for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
             self.assertEqual([(expected,)], await self.rows(store, text(f"PRAGMA {pragma}")))
 
+    async def test_other_mode(self) -> None:
+        """A database that a copy has brought out of write-ahead mode is brought back, with what is in it."""
+        store = await self.opened()
+        await store.repositories.create(BUSYBOX, None, 1.0)
+        await store.close()
+        other = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(other.close)
+        self.assertEqual(("delete",), other.execute("PRAGMA journal_mode=DELETE").fetchone())
+        store = await self.opened()
+        self.assertEqual([("wal",)], await self.rows(store, text("PRAGMA journal_mode")))
+        self.assertEqual(BUSYBOX, (await store.repositories.get(BUSYBOX)).name)
+
     async def test_schema(self) -> None:
         """The migrations make what the tables say."""
         await self.opened()
