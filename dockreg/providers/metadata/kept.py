@@ -96,7 +96,10 @@ class KeptConnection:
                     connection.rollback()
             except exc.DBAPIError as problem:
                 self._is_sure = self._is_sure and not _is_of(problem, sqlite3.SQLITE_IOERR)
-                self._give_back()
+                if is_read_only(problem):
+                    self._drop_all()
+                else:
+                    self._give_back()
                 raise
 
     def close(self) -> None:
@@ -120,6 +123,20 @@ class KeptConnection:
             with suppress(exc.DBAPIError):
                 connection.run(f"PRAGMA busy_timeout={int(self._wait_seconds * 1000)}")
             pooled.close()
+
+    def _drop_all(self) -> None:
+        """Open the file anew: SQLite opens it to be read where it could not to be written, and those connections stay so."""
+        pooled, self._pooled = self._pooled, None
+        self._connection = self._synchronous = None
+        if pooled is not None:
+            pooled.invalidate()
+            pooled.close()
+        self._engine.dispose()
+
+
+def is_read_only(problem: exc.DBAPIError) -> bool:
+    """Whether the connection can not write, and nothing was written therefore."""
+    return _is_of(problem, sqlite3.SQLITE_READONLY)
 
 
 def _has_begun(connection: BareConnection, is_last: bool) -> bool:

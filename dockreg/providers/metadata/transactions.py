@@ -14,7 +14,7 @@ from dockreg.providers.metadata.bare import BareConnection, Statements, statemen
 from dockreg.providers.metadata.batches import Batches, Change, More, Outcomes, Wanted
 from dockreg.providers.metadata.databasefile import DatabaseFile, connector, file_of
 from dockreg.providers.metadata.failures import report, reported, translated
-from dockreg.providers.metadata.kept import KeptConnection
+from dockreg.providers.metadata.kept import KeptConnection, is_read_only
 from dockreg.providers.metadata.near import NearReads, NotNow
 from dockreg.providers.metadata.together import NotTogether, Together
 
@@ -321,6 +321,10 @@ class _BareWrite(_Transaction):
             return result
 
         return self._writer.run(self._synchronous, work)
+
+    def may_be_repeated(self, problem: exc.DBAPIError) -> bool:
+        """See there; the next attempt opens the file anew."""
+        return not self.committing and (is_read_only(problem) or super().may_be_repeated(problem))
 
 
 def make_engine(url: str, *, is_sqlite: bool) -> Engine:

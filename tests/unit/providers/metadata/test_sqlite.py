@@ -1,5 +1,6 @@
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from alembic.autogenerate import compare_metadata
@@ -14,7 +15,7 @@ from dockreg.errors import AccountUnknown, NameUnknown, StorageFull, StoreUnavai
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.model.v1 import LayerFacts, TagClient
-from dockreg.providers.metadata import collectionsweep
+from dockreg.providers.metadata import collectionsweep, databasefile
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.providers.metadata.tables import blobs, manifest_blobs, metadata, repository_blobs
 from dockreg.testing import contracts
@@ -223,16 +224,26 @@ class TroubleTests(SQLiteCase):
         self.assertEqual(b"", self.path.read_bytes())
 
     async def test_read_only(self) -> None:
-        """A file that can only be read makes writes unavailable, and no more than that."""
+        """A file that can only be read makes writes unavailable, and no more than that; and for no longer."""
         store = await self.opened()
         await store.repositories.create(BUSYBOX, None, 1.0)
+        mode = "ro"
 
-        def refuse(connection: Connection) -> None:
-            connection.execute(text("PRAGMA query_only = ON"))
+        def connect(where: str, **options: Any) -> sqlite3.Connection:
+            return sqlite3.connect(where.replace("mode=rw", f"mode={mode}"), **options)
 
-        await store._database.write(refuse)  # the connection that writes, as on a file system mounted read-only
-        await self.raises(StoreUnavailable, store.repositories.create(OTHER, None, 2.0))
-        self.assertEqual(BUSYBOX, (await store.repositories.get(BUSYBOX)).name)
+        # SQLite does so by itself where the file can not be opened to be written, as on a file system that was mounted read-only.
+        self.patch(databasefile, "sqlite3", SimpleNamespace(connect=connect, Connection=sqlite3.Connection))
+        assert store._database._engine is not None
+        assert store._database._writer is not None
+        store._database._writer._give_back()
+        store._database._engine.dispose()
+        for _ in range(3):
+            await self.raises(StoreUnavailable, store.repositories.create(OTHER, None, 2.0))
+            self.assertEqual(BUSYBOX, (await store.repositories.get(BUSYBOX)).name)
+        mode = "rw"
+        await store.repositories.create(OTHER, None, 2.0)
+        self.assertEqual(OTHER, (await store.repositories.get(OTHER)).name)
 
     async def test_our_mistakes(self) -> None:
         """A wrong statement is not the database's fault."""
