@@ -230,7 +230,8 @@ class TroubleTests(SQLiteCase):
         mode = "ro"
 
         def connect(where: str, **options: Any) -> sqlite3.Connection:
-            return sqlite3.connect(where.replace("mode=rw", f"mode={mode}"), **options)
+            made: sqlite3.Connection = sqlite3.connect(where.replace("mode=rw", f"mode={mode}"), **options)
+            return made
 
         # SQLite does so by itself where the file can not be opened to be written, as on a file system that was mounted read-only.
         self.patch(databasefile, "sqlite3", SimpleNamespace(connect=connect, Connection=sqlite3.Connection))
