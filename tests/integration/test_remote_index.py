@@ -4,7 +4,7 @@ from typing import cast
 
 from twisted.internet import reactor as global_reactor  # trial runs this one
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -37,6 +37,7 @@ class Conversation(Protocol):
     def __init__(self, index: "Index") -> None:
         self._index = index
         self._received = b""
+        self.lost: Deferred[None] = Deferred()
 
     def dataReceived(self, data: bytes) -> None:
         self._received += data
@@ -50,7 +51,7 @@ class Conversation(Protocol):
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._index.lost.callback(None)
+        self.lost.callback(None)
 
 
 class Index(Factory):
@@ -60,12 +61,17 @@ class Index(Factory):
         self.says = says
         self.hangs_up = hangs_up
         self.requests: list[bytes] = []
-        # A registry that gives up before it is connected leaves nothing to be closed.
-        self.lost: Deferred[None] = succeed(None)
+        # A registry that gives up before it is connected leaves nothing to be closed; one that is in time may ask again.
+        self._conversations: list[Conversation] = []
+
+    @property
+    def lost(self) -> "Deferred[list[None]]":
+        """All connections are closed."""
+        return gatherResults([each.lost for each in self._conversations])
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        self.lost = Deferred()
-        return Conversation(self)
+        self._conversations.append(Conversation(self))
+        return self._conversations[-1]
 
 
 class RemoteIndexTests(TestCase):
