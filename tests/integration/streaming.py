@@ -2,8 +2,10 @@
 
 import hashlib
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import closing, suppress
+from select import select
 from typing import Any, TypeVar
 
 from attrs import field, frozen
@@ -182,6 +184,25 @@ class Client:
     def send(self, data: bytes) -> None:
         """Send all of it."""
         self.socket.sendall(data)
+
+    def send_and_gather(self, data: bytes) -> None:
+        """
+        Send all of it, and keep for later whatever comes meanwhile.
+
+        In one thread: two that use one connection of Python's ``ssl`` at the same time find an end that never came.
+        """
+        coming, left = [self._buffer], memoryview(data)
+        self.socket.setblocking(False)
+        while left:
+            select([self.socket], [self.socket], [], PATIENCE_SECONDS)
+            # What is there already, decrypted or not, and no more.
+            with suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                while more := self.socket.recv(65536):
+                    coming.append(more)
+            with suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                left = left[self.socket.send(left[:65536]) :]
+        self.socket.settimeout(PATIENCE_SECONDS)
+        self._buffer = b"".join(coming)
 
     def ask(self, line: str, *headers: str, body: bytes = b"") -> Answer:
         """Send one request, all of it, and wait for its answer."""

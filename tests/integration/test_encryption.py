@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +18,6 @@ from dockreg.providers.tls import ServerTLS, TLSFiles
 from dockreg.web.sockets import READ_BYTES
 from tests.integration import test_kernel
 from tests.integration.streaming import (
-    PATIENCE_SECONDS,
     Answer,
     Client,
     StreamingCase,
@@ -96,15 +94,9 @@ class SendTests(EncryptedCase, test_kernel.SendTests):
         def script(client: Client) -> list[Answer]:
             client.send(head("GET /file"))
             client.line()
-            # Nothing reads now, so that the response is under way.
-            sending = threading.Thread(
-                target=client.send, args=(head("PUT /upload", "Transfer-Encoding: chunked") + chunked(body),)
-            )
-            sending.start()
-            first = Answer(200, {}, test_kernel.read_body(client))
-            answers = [first, client.answer()]
-            sending.join(PATIENCE_SECONDS)
-            return answers
+            # Nothing was read meanwhile, so that the response is under way.
+            client.send_and_gather(head("PUT /upload", "Transfer-Encoding: chunked") + chunked(body))
+            return [Answer(200, {}, test_kernel.read_body(client)), client.answer()]
 
         first, second = await self.talk(script)
         self.assertTrue(first.body == content(0, test_kernel.SIZE))
