@@ -102,7 +102,11 @@ class Gate:
         if route.needs is PUBLIC:
             parsed = _parse(parts, request.method)
         else:
-            principal = await self._identify(request, route.needs, witness)
+            headers = request.requestHeaders.getRawHeaders(b"authorization")
+            if headers is None and not self.takes_certificates:
+                principal = ANONYMOUS
+            else:
+                principal = await self._identify(request, headers or (b"",), route.needs, witness)
             parsed = _parse(parts, request.method)
             if principal is not ANONYMOUS or "image_id" in parsed:
                 caller = Caller(principal, await self._repository(request, principal, parsed))
@@ -111,7 +115,7 @@ class Gate:
             await self._require(route, caller, parsed)
         if witness is not None:
             witness.admitted = True
-        return Exchange(request, caller, self.room, witness), parsed
+        return Exchange(request, caller, self.room, witness, parts), parsed
 
     def admits_alike(self, exchange: Exchange) -> bool:
         """
@@ -128,10 +132,11 @@ class Gate:
 
     def keep_out(self, request: Request, parts: Mapping[str, str]) -> tuple[Exchange, Mapping[str, Any]]:
         """What :meth:`admit` would return, for somebody who may nothing."""
-        return Exchange(request, Caller(ANONYMOUS), self.room), _parse(parts, request.method)
+        return Exchange(request, _ANYBODY, self.room, None, parts), _parse(parts, request.method)
 
-    async def _identify(self, request: Request, needs: Right, witness: Witness | None) -> Principal:
-        headers = request.requestHeaders.getRawHeaders(b"authorization") or (b"",)
+    async def _identify(
+        self, request: Request, headers: Sequence[bytes], needs: Right, witness: Witness | None
+    ) -> Principal:
         if len(headers) > 1 and len(set(headers)) > 1:
             # Whoever looked at the request before us may have believed another one.
             raise Unauthorized("there are several Authorization headers, which differ")

@@ -1,7 +1,7 @@
 """The resource that serves what the table of routes has."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -25,14 +25,13 @@ from dockreg.errors import (
 )
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IStoredRights
-from dockreg.model.names import is_host_port
 from dockreg.web.access import Gate, Parts, challenged
 from dockreg.web.agents import agent_of
-from dockreg.web.audit import Witness
 from dockreg.web.dispatch import Dispatcher, is_plain
 from dockreg.web.doors import Doors
 from dockreg.web.errors import ErrorResponses, NoRoute
 from dockreg.web.exchange import API, Exchange
+from dockreg.web.headers import names_host
 from dockreg.web.heads import canonical
 from dockreg.web.requests import Request as StreamedRequest
 from dockreg.web.routes import Handler, Route, routes
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
 log = Logger()
 
 V1_VERSION = b"x-docker-registry-version"
-#: Far more than a name of 255 characters and a port have, with blanks around them.
-_LONGEST_HOST = 512
 #: The first segments of the paths that a registry claims in somebody else's site.
 CLAIMED = (b"v1", b"v2", b"_ping", b"_status")
 
@@ -65,9 +62,11 @@ class _Endpoint:
 
     async def run(self, request: Request, **parts: str) -> bytes | None:
         """As Klein calls it, with the parts of the path that vary."""
-        return await self.answer(request, parts)
+        body = await self.answer(request, parts)
+        return None if body is None else _finish(request, body)
 
     async def answer(self, request: Request, parts: Mapping[str, str]) -> bytes | None:
+        """The body, if it is not sent already; its length is not told yet."""
         ours = request if isinstance(request, StreamedRequest) else None
         if ours is None:
             request.setHeader(*self.tells)
@@ -78,7 +77,11 @@ class _Endpoint:
         try:
             if len(request.path) > self.name_characters:
                 self._check_name(parts)
-            exchange, parsed, to = await self._admitted(request, parts, witness)
+            to = self.route.to
+            try:
+                exchange, parsed = await self.gate.admit(request, self.route, parts, witness)
+            except NameUnknown as problem:
+                exchange, parsed, to = self._kept_out(request, parts, problem)
             if ours is not None:
                 ours.principal = exchange.caller.principal.name
             body = await to(exchange, **parsed)
@@ -93,7 +96,15 @@ class _Endpoint:
         elif self.repeats and ours is not None:
             told = not self.route.varies or ours.varying is not None
             ours.repeats = told and self.gate.admits_alike(exchange)
-        return None if body is None else _finish(request, body)
+        return body
+
+    def _kept_out(
+        self, request: Request, parts: Mapping[str, str], problem: NameUnknown
+    ) -> tuple[Exchange, Mapping[str, Any], Handler]:
+        """What is run for who may not know that there is something, if anything is."""
+        if self.route.hidden is None:
+            raise problem
+        return (*self.gate.keep_out(request, parts), self.route.hidden)
 
     def _check_name(self, parts: Mapping[str, str]) -> None:
         name = parts.get("name") or parts.get("repository") or ""
@@ -101,16 +112,6 @@ class _Endpoint:
         if len(name) > self.name_characters and self.route.method not in ("GET", "DELETE"):
             reason = f"a repository name has at most {self.name_characters} characters here"
             raise NameInvalid(name[: self.name_characters], reason)
-
-    async def _admitted(
-        self, request: Request, parts: Mapping[str, str], witness: Witness | None
-    ) -> tuple[Exchange, Mapping[str, Any], Handler]:
-        try:
-            return (*await self.gate.admit(request, self.route, parts, witness), self.route.to)
-        except NameUnknown:
-            if self.route.hidden is None:
-                raise
-            return (*self.gate.keep_out(request, parts), self.route.hidden)
 
 
 @define(eq=False)
@@ -245,7 +246,7 @@ class RegistryResource:
         ours = request if isinstance(request, StreamedRequest) else None
         v2 = request.path.startswith(b"/v2/") or request.path == b"/v2"
         if v2:
-            agent = agent_of(request)
+            agent = (None if ours is None else ours.sent_by) or agent_of(request)
             if agent.hides_v2 or not self._serves_v2:
                 # Engines that get this plain answer go on with v1 at once; any body or another status costs them time.
                 request.setResponseCode(404)
@@ -254,7 +255,9 @@ class RegistryResource:
                 ours.sent_by = agent
         found = None if ours is None else self._routing.dispatcher.find(request.method, request.path)
         # Nothing is odd in the path and the method of what is found.
-        problem = (found is None and _unroutable(request)) or _without_host(request)
+        problem = None if found is not None else _unroutable(request)
+        if problem is None and (ours is None or not ours.names_host):
+            problem = _without_host(request)
         if problem:
             return self._refuse(request, RequestInvalid(problem))
         if not v2 and not self._serves_v1 and _is_v1(request):
@@ -273,10 +276,12 @@ class RegistryResource:
         work = self._routing.answer(request, endpoint, parts)
         metadata = self._routing.metadata
         metadata.begin_moment()
-        # A manifest of a digest lasts; where a tag points does not.
-        lasts = endpoint.route.lasts or ":" in parts.get("reference", "")
-        ask = metadata.lasting_version if lasts else metadata.version
-        version = ask() if endpoint.repeats and request.is_known else None
+        ask, version = metadata.version, None
+        if endpoint.repeats and request.is_known:
+            # A manifest of a digest lasts; where a tag points does not.
+            if endpoint.route.lasts or ":" in parts.get("reference", ""):
+                ask = metadata.lasting_version
+            version = ask()
         try:
             waits_for = work.send(None)
         except StopIteration:
@@ -312,12 +317,6 @@ def _own_address(request: Request) -> bytes:
     return f"{host}:{address.port}".encode("ascii")
 
 
-@lru_cache(maxsize=256)
-def _is_host(host: bytes) -> bool:
-    """Whether this can be the value of a Host header; a registry has few names."""
-    return is_host_port(host.decode("latin-1").strip())
-
-
 def _unroutable(request: Request) -> str | None:
     """Why Klein could not even look for the route."""
     if not is_plain(request.path):
@@ -338,6 +337,6 @@ def _without_host(request: Request) -> str | None:
         if request.clientproto == b"HTTP/1.1":
             return "a request of HTTP/1.1 has a Host header"
         request.requestHeaders.setRawHeaders(b"host", [_own_address(request)])
-    elif len(hosts) > 1 or len(hosts[0]) > _LONGEST_HOST or not _is_host(hosts[0]):
+    elif not names_host(request.requestHeaders):
         return "the Host header is not a host name with an optional port"
     return None

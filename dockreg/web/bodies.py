@@ -65,6 +65,8 @@ class IRequestBody(Interface):
     """The body of one request. One reader at a time."""
 
     length: int | None = Attribute("Bytes announced by Content-Length, 0 without a body, None when chunked.")
+    received: int = Attribute("Bytes that have arrived.")
+    whole: bytes | None = Attribute("All of it, if it came with the head of the request; None when it has to be read.")
 
     async def read() -> Sequence[Piece]:
         """
@@ -147,6 +149,8 @@ class StreamedBody:
     The wire side adds (:meth:`add`), ends (:meth:`end`) and cuts (:meth:`cut`), and then wakes the reader
     (:meth:`wake`) once it is ready for whatever the handler does next, such as finishing the response.
     """
+
+    whole = None
 
     def __init__(self, length: int | None, wire: BodyWire, window_bytes: int, unasked_bytes: int) -> None:
         self.length = length
@@ -267,6 +271,7 @@ class WholeBody:
     """A small body that has come together with its head: nobody waits for it, and nothing is paused."""
 
     def __init__(self, data: bytes) -> None:
+        self.whole = data
         self.length = self.received = len(data)
         self._chunks: Sequence[Piece] = (data,)
 
@@ -297,7 +302,8 @@ class WholeBody:
 class EmptyBody:
     """The body of a request that has none."""
 
-    length = 0
+    length = received = 0
+    whole = None
 
     async def read(self) -> Sequence[Piece]:
         """See :meth:`IRequestBody.read`."""
@@ -325,6 +331,8 @@ class BufferedBody:
 
     Reads block the reactor no longer than one file read: what twisted.web has just written is in the page cache.
     """
+
+    whole = None
 
     def __init__(self, request: Request) -> None:
         self._content = request.content

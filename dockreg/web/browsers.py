@@ -77,7 +77,7 @@ class BrowserHeaders:
         :param answer: the headers of the answer; those that it has are left as they are.
         """
         lines = self._own_policy if CONTENT_POLICY[0] in answer.raw else self._no_policy
-        if b"Cache-Control" not in answer.raw and request.requestHeaders.hasHeader(b"Authorization"):
+        if b"Cache-Control" not in answer.raw and request.requestHeaders.getRawHeaders(b"Authorization") is not None:
             # What is said to one is not for others; caches know that (RFC 9111 3.5), and some do not.
             lines += b"Cache-Control: private\r\n"
         return lines

@@ -119,9 +119,9 @@ class Channel(KnowingChannel):
         else:
             self.abort()
 
-    def enter(self, phase: Phase) -> None:
+    def enter(self, phase: Phase, now: float | None = None) -> None:
         """Do something else from now on."""
-        self._watch.enter(phase, self.site.clock.seconds())
+        self._watch.enter(phase, self.site.clock.seconds() if now is None else now)
         if self._counted is not None and phase not in HALF_READ:
             self._release()
         if self._reads_much and phase is not Phase.BODY:
@@ -149,7 +149,6 @@ class Channel(KnowingChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Take note of the time, then parse; or drop the bytes of a connection that is closed for writing."""
-        self.require_turn()
         phase = self._watch.phase
         if phase in (Phase.LINGERING, Phase.CLOSING):
             self._watch.arrived(len(data), self._now())
@@ -204,6 +203,7 @@ class Channel(KnowingChannel):
 
     def rawDataReceived(self, data: bytes) -> None:
         """A piece of a body; or of later requests, which the parent keeps."""
+        self.require_turn()
         if self._watch.phase in (Phase.LINGERING, Phase.CLOSING, Phase.CUT):
             # Over TLS bytes still come that were decrypted before reading paused.
             return

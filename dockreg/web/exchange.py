@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, evolve, field
+from twisted.web.http import RESPONSES
 from twisted.web.server import Request
 
 from dockreg.errors import Busy, RequestInvalid
@@ -14,7 +14,7 @@ from dockreg.model.audit import MAX_TEXT
 from dockreg.model.documents import parse_json
 from dockreg.web.agents import Agent, agent_of
 from dockreg.web.bodies import IRequestBody
-from dockreg.web.heads import canonical
+from dockreg.web.heads import written
 from dockreg.web.repeats import Varying
 from dockreg.web.requests import Request as StreamedRequest
 
@@ -59,6 +59,11 @@ class DocumentRoom:
         """A part of the room, empty at first."""
         return HeldRoom(self)
 
+    def require(self, size: int) -> None:
+        """See whether there are so many bytes. :raises Busy: there are not."""
+        if size > self.left:
+            raise Busy("too many documents are being received at once; try again", _BUSY_SECONDS)
+
 
 @define(eq=False)
 class HeldRoom:
@@ -69,8 +74,7 @@ class HeldRoom:
 
     def add(self, size: int) -> None:
         """Take so many bytes more. :raises Busy: they are not there."""
-        if size > self._room.left:
-            raise Busy("too many documents are being received at once; try again", _BUSY_SECONDS)
+        self._room.require(size)
         self._room.left -= size
         self._size += size
 
@@ -88,6 +92,8 @@ class Exchange:
     caller: Caller
     room: DocumentRoom
     witness: "Witness | None" = None
+    #: The parts of the path that vary, as the client wrote them.
+    parts: Mapping[str, str] = field(factory=dict)
 
     @property
     def principal(self) -> Principal:
@@ -114,24 +120,24 @@ class Exchange:
         if isinstance(self.request, StreamedRequest):
             self.request.principal = principal.name
 
-    def header(self, name: str) -> str | None:
+    def header(self, name: bytes) -> str | None:
         """
         The value of a request header, the last one when there are several; None when it is absent.
 
         Bytes outside ASCII are replaced: no header that we read has a use for them.
         """
-        values = self.request.requestHeaders.getRawHeaders(name.encode("ascii"))
+        values = self.request.requestHeaders.getRawHeaders(name)
         return values[-1].decode("ascii", "replace").strip() if values else None
 
-    def query(self, name: str) -> str | None:
+    def query(self, name: bytes) -> str | None:
         """The first value of a parameter of the query string."""
-        values = (self.request.args or {}).get(name.encode("ascii"))
+        values = (self.request.args or {}).get(name)
         return values[0].decode("utf-8", "replace") if values else None
 
-    def queries(self, name: str) -> Sequence[str]:
+    def queries(self, name: bytes) -> Sequence[str]:
         """All values of a parameter of the query string."""
-        values = (self.request.args or {}).get(name.encode("ascii"), [])
-        return [value.decode("utf-8", "replace") for value in values]
+        values = (self.request.args or {}).get(name)
+        return [value.decode("utf-8", "replace") for value in values] if values else ()
 
     async def document(self, limit: int) -> bytes:
         """
@@ -140,9 +146,14 @@ class Exchange:
         :raises BodyTooLarge: it has more than ``limit`` bytes.
         :raises Busy: the documents that are being received take all the room that there is for them.
         """
+        body = self.body
+        if body.whole is not None and len(body.whole) <= limit:
+            # It would give back what it takes before anybody else comes.
+            self.room.require(len(body.whole))
+            return body.whole
         held = self.room.hold()
         try:
-            return await self.body.collect(limit, held.add)
+            return await body.collect(limit, held.add)
         finally:
             held.release()
 
@@ -173,21 +184,18 @@ class Exchange:
     def respond(self, status: int, **headers: str) -> None:
         """Set the status, and headers whose names are given with ``_`` for ``-``."""
         request = self.request
+        if isinstance(request, StreamedRequest):
+            request.code, request.code_message = status, RESPONSES.get(status, b"Unknown Status")
+            request.responseHeaders.put_all(headers)
+            return
         request.setResponseCode(status)
-        put = request.responseHeaders.put if isinstance(request, StreamedRequest) else request.setHeader
         for name, value in headers.items():
-            put(_written(name), value.encode("utf-8"))
+            request.setHeader(written(name), value.encode("utf-8"))
 
     def add_headers(self, name: str, values: Sequence[str]) -> None:
         """Add one header line for each value."""
         for value in values:
             self.request.responseHeaders.addRawHeader(name, value)
-
-
-@lru_cache(maxsize=64)
-def _written(name: str) -> bytes:
-    """The name of a header that a function has as the name of a parameter."""
-    return canonical(name.replace("_", "-").encode("ascii"))
 
 
 def _body_invalid(reason: str) -> RequestInvalid:

@@ -10,12 +10,13 @@ Fields hold credentials. They are in no log, and what is kept is bounded.
 """
 
 import re
-from collections import OrderedDict
 
-from attrs import define, field
+from attrs import define
 from twisted.web.http import parse_qs
 
+from dockreg.web.agents import Agent
 from dockreg.web.heads import END, LONGEST_BYTES, KnownHeaders, headers_weight
+from dockreg.web.kept import Kept
 
 _MOST_BYTES = 1024 * 1024
 #: As many are known to have come once; see :meth:`KnownFields.keep`.
@@ -55,8 +56,9 @@ class Fields:
 
     headers: KnownHeaders
     cookies: dict[bytes, bytes]
-    #: The user agent as the log has it.
+    #: The user agent as the log has it, and the program that this is.
     agent: str
+    sent_by: Agent
     #: The length of the body, None for one in chunks; and how it was written, where it may be another one the next time.
     length: int | None
     digits: bytes | None
@@ -93,45 +95,28 @@ def arguments_of(query: bytes | None) -> dict[bytes, list[bytes]]:
     if not query:
         return {}
     plain = query.replace(b"%3A", b":") if b"%3A" in query else query
-    if _PLAIN_QUERY.fullmatch(plain):
-        pairs = _PAIR.findall(plain)
-        arguments = {name: [value] for name, value in pairs}
-        if len(arguments) == len(pairs):
-            return arguments
-    return dict(parse_qs(query, 1))
+    if not _PLAIN_QUERY.fullmatch(plain):
+        return dict(parse_qs(query, 1))
+    arguments: dict[bytes, list[bytes]] = {}
+    for name, value in _PAIR.findall(plain):
+        if name in arguments:
+            return dict(parse_qs(query, 1))
+        arguments[name] = [value]
+    return arguments
 
 
-@define(eq=False)
-class KnownFields:
+class KnownFields(Kept[Key, Fields]):
     """
-    Those of one site; the ones that were not seen for the longest time go.
+    Those of one site, by their bytes.
 
     :param header_bytes: what a head may have.
-    :param most_bytes: what all of them may weigh.
     """
 
-    _header_bytes: int
-    _most_bytes: int = _MOST_BYTES
-    #: The bytes that a head has at most which is taken apart.
-    longest: int = field(init=False)
-    _known: OrderedDict[Key, tuple[Fields, int]] = field(factory=OrderedDict, init=False, repr=False)
-    _once: set[int] = field(factory=set, init=False, repr=False)
-    #: What all of them weigh, in bytes.
-    weight: int = field(default=0, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.longest = min(LONGEST_BYTES, self._header_bytes)
-
-    def find(self, head: Head) -> Fields | None:
-        """What was made of the fields of this head."""
-        known = self._known.get(head.key)
-        if known is None:
-            return None
-        self._known.move_to_end(head.key)
-        fields = known[0]
-        if head.digits != fields.digits and head.digits is not None:
-            fields.set_length(head.digits)
-        return fields
+    def __init__(self, header_bytes: int, most_bytes: int = _MOST_BYTES) -> None:
+        super().__init__(most_bytes)
+        #: The bytes that a head has at most which is taken apart.
+        self.longest = min(LONGEST_BYTES, header_bytes)
+        self._once: set[int] = set()
 
     def keep(self, head: Head, fields: Fields) -> None:
         """
@@ -145,14 +130,6 @@ class KnownFields:
                 self._once.clear()
             self._once.add(mark)
             return
-        if head.key in self._known:
-            return
-        weight = headers_weight(sum(map(len, head.key)), fields.headers, fields.cookies, fields.agent)
-        self._known[head.key] = fields, weight
-        self.weight += weight
-        while self.weight > self._most_bytes:
-            _, (_, dropped) = self._known.popitem(last=False)
-            self.weight -= dropped
-
-    def __len__(self) -> int:
-        return len(self._known)
+        if head.key not in self:
+            weight = headers_weight(sum(map(len, head.key)), fields.headers, fields.cookies, fields.agent)
+            self.add(head.key, fields, weight)

@@ -45,23 +45,22 @@ class FramedChannel(HTTPChannel):
     rated_as = NO_ADDRESS
     # What was written and is not sent yet, while that is so.
     _held: list[bytes] | None = None
-    # Who talks to whom, once that was asked: of the kernel, for each request, it takes a while.
-    _ends: tuple[IAddress, IAddress] | None = None
+    #: Who talks to whom, once that was asked: of the kernel, for each request, it takes a while.
+    ends: tuple[IAddress, IAddress] | None = None
 
-    @property
-    def ends(self) -> tuple[IAddress, IAddress]:
+    def find_ends(self) -> tuple[IAddress, IAddress]:
         """The client's end of the connection, and ours."""
-        if self._ends is None:
-            self._ends = self.transport.getPeer(), self.transport.getHost()
-        return self._ends
+        if self.ends is None:
+            self.ends = self.transport.getPeer(), self.transport.getHost()
+        return self.ends
 
     def getPeer(self) -> IAddress:
         """The client's end of the connection."""
-        return self.ends[0]
+        return self.find_ends()[0]
 
     def getHost(self) -> IAddress:
         """Our end of the connection."""
-        return self.ends[1]
+        return self.find_ends()[1]
 
     def refuse(self, status: int) -> None:
         """Answer what is arriving with an error, and end the connection."""
@@ -133,21 +132,21 @@ class FramedChannel(HTTPChannel):
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """Send the head of a response."""
-        self.write(self.head_of(version, code, reason, cast("ResponseHeaders", headers)))
+        self.write(self.head_of(version, int(code), reason, cast("ResponseHeaders", headers)))
 
-    def head_of(self, version: bytes, code: bytes, reason: bytes, headers: ResponseHeaders) -> bytes:
+    def head_of(self, version: bytes, code: int, reason: bytes, headers: ResponseHeaders) -> bytes:
         """
         The head of a response, with what the site has to say in every one.
 
         It is the last moment to say that the connection will be closed.
         """
-        if self.close_needed(int(code)) or (b"Connection" in headers.raw and _says_close(headers)):
+        if self.close_needed(code) or (b"Connection" in headers.raw and _says_close(headers)):
             self.persistent = False
         if not self.persistent:
             headers.setRawHeaders(b"Connection", [b"close"])
         lines = headers.lines()
         lines += (self.site.entrance.header_lines(self.requests[0], headers), b"\r\n")
-        return b"%b %b %b\r\n%b" % (version, code, reason, b"".join(lines))
+        return b"%b %d %b\r\n%b" % (version, code, reason, b"".join(lines))
 
     def write(self, data: bytes) -> None:
         """Send a part of a response; or keep it until :meth:`let_go`."""

@@ -8,7 +8,6 @@ bytes alone, so it is kept and taken again. Nothing else is: who asks is looked 
 Heads hold credentials. They are in no log, and what is kept is bounded.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from sys import getsizeof
@@ -16,6 +15,9 @@ from typing import Any, cast
 
 from attrs import frozen
 from twisted.web.http_headers import Headers
+
+from dockreg.web.agents import Agent
+from dockreg.web.kept import Kept
 
 #: The longest head that is kept, and all of them, in bytes.
 LONGEST_BYTES = 4096
@@ -38,9 +40,11 @@ class KnownHead:
     method: bytes
     uri: bytes
     path: bytes
-    args: Mapping[bytes, list[bytes]]
+    args: dict[bytes, list[bytes]]
     headers: Headers
-    cookies: Mapping[bytes, bytes]
+    cookies: dict[bytes, bytes]
+    #: The program that sends it, if anybody wanted to know.
+    sent_by: Agent | None
     #: Begins the answer to a request with this head, as a resource does.
     render: Callable[[Any], Any]
     #: Method, path and user agent as the log has them.
@@ -61,40 +65,16 @@ def may_be_kept(data: bytes) -> bool:
     )
 
 
-class KnownHeads:
-    """
-    Those of one site; the ones that were not seen for the longest time go.
-
-    :param most_bytes: what all of them may weigh.
-    """
+class KnownHeads(Kept[bytes, KnownHead]):
+    """Those of one site, by their bytes."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
-        self._known: OrderedDict[bytes, tuple[KnownHead, int]] = OrderedDict()
-        self._most_bytes = most_bytes
-        #: What all of them weigh, in bytes.
-        self.weight = 0
-
-    def find(self, data: bytes) -> KnownHead | None:
-        """What was made of exactly these bytes."""
-        known = self._known.get(data)
-        if known is None:
-            return None
-        self._known.move_to_end(data)
-        return known[0]
+        super().__init__(most_bytes)
 
     def keep(self, data: bytes, head: KnownHead) -> None:
         """Remember what was made of these bytes."""
-        if data in self._known:
-            return
-        weight = _weight(data, head)
-        self._known[data] = head, weight
-        self.weight += weight
-        while self.weight > self._most_bytes:
-            _, (_, dropped) = self._known.popitem(last=False)
-            self.weight -= dropped
-
-    def __len__(self) -> int:
-        return len(self._known)
+        if data not in self:
+            self.add(data, head, _weight(data, head))
 
 
 def _weight(data: bytes, head: KnownHead) -> int:
@@ -123,6 +103,12 @@ def canonical(name: Any) -> bytes:
     """The name of a header as it is sent."""
     ((canonical, _),) = Headers({name: [b""]}).getAllRawHeaders()
     return canonical
+
+
+@lru_cache(maxsize=64)
+def written(name: str) -> bytes:
+    """The name of a header, as it is sent, that a function has as the name of a parameter."""
+    return canonical(name.replace("_", "-").encode("ascii"))
 
 
 class KnownHeaders(Headers):
@@ -165,11 +151,6 @@ class ResponseHeaders(Headers):
             for name, values in headers.items():
                 self.setRawHeaders(name, values)
 
-    def begin(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """Begin with these, whose names are written as they are sent, and whose values are lines."""
-        for name, value in headers:
-            self._rawHeaders[name] = [value]
-
     def set(self, name: str | bytes, value: str | bytes) -> None:
         """As :meth:`setRawHeaders` with one value."""
         if isinstance(value, bytes) and b"\n" not in value and b"\r" not in value:
@@ -183,6 +164,14 @@ class ResponseHeaders(Headers):
             self.setRawHeaders(name, [value])
         else:
             self._rawHeaders[name] = [value]
+
+    def put_all(self, headers: Mapping[str, str]) -> None:
+        """The same for several, with names as :func:`written` takes them."""
+        for name, value in headers.items():
+            if "\n" in value or "\r" in value:
+                self.setRawHeaders(written(name), [value.encode("utf-8")])
+            else:
+                self._rawHeaders[written(name)] = [value.encode("utf-8")]
 
     def lines(self) -> list[bytes]:
         """All of them, as they are sent."""

@@ -9,9 +9,11 @@ from typing import Any, cast
 
 from twisted.web.http import _IdentityTransferDecoder
 
+from dockreg.web.agents import agent_of
 from dockreg.web.bodies import StreamedBody, WholeBody
 from dockreg.web.chunks import ChunkedDecoder
 from dockreg.web.fields import Fields, Head, take_apart
+from dockreg.web.headers import names_host
 from dockreg.web.heads import END, KnownHead, KnownHeaders, may_be_kept
 from dockreg.web.inflow import FLOWING_BYTES
 from dockreg.web.receiving import ReceivingChannel
@@ -32,8 +34,8 @@ class KnowingChannel(ReceivingChannel):
     # Bytes that came after the response was finished.
     _drained = 0
 
-    def enter(self, phase: Phase) -> None:
-        """Do something else from now on."""
+    def enter(self, phase: Phase, now: float | None = None) -> None:
+        """Do something else from now on, if that is known the clock's ``seconds()``."""
         raise NotImplementedError
 
     def admit(self, request: Request | None = None) -> bool:
@@ -54,14 +56,17 @@ class KnowingChannel(ReceivingChannel):
             known = self.site.heads.find(data)
             if known is not None:
                 self._expects, self._drained = False, 0
-                self.enter(Phase.HANDLING)
-                self._take_head(known)
+                now = self._now()
+                self.enter(Phase.HANDLING, now)
+                self._take_head(known, now)
                 return b""
             self._whole = data if may_be_kept(data) else None
         head = self._head = take_apart(data, self.site.fields.longest)
-        fields = None if head is None else self.site.fields.find(head)
+        fields = None if head is None else self.site.fields.find(head.key)
         if head is None or fields is None:
             return None
+        if head.digits is not None and head.digits != fields.digits:
+            fields.set_length(head.digits)
         whole, self._whole, self._head = self._whole, None, None
         self._expects, self._drained = False, 0
         request = self._take_fields(head, fields)
@@ -73,17 +78,18 @@ class KnowingChannel(ReceivingChannel):
             if self.admit(request):
                 self.begin_body(request)
                 self.begin_taking()
-                request.begin()
+                request.begin(self._now())
                 self._update_reading()
             return b""
         end = head.end + length
         if length:
-            request.start_body(WholeBody(data[head.end : end]))
+            request.body = WholeBody(data[head.end : end])
         else:
             request.head = whole
-        self.enter(Phase.HANDLING)
+        now = self._now()
+        self.enter(Phase.HANDLING, now)
         self._end_input()
-        request.begin()
+        request.begin(now)
         return data[end:]
 
     def begin_body(self, request: Request) -> None:
@@ -91,7 +97,7 @@ class KnowingChannel(ReceivingChannel):
         limits = self.site.limits
         self._body = StreamedBody(self.length, self, limits.window_bytes, limits.unasked_bytes)
         self._reading = None
-        request.start_body(self._body)
+        request.body = self._body
         self.enter(Phase.BODY)
         self._reads_much = self.site.read_sizes.begin(self.transport, self.length)
 
@@ -110,7 +116,7 @@ class KnowingChannel(ReceivingChannel):
         length = self.length
         if length is None or length > len(self._buffer) or length > self.site.limits.unasked_bytes or self._expects:
             return False
-        self.requests[-1].start_body(WholeBody(self._buffer[:length]))
+        self.requests[-1].body = WholeBody(self._buffer[:length])
         self._buffer = self._buffer[length:]
         self.length = 0
         return True
@@ -125,9 +131,10 @@ class KnowingChannel(ReceivingChannel):
             return
         if self.length == 0:
             request.head = whole
-        if head is not None and getattr(self.site.resource, "answers_all", False):
+        if head is not None and names_host(headers) and getattr(self.site.resource, "answers_all", False):
             # Others may change the headers of a request.
-            fields = Fields(KnownHeaders(headers), request.received_cookies, request.agent, self.length, head.digits)
+            known, cookies, program = KnownHeaders(headers), request.received_cookies, agent_of(request)
+            fields = Fields(known, cookies, request.agent, program, self.length, head.digits)
             self.site.fields.keep(head, fields)
 
     def _answer_again(self, head: bytes) -> bool:
@@ -149,13 +156,13 @@ class KnowingChannel(ReceivingChannel):
         site.request_repeated(self.peer, answer, site.clock.seconds() - began)
         return True
 
-    def _take_head(self, known: KnownHead) -> None:
+    def _take_head(self, known: KnownHead, now: float) -> None:
         """Begin a request whose head was seen before: what the parser does with one that begins and ends in one read."""
         request: Request = self.requestFactory(self, headers=known.headers)
         self.requests.append(request)
         self.persistent = True
         self._end_input()
-        request.begin_known(known)
+        request.begin_known(known, now)
 
     def _take_fields(self, head: Head, fields: Fields) -> "Request":
         """The request that begins with this head, whose fields were seen before; its handler is not called."""
@@ -178,7 +185,7 @@ class KnowingChannel(ReceivingChannel):
     def _end_input(self) -> None:
         """Be where the parser is at the end of a request: what comes now is kept until the response is finished."""
         self._handlingRequest = True
-        self._expect_line()
+        self._HTTPChannel__first_line = 1  # as in _expect_line
         self.line_mode = 0
 
     def _expect_line(self) -> None:

@@ -96,7 +96,8 @@ class Metrics:
     def observe(self, record: RequestRecord) -> None:
         """Count one request."""
         method = record.method if record.method in _METHODS else "other"
-        key = (door_of(record.path), method, record.status // 100)
+        door = "v2" if record.path[:4] == "/v2/" else door_of(record.path)
+        key = (door, method, record.status // 100)
         notes = self._notes.get(key)
         if notes is None:
             notes = self._notes[key] = Notes()

@@ -20,7 +20,7 @@ from twisted.web.resource import IResource
 
 from dockreg.web.admission import flat_error
 from dockreg.web.agents import Agent
-from dockreg.web.bodies import EMPTY_BODY, BodyCut, IRequestBody, StreamedBody, WholeBody
+from dockreg.web.bodies import EMPTY_BODY, BodyCut, IRequestBody, StreamedBody
 from dockreg.web.fields import Fields, Head, arguments_of
 from dockreg.web.heads import KnownHead, KnownHeaders, ResponseHeaders
 from dockreg.web.proxies import Origin
@@ -55,6 +55,8 @@ class Request(server.Request):
     #: Whether the response was cut off; what a handler still writes is dropped.
     aborted = False
 
+    #: Its body as a stream.
+    body: IRequestBody = EMPTY_BODY
     #: The program that has sent it, once somebody wanted to know.
     sent_by: Agent | None = None
     #: Called when the client has gone before the response was finished.
@@ -63,7 +65,6 @@ class Request(server.Request):
     outlasts = False
 
     _origin: Origin | None = None
-    _streamed: StreamedBody | WholeBody | None = None
     _received = False
     _recorded = False
     _began = 0.0
@@ -90,7 +91,7 @@ class Request(server.Request):
         :param headers: those of the request, where they are known.
         """
         self.channel, self.transport, self.queued = channel, channel.transport, queued
-        self.client, self.host = channel.ends
+        self.client, self.host = channel.ends or channel.find_ends()
         self.requestHeaders = Headers() if headers is None else headers
         self.responseHeaders = ResponseHeaders()
         self.received_cookies, self.cookies = {}, []
@@ -108,11 +109,6 @@ class Request(server.Request):
             told = self._owner.proxies.origin(self._peer, self.requestHeaders) if self._trusts_peer else None
             self._origin = told or Origin(self._peer)
         return self._origin
-
-    @property
-    def body(self) -> IRequestBody:
-        """The body as a stream."""
-        return EMPTY_BODY if self._streamed is None else self._streamed
 
     @property
     def has_ended(self) -> bool:
@@ -144,18 +140,14 @@ class Request(server.Request):
 
     # What the channel calls
 
-    def start_body(self, body: StreamedBody | WholeBody) -> None:
-        """The headers announced a body."""
-        self._streamed = body
-
     def gotLength(self, length: int | None) -> None:
         """Keep no body here: the parent would open a temporary file for a large one."""
         self.content = BytesIO()
 
     def handleContentChunk(self, data: bytes | memoryview) -> None:
         """A piece of the body, decoded."""
-        assert isinstance(self._streamed, StreamedBody)
-        self._streamed.add(data)
+        assert isinstance(self.body, StreamedBody)
+        self.body.add(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """
@@ -165,33 +157,32 @@ class Request(server.Request):
         """
         if self._received:
             return
-        self._begin()
+        self._receive(self._owner.clock.seconds())
         super().requestReceived(command, path, version)
 
-    def _begin(self) -> None:
+    def _receive(self, now: float) -> None:
         self._received = True
-        self._began = self._owner.clock.seconds()
+        self._began = now
         self._owner.requests_in_flight += 1
 
     def take_fields(self, head: Head, fields: Fields) -> None:
         """Have the headers that were made of the same fields before, and what a head says besides."""
-        self._fields = fields
+        self._fields, self.sent_by = fields, fields.sent_by
         self.method, self.uri, self.path, self.clientproto = head.method, head.uri, head.path, b"HTTP/1.1"
         self.received_cookies = fields.cookies
         self.args = arguments_of(head.query)
 
-    def begin(self) -> None:
+    def begin(self, now: float) -> None:
         """Begin handling a request whose headers are there."""
-        self._begin()
+        self._receive(now)
         self.process()
 
-    def begin_known(self, known: KnownHead) -> None:
+    def begin_known(self, known: KnownHead, now: float) -> None:
         """Begin handling a request whose head was seen before, in the way that was found for it then."""
-        self._known = known
+        self._known, self.sent_by = known, known.sent_by
         self.method, self.uri, self.path, self.clientproto = known.method, known.uri, known.path, b"HTTP/1.1"
-        self.received_cookies = cast("dict[bytes, bytes]", known.cookies)
-        self.args = cast("dict[bytes, list[bytes]]", known.args)
-        self.begin()
+        self.received_cookies, self.args = known.cookies, known.args
+        self.begin(now)
 
     def remember(self, resource: IResource, render: Callable[["Request"], Any]) -> None:
         """
@@ -203,9 +194,14 @@ class Request(server.Request):
             return
         texts = (*self._texts(), self.agent)
         args, cookies = cast("dict[bytes, list[bytes]]", self.args), self.received_cookies
-        headers = KnownHeaders(self.requestHeaders)
-        known = KnownHead(self.head, self.method, self.uri, self.path, args, headers, cookies, render, texts)
+        headers, agent = KnownHeaders(self.requestHeaders), self.sent_by
+        known = KnownHead(self.head, self.method, self.uri, self.path, args, headers, cookies, agent, render, texts)
         self._owner.heads.keep(self.head, known)
+
+    @property
+    def names_host(self) -> bool:
+        """Whether it is known that it has a Host header, and that this can be one."""
+        return self._fields is not None
 
     @property
     def is_known(self) -> bool:
@@ -228,7 +224,8 @@ class Request(server.Request):
             return
         self.site = self._owner
         self.prepath, self.postpath = [], [] if known else self.path[1:].split(b"/")
-        self.responseHeaders.begin(self._owner.standing_headers())
+        headers = self.responseHeaders.raw
+        headers[b"Server"], headers[b"Date"] = [server.version], [self._owner.date(self._began)]
         try:
             answer = self._owner.entrance.answer(self)
             if answer is not None or known is None:
@@ -276,7 +273,7 @@ class Request(server.Request):
 
     def end_with(self, body: bytes | None) -> None:
         """
-        Write the body, if there is one, and end the response, unless it has ended.
+        Write the body, if there is one, and end the response, unless it has ended. Without a body nothing is said of its length.
 
         What :meth:`write` and :meth:`finish` do in the end is done at once where nothing was written before, and where the
         length is known and nothing was left to them to be put into the head.
@@ -284,6 +281,9 @@ class Request(server.Request):
         if self.finished or self.aborted or self._disconnected:
             return
         bodyless = self.method == b"HEAD" or self.code in NO_BODY_CODES
+        size = 0 if body is None else len(body)
+        if body is not None:
+            self.responseHeaders.raw[b"Content-Length"] = [b"%d" % size]
         if (
             self.startedWriting
             or self.clientproto != b"HTTP/1.1"
@@ -298,10 +298,10 @@ class Request(server.Request):
             self.finish()
             return
         self.startedWriting = 1
-        data = b"" if bodyless or body is None else body
-        self.sentLength = len(data)
-        head = self.channel.head_of(self.clientproto, b"%d" % self.code, self.code_message, self.responseHeaders)
-        answer = head + data
+        answer = self.channel.head_of(self.clientproto, self.code, self.code_message, self.responseHeaders)
+        if body and not bodyless:
+            self.sentLength = size
+            answer += body
         if self._known is not None and self.channel.persistent:
             self._answer, self._sealed = answer, self.channel.sealed
         self.channel.transport.write(answer)
@@ -373,7 +373,7 @@ class Request(server.Request):
                 path=path,
                 status=self.code if complete or self.startedWriting else NO_RESPONSE,
                 bytes_sent=self.sentLength,
-                bytes_received=0 if self._streamed is None else self._streamed.received,
+                bytes_received=self.body.received,
                 seconds=self._owner.clock.seconds() - self._began,
                 user_agent=agent,
                 principal=self.principal,

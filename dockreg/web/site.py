@@ -1,6 +1,6 @@
 """The site: what all connections share, and how it stops."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import cast
 
 from twisted.internet.defer import Deferred, succeed
@@ -82,8 +82,8 @@ class Site(server.Site):
         self._channels: set[Channel] = set()
         self._sweep_call: IDelayedCall | None = None
         self._drained: list[Deferred[None]] = []
-        self._standing: Sequence[tuple[bytes, bytes]] = ()
-        self._standing_second = -1
+        self._date = b""
+        self._second = -1
 
     @property
     def open_connections(self) -> int:
@@ -154,13 +154,12 @@ class Site(server.Site):
         for channel in list(self._channels):
             channel.abort()
 
-    def standing_headers(self) -> Sequence[tuple[bytes, bytes]]:
-        """What Twisted puts at the beginning of every response; the same serves all of one second."""
-        second = int(self.clock.seconds())
-        if second != self._standing_second:
-            self._standing_second = second
-            self._standing = ((b"Server", server.version), (b"Date", datetimeToString(second)))
-        return self._standing
+    def date(self, now: float) -> bytes:
+        """The time as headers have it; the same serves all of one second."""
+        second = int(now)
+        if second != self._second:
+            self._second, self._date = second, datetimeToString(second)
+        return self._date
 
     # What connections and requests tell
 

@@ -225,3 +225,29 @@ class BaseTests(V2Case):
         """``library/x`` and ``x`` are one repository."""
         digest = self.push_blob(b"library", "library/only")
         self.assertEqual(200, self.ask("GET", f"/v2/only/blobs/{digest}").status)
+
+    def test_as_written(self) -> None:
+        """Answers name a repository as the client does, whose path may be encoded."""
+        for name, path in (
+            ("library/only", "/v2/library/only/blobs/uploads/"),
+            ("library/only", "/v2/library/%6fnly/blobs/uploads/"),
+            ("demo/one", "/v2/demo/one/blob%73/uploads/"),
+            ("demo/one", "/v2/demo/one/blobs/upload%73"),
+            ("a/blobs/b", "/v2/a/blobs/b/blobs/uploads/"),
+        ):
+            location = self.ask("POST", path, b"").headers["location"]
+            self.assertEqual(f"/v2/{name}/blobs/uploads/", location[: location.rindex("/") + 1], path)
+        index = make_index()
+        for name, path in (
+            ("library/only", "/v2/library/only/manifests/latest"),
+            ("library/only", "/v2/library/only/m%61nifests/latest"),
+            ("manifests", "/v2/manifests/manifests/latest"),
+        ):
+            pushed = self.ask("PUT", path, index, Content_Type=OCI_INDEX)
+            self.assertEqual(f"/v2/{name}/manifests/{digest_of(index)}", pushed.headers["location"], path)
+        for name, path in (
+            ("library/only", "/v2/library/only/tags/list"),
+            ("only", "/v2/%6fnly/t%61gs/list"),
+            ("only", "/v2/only/tags/l%69st?n=1"),
+        ):
+            self.assertEqual({"name": name, "tags": ["latest"]}, self.ask("GET", path).document, path)

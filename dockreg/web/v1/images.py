@@ -41,7 +41,7 @@ class ImagesDoor:
 
     async def put_layer(self, exchange: Exchange, image_id: ImageID) -> bytes:
         """``PUT …/layer``: what cannot be accepted is refused before the first byte of the body is read."""
-        agent = exchange.header("user-agent")
+        agent = exchange.header(b"user-agent")
         tarsums = agent is not None and _SENDS_TARSUM(agent) is not None
         upload = await self.images.start_layer(exchange.caller, image_id, tarsums=tarsums)
         try:
@@ -136,7 +136,7 @@ class ImagesDoor:
     def _is_unchanged(self, exchange: Exchange, found: ReadableImage) -> bool:
         # docker-registry answered 304 to any If-Modified-Since: nothing here changes. We look first whether it exists.
         set_forever(exchange.request, self.clock, public=found.public)
-        if exchange.header("if-modified-since") is None:
+        if exchange.header(b"if-modified-since") is None:
             return False
         exchange.respond(304)
         # A cache takes the headers of a 304 over (RFC 9111 3.2), and a layer is no JSON.
@@ -145,7 +145,7 @@ class ImagesDoor:
 
     async def _send_layer(self, exchange: Exchange, image: V1Image) -> bytes | None:
         exchange.request.setHeader(b"content-type", b"application/octet-stream")
-        whole = exchange.header("range") is None
+        whole = exchange.header(b"range") is None
         opened = partial(self.images.registry.open_blob, image.layer, whole=whole)
         body = await send_blob(exchange.request, opened, image.layer.size)
         if exchange.request.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -178,7 +178,7 @@ def _json(exchange: Exchange, image: V1Image) -> bytes:
 
 
 def _checksum(exchange: Exchange, header: str) -> str | None:
-    value = exchange.header(header)
+    value = exchange.header(header.encode("ascii"))
     if value is not None and len(value) > _CHECKSUM_LENGTH:
         raise RequestInvalid(f"{header} is longer than {_CHECKSUM_LENGTH} characters")
     return value or None

@@ -54,7 +54,7 @@ class IndexHeaders:
 
 
 def _own_endpoint(exchange: Exchange) -> str:
-    host = exchange.header("host")
+    host = exchange.header(b"host")
     if host is None or not is_host_port(host):
         raise RequestInvalid("the Host header is not a host name with an optional port")
     return host

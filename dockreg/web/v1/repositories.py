@@ -65,7 +65,7 @@ class RepositoriesDoor:
         the endpoints, once that took place (Hub documentation, "Delete").
         """
         set_nocache(exchange.request)
-        first_of_two = self.role is Role.INDEX and exchange.header("x-docker-endpoints") is None
+        first_of_two = self.role is Role.INDEX and exchange.header(b"x-docker-endpoints") is None
         if first_of_two:
             await self.registry.get_repository(repository)
         else:

@@ -34,13 +34,13 @@ class SearchDoor:
         """
         if exchange.principal.name is None and not await self._is_open(exchange):
             raise Unauthorized("log in to search")
-        term = exchange.query("q") or ""
+        term = exchange.query(b"q") or ""
         if len(term) > _MAX_TERM:
             raise RequestInvalid(f"a search term has at most {_MAX_TERM} characters")
         page = max(1, _number(exchange, "page", 1))
         size = min(max(1, _number(exchange, "n", _DEFAULT_SIZE)), _MAX_SIZE)
         found = await self.registry.search(exchange.principal, term, page, size)
-        text_only = _TEXT_ONLY.match(exchange.header("user-agent") or "") is not None
+        text_only = _TEXT_ONLY.match(exchange.header(b"user-agent") or "") is not None
         set_nocache(exchange.request)
         return json.dumps(
             {
@@ -62,7 +62,7 @@ class SearchDoor:
 
 
 def _number(exchange: Exchange, name: str, default: int) -> int:
-    text = exchange.query(name)
+    text = exchange.query(name.encode("ascii"))
     if not text:
         return default
     if not re.fullmatch(r"-?[0-9]{1,9}", text, re.ASCII):

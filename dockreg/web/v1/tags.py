@@ -50,7 +50,7 @@ class TagsDoor:
         if not isinstance(value, str):
             raise RequestInvalid("send the image id as a JSON string")
         image_id = ImageID.parse(value)
-        client = _client(exchange.header("user-agent") or "", int(self.registry.clock.seconds()))
+        client = _client(exchange.header(b"user-agent") or "", int(self.registry.clock.seconds()))
         await self.images.put_tag(exchange.caller, repository, tag, image_id, client)
         set_nocache(exchange.request)
         return b"true"

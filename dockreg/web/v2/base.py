@@ -1,7 +1,6 @@
 """What every answer of the v2 door has in common."""
 
 import json
-from urllib.parse import unquote
 
 from attrs import define
 from twisted.web.server import Request
@@ -30,18 +29,6 @@ def set_digest(exchange: Exchange, digest: Digest) -> None:
 def set_api_version(request: Request) -> None:
     """Say that this is the v2 API."""
     request.setHeader(*API_VERSION)
-
-
-def requested_name(exchange: Exchange, ending: str) -> str:
-    """
-    The name of the repository as the client wrote it.
-
-    :param ending: what follows the name in the path, such as ``/manifests/``.
-    """
-    path = exchange.request.path.decode("ascii")
-    if "%" in path:
-        path = unquote(path)
-    return path[len("/v2/") : path.rindex(ending)]
 
 
 def send_json(exchange: Exchange, document: object) -> bytes:

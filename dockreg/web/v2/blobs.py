@@ -37,7 +37,7 @@ class BlobsDoor:
         request.setHeader(b"cache-control", _FOR_ALL if exchange.principal.is_anybody else _FOR_ONE)
         request.setHeader(b"vary", b"Authorization")
         set_digest(exchange, digest)
-        opened = partial(self.registry.open_blob, blob, whole=exchange.header("range") is None)
+        opened = partial(self.registry.open_blob, blob, whole=exchange.header(b"range") is None)
         return await send_blob(request, opened, blob.size, f'"{digest}"', several=True, new_id=self.new_id)
 
     async def delete(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> bytes:

@@ -15,7 +15,7 @@ from dockreg.model.names import RepositoryName
 from dockreg.model.repositories import Referrer
 from dockreg.registry import Registry
 from dockreg.web.exchange import Exchange
-from dockreg.web.v2.base import requested_name, send_json
+from dockreg.web.v2.base import send_json
 
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -35,7 +35,7 @@ class ListsDoor:
         after = _text(exchange, "last")
         found = [tag.value for tag in await self.registry.tag_names(repository, after, limit + 1)]
         _link(exchange, found, limit)
-        return send_json(exchange, {"name": requested_name(exchange, "/tags/"), "tags": found[:limit]})
+        return send_json(exchange, {"name": exchange.parts["name"], "tags": found[:limit]})
 
     async def catalog(self, exchange: Exchange) -> bytes:
         """``GET /v2/_catalog`` (docker distribution, "Listing Repositories"): what the caller may pull from."""
@@ -79,7 +79,7 @@ def _send_referrers(exchange: Exchange, found: Sequence[Referrer], limit: int, w
 
 def _text(exchange: Exchange, name: str) -> str:
     """A parameter that no database fails at. :raises RequestInvalid: it has a NUL, which no name has."""
-    text = exchange.query(name) or ""
+    text = exchange.query(name.encode("ascii")) or ""
     if "\0" in text:
         raise RequestInvalid(f"the parameter {name!r} has a character that no name has")
     return text
@@ -87,7 +87,7 @@ def _text(exchange: Exchange, name: str) -> str:
 
 def _limit(exchange: Exchange, most: int) -> int:
     """How many entries are wanted; a number over the limit is clamped, for clients fail when it is refused."""
-    text = exchange.query("n")
+    text = exchange.query(b"n")
     if not text:
         return most
     if not _NUMBER.fullmatch(text):

@@ -30,6 +30,10 @@ class Locations:
 
     base_url: str = ""
     proxies: Proxies = field(factory=Proxies)
+    _trusts: bool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._trusts = bool(self.proxies.trusted)
 
     def of(self, exchange: Exchange, path: str) -> str:
         """
@@ -40,7 +44,7 @@ class Locations:
         quoted = path if _PLAIN.fullmatch(path) else quote(path, safe=_AS_THEY_ARE)
         if self.base_url:
             return self.base_url + quoted
-        told = self.proxies.of(exchange.request) if self.proxies.trusted else NOTHING_TOLD
+        told = self.proxies.of(exchange.request) if self._trusts else NOTHING_TOLD
         if told.scheme or told.host or exchange.agent.wants_absolute:
             return _origin(exchange.request, told) + quoted
         return quoted

@@ -1,6 +1,6 @@
 """Manifests: pushed, pulled, deleted."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from attrs import define
@@ -12,7 +12,7 @@ from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName, Tag
 from dockreg.web.exchange import Exchange
 from dockreg.web.ranges import matches_etag
-from dockreg.web.v2.base import requested_name, set_digest
+from dockreg.web.v2.base import set_digest
 from dockreg.web.v2.locations import Locations
 
 #: Tags that one request may set; the whole URL has a limit, too.
@@ -32,7 +32,7 @@ class ManifestsDoor:
 
     async def get(self, exchange: Exchange, repository: RepositoryName, reference: Tag | Digest) -> bytes | None:
         """``GET`` and ``HEAD`` (end-3): the stored bytes, or a form of the image that the client can use."""
-        found = await self.manifests.get(repository, reference, _accepted(exchange), _name(exchange))
+        found = await self.manifests.get(repository, reference, _accepted(exchange), exchange.parts["name"])
         request = exchange.request
         if request.method == b"HEAD":
             await self.manifests.keep(exchange.principal, repository, found.digest)
@@ -41,7 +41,7 @@ class ManifestsDoor:
         request.setHeader(b"etag", etag.encode("ascii"))
         request.setHeader(b"vary", b"Accept, Authorization, User-Agent")
         request.setHeader(b"cache-control", b"no-cache")
-        if _is_unchanged(exchange.header("if-none-match"), etag, str(found.digest)):
+        if _is_unchanged(exchange.header(b"if-none-match"), etag, str(found.digest)):
             exchange.respond(304)
             return None
         request.setHeader(b"content-type", found.media_type.encode("ascii"))
@@ -49,20 +49,18 @@ class ManifestsDoor:
 
     async def put(self, exchange: Exchange, repository: RepositoryName, reference: Tag | Digest) -> bytes:
         """``PUT`` (end-7a, 7b): store a manifest, and point tags to it."""
-        tags = [Tag.parse(text) for text in exchange.queries("tag")]
-        if len(tags) > _MOST_TAGS:
-            raise RequestInvalid(f"one request may set at most {_MOST_TAGS} tags")
+        tags = _tags(exchange.queries(b"tag"))
         content = await exchange.document(self.max_bytes)
-        content_type, only_if = exchange.header("content-type"), _only_if(exchange)
+        content_type, only_if = exchange.header(b"content-type"), _only_if(exchange)
         pushed = await self.manifests.put(
             exchange.principal, repository, reference, content, content_type, tags, only_if
         )
         digest = str(pushed.digest)
-        location = self.locations.of(exchange, f"/v2/{_name(exchange)}/manifests/{digest}")
+        location = self.locations.of(exchange, f"/v2/{exchange.parts['name']}/manifests/{digest}")
         exchange.respond(201, Location=location, Docker_Content_Digest=digest)
         if pushed.subject is not None:
             exchange.respond(201, OCI_Subject=str(pushed.subject))
-        if exchange.queries("tag"):
+        if tags:
             exchange.add_headers("OCI-Tag", [str(tag) for tag in pushed.tags])
         return b""
 
@@ -73,16 +71,25 @@ class ManifestsDoor:
         return b""
 
 
+def _tags(texts: Sequence[str]) -> Sequence[Tag]:
+    if not texts:
+        return ()
+    tags = [Tag.parse(text) for text in texts]
+    if len(tags) > _MOST_TAGS:
+        raise RequestInvalid(f"one request may set at most {_MOST_TAGS} tags")
+    return tags
+
+
 def _only_if(exchange: Exchange) -> Collection[str] | None:
     """
     What the tags may point to for the request to be carried out (RFC 9110 13.1.1 and 13.1.2).
 
     Clients that keep lists of referrers under a tag notice by this that somebody else has changed the list.
     """
-    match = exchange.header("if-match")
+    match = exchange.header(b"if-match")
     if match is not None:
         return {entry.strip().removeprefix("W/").strip('"') for entry in match.split(",")}
-    return () if (exchange.header("if-none-match") or "").strip() == "*" else None
+    return () if exchange.header(b"if-none-match") == "*" else None
 
 
 def _accepted(exchange: Exchange) -> Accepted:
@@ -98,10 +105,6 @@ def _understood(accept: tuple[bytes, ...], agent: bytes) -> Accepted:
 
 
 _remembered = lru_cache(maxsize=_MOST_KINDS)(_understood)
-
-
-def _name(exchange: Exchange) -> str:
-    return requested_name(exchange, "/manifests/")
 
 
 def _is_unchanged(header: str | None, etag: str, digest: str) -> bool:

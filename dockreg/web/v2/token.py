@@ -70,16 +70,16 @@ class TokenDoor:
         """
         _set_private(exchange)
         service = service_of(self.origin(exchange.request))
-        _check_service(exchange.query("service"), service, RequestInvalid)
-        asker = _Asker(exchange.principal, None, exchange.query("offline_token") == "true")
-        return await self._answer(exchange, asker, service, exchange.queries("scope"))
+        _check_service(exchange.query(b"service"), service, RequestInvalid)
+        asker = _Asker(exchange.principal, None, exchange.query(b"offline_token") == "true")
+        return await self._answer(exchange, asker, service, exchange.queries(b"scope"))
 
     async def post(self, exchange: Exchange) -> bytes:
         """``POST /v2/token``: a token for the password or the refresh token in a form (RFC 6749 4.3, 6)."""
         _set_private(exchange)
         service = service_of(self.origin(exchange.request))
         try:
-            fields = _fields(exchange.header("content-type"), await exchange.document(_FORM_BYTES))
+            fields = _fields(exchange.header(b"content-type"), await exchange.document(_FORM_BYTES))
             _check_service(_one(fields, "service"), service, lambda reason: _Refused("invalid_request", reason))
             asker = await self._asker(exchange, fields, service)
             return await self._answer(exchange, asker, service, fields.get("scope", []))

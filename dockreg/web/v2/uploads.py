@@ -24,7 +24,6 @@ from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.uploads import Uploads
 from dockreg.web.exchange import Exchange
-from dockreg.web.v2.base import requested_name
 from dockreg.web.v2.locations import Locations
 
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/[0-9*]{1,19})?", re.ASCII)
@@ -41,13 +40,13 @@ class UploadsDoor:
 
     async def start(self, exchange: Exchange, repository: RepositoryName) -> bytes:
         """``POST`` (end-4a, 4b, 4c, 11): begin a session, bring a whole blob, or mount one of another repository."""
-        mounted = exchange.query("mount")
+        mounted = exchange.query(b"mount")
         if mounted is not None:
             if await self._mount(exchange, repository, Digest.parse(mounted)):
                 return b""
-        elif exchange.query("digest") is not None and await self._bring(exchange, repository):
+        elif exchange.query(b"digest") is not None and await self._bring(exchange, repository):
             return b""
-        algorithm = exchange.query("digest-algorithm") or "sha256"
+        algorithm = exchange.query(b"digest-algorithm") or "sha256"
         begun = await self.uploads.start(exchange.principal, repository, algorithm)
         self._answer(exchange, begun.session.upload_id, 0, 202)
         if begun.again is not None:
@@ -55,7 +54,7 @@ class UploadsDoor:
         return b""
 
     async def _mount(self, exchange: Exchange, repository: RepositoryName, digest: Digest) -> bool:
-        source = exchange.query("from")
+        source = exchange.query(b"from")
         try:
             parsed = None if not source else RepositoryName.parse_oci(source)
         except NameInvalid:
@@ -123,7 +122,8 @@ class UploadsDoor:
     async def _resume(
         self, exchange: Exchange, repository: RepositoryName, upload_id: str, digest: Digest | None
     ) -> BlobUpload:
-        offset, length = _offset(exchange), exchange.body.length
+        length = exchange.body.length
+        offset = _offset(exchange.header(b"content-range"), length)
         # Without a byte there is nothing else to wait for, but for the end of the session.
         soon = length is None or (length <= _FEW_BYTES and (length > 0 or digest is not None))
         inspect = exchange.agent.pushes_schema1
@@ -177,38 +177,31 @@ class UploadsDoor:
         self._answer(exchange, upload_id, upload.size, HTTPStatus.INSUFFICIENT_STORAGE)
 
     def _answer(self, exchange: Exchange, upload_id: str, size: int, status: int) -> None:
-        location = self.locations.of(exchange, f"{_prefix(exchange)}uploads/{upload_id}")
+        location = self.locations.of(exchange, f"/v2/{exchange.parts['name']}/blobs/uploads/{upload_id}")
         # Docker reads "0-0" for an empty session, and fails without a range (docker/distribution, client).
         exchange.respond(status, Range=f"0-{max(0, size - 1)}", Docker_Upload_UUID=upload_id, Location=location)
 
     def _created(self, exchange: Exchange, digest: Digest) -> None:
         text = str(digest)
-        location = self.locations.of(exchange, f"{_prefix(exchange)}{text}")
+        location = self.locations.of(exchange, f"/v2/{exchange.parts['name']}/blobs/{text}")
         exchange.respond(201, Location=location, Docker_Content_Digest=text)
 
 
-def _prefix(exchange: Exchange) -> str:
-    """The path of the request up to ``/blobs/``, with the name as the client wrote it."""
-    return f"/v2/{requested_name(exchange, '/blobs/')}/blobs/"
-
-
 def _digest(exchange: Exchange) -> Digest:
-    text = exchange.query("digest")
+    text = exchange.query(b"digest")
     if text is None:
         raise DigestInvalid("", "name the digest of the whole blob in the parameter 'digest'")
     return Digest.parse(text)
 
 
-def _offset(exchange: Exchange) -> int | None:
-    """Where the bytes of this request begin, by its ``Content-Range``; None when it has none."""
-    header = exchange.header("content-range")
+def _offset(header: str | None, length: int | None) -> int | None:
+    """Where the bytes of a request begin that has so many, by its ``Content-Range``; None when it has none."""
     if header is None:
         return None
     found = _CONTENT_RANGE.fullmatch(header)
     if found is None:
         raise RequestInvalid("Content-Range is two numbers with a '-' between them: the first byte and the last one")
     first, last = int(found[1]), int(found[2])
-    length = exchange.body.length
     if length == 0:
         # Nothing comes; clients that close an upload may still repeat the last range.
         return None

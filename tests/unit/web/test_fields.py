@@ -16,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from dockreg.model.networks import Networks
 from dockreg.web.admission import HalfRead
+from dockreg.web.agents import Agent
 from dockreg.web.bodies import BodyCut
 from dockreg.web.channel import Channel
 from dockreg.web.fields import Fields, KnownFields, arguments_of, take_apart
@@ -241,7 +242,7 @@ class KnownTests(SynchronousTestCase):
     """What is known, and of what."""
 
     def fields(self) -> Fields:
-        return Fields(KnownHeaders(Headers({b"a": [b"b"]})), {}, "", 1, b"1")
+        return Fields(KnownHeaders(Headers({b"a": [b"b"]})), {}, "", Agent(), 1, b"1")
 
     def test_third(self) -> None:
         """The third request with the same fields is not parsed, whatever it asks for and however long its body is."""
@@ -307,10 +308,10 @@ class KnownTests(SynchronousTestCase):
         first, last = heads[0], heads[3]
         assert first is not None
         assert last is not None
-        self.assertIsNotNone(known.find(first))
+        self.assertIsNotNone(known.find(first.key))
         known.keep(last, self.fields())
         self.assertEqual(
-            [True, False, True, True], [each is not None and known.find(each) is not None for each in heads]
+            [True, False, True, True], [each is not None and known.find(each.key) is not None for each in heads]
         )
 
     def test_length(self) -> None:
@@ -322,8 +323,10 @@ class KnownTests(SynchronousTestCase):
         known.keep(one, before)
         known.keep(one, before)
         headers = before.headers
-        found = known.find(other)
+        found = known.find(other.key)
         assert found is not None
+        assert other.digits is not None
+        found.set_length(other.digits)
         self.assertEqual((2, [b"2"]), (found.length, found.headers.getRawHeaders(b"content-length")))
         self.assertEqual(([b"b"], None), (headers.getRawHeaders(b"a"), headers.getRawHeaders(b"content-length")))
 
@@ -352,7 +355,7 @@ class KnownTests(SynchronousTestCase):
             served.channel.dataReceived(raw)
         one = take_apart(raw, 4096)
         assert one is not None
-        shown = f"{served.site.fields!r} {one!r} {served.site.fields.find(one)!r}"
+        shown = f"{served.site.fields!r} {one!r} {served.site.fields.find(one.key)!r}"
         self.assertEqual((1, False), (len(served.site.fields), "c2VjcmV0" in shown))
 
 

@@ -252,7 +252,7 @@ class BoundTests(SynchronousTestCase):
     """How much is kept."""
 
     def head(self) -> KnownHead:
-        return KnownHead(b"", b"GET", b"/", b"/", {}, Headers(), {}, lambda _: None, ("", "", ""))
+        return KnownHead(b"", b"GET", b"/", b"/", {}, Headers(), {}, None, lambda _: None, ("", "", ""))
 
     def test_bounded(self) -> None:
         """The ones that were not seen for the longest time go."""
@@ -333,6 +333,7 @@ class EndTests(SynchronousTestCase):
                     request.end_with(body)
                 else:
                     if body is not None:
+                        request.setHeader(b"content-length", b"%d" % len(body))
                         request.write(body)
                     if not request.has_ended:
                         request.finish()

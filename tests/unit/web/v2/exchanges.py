@@ -1,5 +1,7 @@
 """Requests whose headers have arrived, for functions that look at no more than that."""
 
+import re
+
 from twisted.internet.defer import Deferred
 
 from dockreg.model.access import ANONYMOUS, Caller, Principal
@@ -7,6 +9,9 @@ from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.proxies import Proxies
 from dockreg.web.requests import Request
 from tests.unit.web.wire import Server, head
+
+#: A line about a repository, and its name.
+_NAME = re.compile(r"[A-Z]+ /v2/([a-z0-9/]+)/(?:blobs|manifests|tags|referrers)/")
 
 
 def exchange_of(
@@ -29,7 +34,8 @@ def exchange_of(
     (request,) = arrived
     if secure:
         request.setHost(b"registry", 443, ssl=True)
-    return Exchange(request, Caller(principal), DocumentRoom())
+    name = _NAME.match(line)
+    return Exchange(request, Caller(principal), DocumentRoom(), parts={} if name is None else {"name": name[1]})
 
 
 def response_header(exchange: Exchange, name: str) -> str | None:

@@ -93,12 +93,6 @@ class TagTests(ListCase):
             document, link = self.ask(f"{path}/?n=1", lambda exchange: self.door.list_tags(exchange, ONE))
             self.assertEqual((name, self.link("n=1&last=1", path)), (document["name"], link))
 
-    def test_encoded_path(self) -> None:
-        """Parts of the path that the client has encoded are no trouble."""
-        for path in ("/v2/%64emo/one/tags/list", "/v2/demo/one/t%61gs/list", "/v2/demo/one/tags%2dlist/tags/l%69st"):
-            exchange = exchange_of(f"GET {path}?n=1")
-            self.assertEqual(TAGS[:1], json.loads(self.result(self.door.list_tags(exchange, ONE)))["tags"])
-
 
 class CatalogTests(ListCase):
     """The list of repositories."""

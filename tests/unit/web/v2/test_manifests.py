@@ -69,16 +69,6 @@ class ConditionTests(SynchronousTestCase):
         for other in others:
             self.assertFalse(manifests._is_unchanged(other, etag, DIGEST), other)
 
-    def test_requested(self) -> None:
-        """The name of the repository is the one that the client has used."""
-        for path, name in (
-            (PATH, "demo/one"),
-            ("/v2/library/x/manifests/latest", "library/x"),
-            ("/v2/x/m%61nifests/latest", "x"),
-            ("/v2/manifests/manifests/latest", "manifests"),
-        ):
-            self.assertEqual(name, manifests._name(exchange_of(f"GET {path}")))
-
 
 class PutTests(V2TestCase):
     """Manifests pushed through the door."""
@@ -104,11 +94,6 @@ class PutTests(V2TestCase):
             headers = self.put_to(path)
             self.assertEqual(f"{prefix}/manifests/{digest}", headers["location"])
             self.assertEqual((str(digest), None), (headers["docker-content-digest"], headers["oci-tag"]))
-
-    def test_encoded_path(self) -> None:
-        """Parts of the path that the client has encoded are no trouble."""
-        for path in ("/v2/%64emo/one/manifests/latest", "/v2/demo/one/m%61nifests/latest"):
-            self.put_to(path)
 
     def test_tags(self) -> None:
         """The tags that a client asks for in parameters are told."""
