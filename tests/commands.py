@@ -28,6 +28,8 @@ from typing import IO, Any, NoReturn, Self
 #: A command that takes longer is killed.
 _PATIENCE_SECONDS = 300.0
 _MOST_BYTES = 1024 * 1024
+#: In the environment of a program: what it calls before anything else, as ``module:function``.
+BEGIN = "DOCKREG_TEST_BEGIN"
 #: What ``dockreg`` and ``twistd dockreg`` import later than they are imported themselves.
 NEEDED = (
     "dockreg.providers.blobs.filesystem",
@@ -252,6 +254,8 @@ def _become(order: Sequence[Any], standard: Sequence[int]) -> NoReturn:
         os.environ.clear()
         os.environ.update(environ)
         os.chdir(folder)
+        if BEGIN in environ:
+            resolve_name(environ[BEGIN])()
         sys.argv[:] = command
         if command[0] == "dockreg":
             resolve_name("dockreg.cli.command:main")(prog_name="dockreg")

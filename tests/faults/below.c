@@ -65,7 +65,8 @@ static size_t folder_length;
 static int journal = -1;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-__attribute__((constructor)) static void begin(void) {
+/* When a process begins; a fork of one that had no folder calls it again, once it has its environment. */
+__attribute__((constructor)) void dockreg_test_begin(void) {
     const char *place = getenv("DOCKREG_TEST_CONTROL"), *log = getenv("DOCKREG_TEST_JOURNAL");
     folder = getenv("DOCKREG_TEST_FOLDER");
     if (!folder || !place)

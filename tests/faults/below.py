@@ -6,20 +6,26 @@ a write differs from run to run; it also can not tell calls on the data folder f
 Why not a file system in user space: every machine with a compiler can do this one, without rights.
 """
 
+import atexit
+import ctypes
 import errno
 import mmap
 import os
+import shutil
 import struct
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from functools import cache
 from pathlib import Path
 from unittest import SkipTest
 
 from attrs import frozen
 
+from tests.commands import BEGIN, Source
 from tests.support import require_program
 
 _SOURCE = Path(__file__).with_name("below.c")
@@ -118,13 +124,13 @@ class Below:
         scratch.mkdir(parents=True, exist_ok=True)
         self.folder = Path(os.path.realpath(folder))
         self.journal = scratch / "journal"
-        library = _built(scratch)
         control = scratch / "control"
         control.write_bytes(bytes(_SIZE))
         with control.open("r+b") as opened:
             self._control = mmap.mmap(opened.fileno(), _SIZE)
         self.environ = {
-            "LD_PRELOAD": str(library),
+            "LD_PRELOAD": str(_built()),
+            BEGIN: f"{__name__}:begin",
             "DOCKREG_TEST_FOLDER": str(self.folder),
             "DOCKREG_TEST_CONTROL": str(control),
         }
@@ -199,9 +205,25 @@ class Below:
             self._control[0:4] = bytes(4)
 
 
-def _built(scratch: Path) -> Path:
+def begin() -> None:
+    """Read the environment of this process, which is a fork of :func:`source`."""
+    ctypes.CDLL(os.environ["LD_PRELOAD"]).dockreg_test_begin()
+
+
+@cache
+def source() -> Source:
+    """What programs come from that have the library: it is there when a process begins, or never."""
+    found = Source({"LD_PRELOAD": str(_built())})
+    atexit.register(found.end)
+    return found
+
+
+@cache
+def _built() -> Path:
     compiler = require_program("cc", "gcc")
-    library = scratch / "below.so"
+    folder = Path(tempfile.mkdtemp(prefix="dockreg-below-"))
+    atexit.register(shutil.rmtree, folder)
+    library = folder / "below.so"
     command = [
         compiler,
         "-shared",

@@ -5,10 +5,9 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.commands import Source
 from tests.faults import outside
 from tests.faults.asking import asking, done
-from tests.faults.below import Below
+from tests.faults.below import Below, source
 from tests.faults.contents import Contents, Manifest
 from tests.faults.customer import Customer
 from tests.processes import PreparedDaemon
@@ -24,9 +23,7 @@ class FaultCase(SynchronousTestCase):
         self.daemon = PreparedDaemon(folder, config=self.config())
         self.below = Below(self.daemon.data, folder / "below", journal=self.keeps_journal())
         self.daemon.environ = self.below.environ
-        # The library is there when a process begins, or never.
-        self.daemon.source = Source(self.below.environ)
-        self.addCleanup(self.daemon.source.end)
+        self.daemon.source = source()
         self.daemon.data.mkdir(mode=0o700)
         self.addCleanup(self.daemon.kill)
         self.daemon.start()

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time  # noqa: TID251  # processes are killed at moments of real time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.testing.oldtree import OldTree
 from dockreg.testing.samples import bytes_of, make_image, make_tar
+from tests.commands import Fork
 from tests.processes import PreparedDaemon
 
 KILLS = 6
@@ -43,19 +42,18 @@ class KillMovingTests(SynchronousTestCase):
 
     def killed(self, daemon: PreparedDaemon, seconds: float, *arguments: str) -> bool:
         """Run a command, and kill it so long after it began to write; whether it was killed rather than done."""
-        program = [sys.executable, "-c", "from dockreg.cli.command import main; main()", *arguments]
-        command = [*program, f"--data-dir={daemon.data}", "--quiet"]
+        command = ["dockreg", *arguments, f"--data-dir={daemon.data}", "--quiet"]
         watched = daemon.data if arguments[0] != "backup" else self.backups
         before = _count(watched)
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while process.poll() is None and time.monotonic() < deadline:
-            if _count(watched) > before + 3:
-                break
-            time.sleep(0.01)
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        return process.wait(timeout=_WAIT_SECONDS) == -signal.SIGKILL
+        with Path(os.devnull).open("r+b") as nothing, Fork(command, [nothing.fileno()] * 3) as process:
+            deadline = time.monotonic() + _WAIT_SECONDS
+            while process.poll() is None and time.monotonic() < deadline:
+                if _count(watched) > before + 3:
+                    break
+                time.sleep(0.01)
+            time.sleep(seconds)
+            process.kill()
+            return process.wait(_WAIT_SECONDS) == -signal.SIGKILL
 
     def run_to_end(self, daemon: PreparedDaemon, *arguments: str) -> None:
         self.assertEqual(0, daemon.command(*arguments))
