@@ -148,7 +148,7 @@ class MetadataStoreContract(MetadataContract):
         self.assertEqual(some_blob(), await metadata.blobs.find(some_blob().digest))
 
     async def test_version(self) -> None:
-        """What is stored has a version that is the same while nothing is written, if the store can tell at all."""
+        """What is stored has a version that is the same while it is open and nothing is written, if the store can tell at all."""
         metadata = await self.opened()
         before = metadata.version()
         self.assertIs(before, metadata.version())
@@ -157,8 +157,15 @@ class MetadataStoreContract(MetadataContract):
         await metadata.blobs.record(some_blob(), None, 0.0)
         after = metadata.version()
         self.assertTrue(after is None or after is not before)
+        lasting = metadata.lasting_version()
+        metadata.begin_moment()
+        self.assertIs(after, metadata.version())
         await metadata.close()
-        self.assertIsNone(metadata.version())
+        self.assertEqual((None, None), (metadata.version(), metadata.lasting_version()))
+        # Whoever has written meanwhile has told nobody.
+        await metadata.open()
+        self.assertTrue(after is None or metadata.version() is not after)
+        self.assertTrue(lasting is None or metadata.lasting_version() is not lasting)
 
     async def test_check(self) -> None:
         """An open store passes its check."""

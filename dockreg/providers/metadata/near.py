@@ -12,6 +12,7 @@ of this kind (:mod:`dockreg.providers.metadata.tables_lasting`).
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, exc
@@ -66,18 +67,12 @@ class _Remembered:
 
 
 class NearReads:
-    """
-    One connection for the thread of the reactor.
+    """One connection for the thread of the reactor. Until it is open nothing can be asked."""
 
-    :param engine: its connections wait for nobody (``timeout=0``).
-    """
-
-    def __init__(self, engine: Engine, statements: Statements) -> None:
-        self._engine = engine
-        self._pooled = engine.connect()
-        self._connection = BareConnection(self._pooled, statements)
-        driver: Any = self._pooled.connection.driver_connection
-        self._cursor: sqlite3.Cursor = driver.cursor()
+    def __init__(self) -> None:
+        self._connection: BareConnection | None = None
+        self._cursor: sqlite3.Cursor | None = None
+        self._opened = ExitStack()
         self._version: int | None = None
         # Another object for each version: the numbers of two connections may be the same.
         self._unchanged = object()
@@ -90,6 +85,18 @@ class NearReads:
         # Whether what is asked may be answered as of one moment, and whether that has been.
         self._in_moment = False
         self._has_looked = False
+
+    def open(self, engine: Engine, statements: Statements) -> None:
+        """
+        Open the connection.
+
+        :param engine: its connections wait for nobody (``timeout=0``).
+        """
+        self._opened.callback(engine.dispose)
+        pooled = self._opened.enter_context(engine.connect())
+        self._connection = BareConnection(pooled, statements)
+        driver: Any = pooled.connection.driver_connection
+        self._cursor = self._opened.enter_context(closing(driver.cursor()))
 
     def read(self, query: Callable[..., T], args: tuple[Any, ...]) -> T:
         """
@@ -130,15 +137,18 @@ class NearReads:
         """
         What ``query`` finds; it is not remembered.
 
-        :raises NotNow: the database is locked, or does not answer.
+        :raises NotNow: the database is not open, is locked, or does not answer.
         """
+        connection = self._connection
+        if connection is None:
+            raise NotNow
         try:
-            self._connection.run("BEGIN")
-            return query(self._connection, *args)
+            connection.run("BEGIN")
+            return query(connection, *args)
         except exc.DBAPIError as error:
             raise NotNow from error
         finally:
-            self._connection.rollback()
+            connection.rollback()
 
     def version(self) -> object | None:
         """See :meth:`.IMoments.version`."""
@@ -169,13 +179,17 @@ class NearReads:
         self._in_moment = self._has_looked = False
 
     def close(self) -> None:
-        """Close the connection."""
-        self._forget_all()
-        self._cursor.close()
-        self._pooled.close()
-        self._engine.dispose()
+        """Close the connection, if it is open; what was told of it holds no longer."""
+        self.end_moment()
+        self._version = self._lasting_version = None
+        self._known.forget()
+        self._lasting.forget()
+        self._connection = self._cursor = None
+        self._opened.close()
 
     def _forget_what_changed(self) -> None:
+        if self._cursor is None:
+            raise NotNow
         try:
             (version,) = self._cursor.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error as error:
@@ -186,6 +200,8 @@ class NearReads:
         self._has_looked = self._in_moment
 
     def _forget_what_did_not_last(self) -> None:
+        if self._cursor is None:
+            raise NotNow
         # What is read after this is of this version or a later one: it is never taken for newer than it is.
         try:
             (version,) = self._cursor.execute(READ_VERSION).fetchone()
@@ -195,10 +211,6 @@ class NearReads:
             self._lasting.forget()
             self._lasting_version, self._lasts = version, object()
         self._is_unsure = False
-
-    def _forget_all(self) -> None:
-        self._known.forget()
-        self._lasting.forget()
 
 
 def _weight(found: Any) -> int:

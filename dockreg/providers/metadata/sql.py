@@ -1,5 +1,7 @@
 """The metadata store in SQL: SQLite, the embedded default, and PostgreSQL."""
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, select
 from zope.interface import implementer
 
@@ -68,9 +70,18 @@ class SQLMetadataStore:
     collection: ICollection
     quotas: IQuotaStore
 
+    # See IMoments. Every request asks these some times: it gets to who answers at once. PostgreSQL does not tell.
+    begin_moment: Callable[[], None]
+    end_moment: Callable[[], None]
+    version: Callable[[], object | None]
+    lasting_version: Callable[[], object | None]
+
     def __init__(self, url: str, in_thread: InThread, *, private: bool = False, quota: int = 0) -> None:
         accounting = Accounting(quota)
         self._database = Database(url, in_thread, accounting.around)
+        near = self._database.near
+        self.begin_moment, self.end_moment = near.begin_moment, near.end_moment
+        self.version, self.lasting_version = near.version, near.lasting_version
         new = NewRepositories(private)
         self.blobs = SQLBlobIndex(self._database, new)
         self.conditions = SQLConditionStore(self._database)
@@ -97,22 +108,6 @@ class SQLMetadataStore:
     async def close(self) -> None:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""
         await self._database.close()
-
-    def begin_moment(self) -> None:
-        """See :class:`~dockreg.interfaces.IMetadataStore`."""
-        self._database.begin_moment()
-
-    def end_moment(self) -> None:
-        """See :class:`~dockreg.interfaces.IMetadataStore`."""
-        self._database.end_moment()
-
-    def version(self) -> object | None:
-        """See :class:`~dockreg.interfaces.IMetadataStore`."""
-        return self._database.version()
-
-    def lasting_version(self) -> object | None:
-        """See :class:`~dockreg.interfaces.IMetadataStore`."""
-        return self._database.lasting_version()
 
     async def check(self) -> None:
         """See :class:`~dockreg.interfaces.IMetadataStore`."""

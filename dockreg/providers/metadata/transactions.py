@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
@@ -54,8 +53,8 @@ class Database:
         self._engine: Engine | None = None
         #: What has to be where it was; SQLite only.
         self._file: DatabaseFile | None = None
-        # For point reads in the thread of the reactor; SQLite only, whose reads wait for no network.
-        self._near: NearReads | None = None
+        #: For point reads in the thread of the reactor. It is open for SQLite only, whose reads wait for no network.
+        self.near = NearReads()
         # For all statements of SQLite.
         self._statements: Statements | None = None
         # For what Batches commit, which is one transaction at a time.
@@ -76,17 +75,15 @@ class Database:
                 path = file_of(self.url)
                 self._file = None if path is None else DatabaseFile(path)
                 self._statements = statements_of(engine.dialect)
-                self._near = await self._job(self._make_near)
+                await self._job(self._open_near)
                 patience = float(str(self.url.query.get("timeout", _WAIT_SECONDS)))
                 self._writer = KeptConnection(engine, self._statements, patience)
 
     async def close(self) -> None:
         """Close the connections that are not in use; the others follow when their transactions are over."""
         engine, self._engine = self._engine, None
-        near, self._near = self._near, None
         writer, self._writer = self._writer, None
-        if near is not None:
-            near.close()
+        self.near.close()
         if writer is not None:
             await self._in_thread(writer.close)
         if engine is not None:
@@ -102,32 +99,28 @@ class Database:
 
         :param args: can be keys of a dictionary. There are none by name.
         """
-        near = self._near
-        if near is not None:
-            try:
-                return near.read(query, args)
-            except NotNow:
-                pass
+        try:
+            return self.near.read(query, args)
+        except NotNow:
+            pass
         return await self.read(query, *args, **kwargs)
 
     async def find_lasting(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Like :meth:`find`, of what :mod:`~dockreg.providers.metadata.tables_lasting` says; None does not last."""
-        near = self._near
-        if near is not None:
-            try:
-                return near.read_lasting(query, args)
-            except NotNow:
-                pass
+        try:
+            return self.near.read_lasting(query, args)
+        except NotNow:
+            pass
         return await self.read(query, *args, **kwargs)
 
     async def look(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Like :meth:`find`, for what is to take as long the second time: it is not remembered, and may be changed."""
-        near = self._near
-        if near is not None:
-            with suppress(NotNow):
-                return near.look(query, args)
+        try:
+            return self.near.look(query, args)
+        except NotNow:
+            pass
         return await self.read(query, *args, **kwargs)
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -156,31 +149,13 @@ class Database:
         result: T = await self._change(wanted)
         return result
 
-    def begin_moment(self) -> None:
-        """See :meth:`.IMoments.begin_moment`. PostgreSQL is asked each time."""
-        if self._near is not None:
-            self._near.begin_moment()
-
-    def end_moment(self) -> None:
-        """See :meth:`.IMoments.end_moment`."""
-        if self._near is not None:
-            self._near.end_moment()
-
-    def version(self) -> object | None:
-        """See :meth:`.IMoments.version`. PostgreSQL does not tell."""
-        return None if self._near is None else self._near.version()
-
-    def lasting_version(self) -> object | None:
-        """See :meth:`.IMoments.lasting_version`. PostgreSQL does not tell."""
-        return None if self._near is None else self._near.lasting_version()
-
     async def _change(self, wanted: Wanted) -> Any:
         if self._batches is None:
             return await self._job(self._repeat, True, wanted.change)
         written = self._batches.write(wanted)
         if written.called:
             # Where jobs are done at once there was no wait that has ended the moment.
-            self.end_moment()
+            self.near.end_moment()
         # Not `reported`, which costs some calls of functions each time.
         try:
             return await written
@@ -205,10 +180,10 @@ class Database:
             raise
         return engine
 
-    def _make_near(self) -> NearReads:
+    def _open_near(self) -> None:
         url = self.url.update_query_dict({"timeout": "0"})
         engine = make_engine(url.render_as_string(hide_password=False), is_sqlite=True)
-        return NearReads(engine, statements_of(engine.dialect))
+        self.near.open(engine, statements_of(engine.dialect))
 
     def _repeat(self, writing: bool, job: Callable[[Connection], T], *, durable: bool = True) -> T:
         engine = self._engine

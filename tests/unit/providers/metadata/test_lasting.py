@@ -185,10 +185,7 @@ class LastingCase(SQLiteCase):
     async def unremembered(self) -> SQLMetadataStore:
         """A store that asks each time."""
         store = await self.opened()
-        database = store._database
-        assert database._near is not None
-        database._near.close()
-        database._near = None
+        store._database.near.close()
         return store
 
 
@@ -251,9 +248,9 @@ class DependenceTests(LastingCase):
         await _tag_image(store)
         read: set[tuple[str, str]] = set()
         queries: set[str] = set()
-        near = store._database._near
-        assert near is not None
-        driver: Any = near._pooled.connection.driver_connection
+        cursor = store._database.near._cursor
+        assert cursor is not None
+        driver = cursor.connection
 
         def note(action: int, table: str | None, column: str | None, _database: object, _trigger: object) -> int:
             if action == sqlite3.SQLITE_READ and table != "lasting_version":

@@ -257,7 +257,6 @@ class LimitTests(NearCase):
         store = await self.opened()
         await store.repositories.create(samples.BUSYBOX, None, 1.0)
         image = await samples.push(store, samples.some_id(1))
-        assert store._database._near is not None
         for size, kept in ((30 * 1024, 33), (100, 99), (100 * 1024, 0)):
             large = evolve(image, json=bytes(size))
 
@@ -267,7 +266,7 @@ class LimitTests(NearCase):
             for number in range(99):
                 await store._database.find(answers, number)
                 await store._database.find_lasting(answers, number)
-            for remembered in (store._database._near._known, store._database._near._lasting):
+            for remembered in (store._database.near._known, store._database.near._lasting):
                 found = sum(key[0] is answers for key in remembered._known)
                 self.assertTrue(kept <= found <= kept + 2, (size, found))
                 remembered.forget()
