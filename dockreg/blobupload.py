@@ -98,13 +98,14 @@ class BlobUpload:
         """Bytes received so far, in all requests."""
         return self._upload.size + sum(map(len, self._gathered))
 
-    async def write(self, chunks: Sequence[Piece]) -> None:
+    async def write(self, chunks: Sequence[Piece], *, last: bool = False) -> None:
         """
         Hash and store the next bytes, or few of them at the end of the request.
 
+        :param last: whether these are the last of the request.
         :raises BodyTooLarge: the blob has more than it may have. :raises QuotaExceeded: its namespace would.
         """
-        await self._take(sum(map(len, chunks)))
+        await self._take(sum(map(len, chunks)), last=last)
         if self.gathers:
             # As bytes: what is a view may change.
             self._gathered += map(bytes, chunks)
@@ -168,8 +169,8 @@ class BlobUpload:
             self._failed = True
             raise
 
-    async def _take(self, coming: int) -> None:
-        """Have room for the next bytes."""
+    async def _take(self, coming: int, *, last: bool) -> None:
+        """Have room for the next bytes, which may be the last of the request."""
         limit = self._limits.max_blob
         if limit and self.size + coming > limit:
             raise BodyTooLarge(limit)
@@ -177,7 +178,7 @@ class BlobUpload:
             await self._registry.room.take(coming)
         reservation = self._reservation
         if reservation is not None and self.size + coming > reservation.reserved:
-            await reservation.grow(self.size + coming)
+            await (reservation.expect if last else reservation.grow)(self.size + coming)
 
     async def expect(self, length: int) -> None:
         """
@@ -211,10 +212,10 @@ class BlobUpload:
             return self._committed
         if last and self._inspector is not None:
             # It has to have seen them all.
-            await self.write(last)
+            await self.write(last, last=True)
             last = ()
         elif last:
-            await self._take(sum(map(len, last)))
+            await self._take(sum(map(len, last)), last=True)
         self._ended = True
         return await shielded(self._commit(digest, (*self._take_gathered(), *last)))
 
@@ -362,7 +363,8 @@ class BlobUpload:
 
     async def _record(self, facts: LayerFacts | None, blob: StoredBlob) -> StoredBlob:
         registry = self._registry
-        owner, now, lease = self._principal.name, registry.clock.seconds(), registry.lease_end()
+        owner, now = self._principal.name, registry.clock.seconds()
+        lease = now + registry.lease_seconds
         return await registry.metadata.blobs.record_in(self._name, blob, facts, owner, now, lease, upload_id=self._row)
 
     def _recording_here(self, facts: LayerFacts | None) -> RecordingHere | None:
@@ -374,7 +376,8 @@ class BlobUpload:
         if registry.recording_here >= _MOST_RECORDING_HERE:
             return None
         registry.recording_here += 1
-        owner, now, lease = self._principal.name, registry.clock.seconds(), registry.lease_end()
+        owner, now = self._principal.name, registry.clock.seconds()
+        lease = now + registry.lease_seconds
         record = registry.metadata.blobs.recorder(self._name, facts, owner, now, lease, self._row)
         return RecordingHere(record, self._limits.max_blob)
 

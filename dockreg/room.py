@@ -61,7 +61,8 @@ class Room:
         if not self._reserve:
             return
         await self._look(_KEPT_SHORTLY_SECONDS, length)
-        self._judge(length)
+        if self._left is None or self._left < length or self._is_short:
+            self._judge(length)
         if self._left is not None:
             self._left -= length
 

@@ -141,7 +141,7 @@ class Uploads:
         session, proven = await self._session(principal, name, upload_id)
         quotas = self.registry.quotas
         # Whether blobs are counted may change while this waits.
-        reservation = None if quotas is None else quotas.reservation(upload_id, digest)
+        reservation = None if quotas is None or not quotas.counting else quotas.reservation(upload_id, digest)
         if proven is not None and reservation is not None:
             # What is reserved belongs to a row.
             now, store = self.registry.clock.seconds(), self.registry.metadata.uploads
@@ -242,7 +242,8 @@ class Uploads:
         """A session, and that again if there is no row of it."""
         if (new := self._new.pop(upload_id, None)) is not None:
             version, session = new
-            mine = session.repository == name and session.principal == principal.name
+            is_there = session.repository is name or session.repository == name
+            mine = is_there and session.principal == principal.name
             if mine and version is self.registry.metadata.version():
                 return session, session
         proven = await self.ids.session(name, principal.name, upload_id, self.limits.session_seconds)

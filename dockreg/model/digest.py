@@ -7,7 +7,8 @@ from attrs import frozen
 
 from dockreg.errors import DigestInvalid
 
-_ENCODED = {"sha256": re.compile(r"[a-f0-9]{64}", re.ASCII), "sha512": re.compile(r"[a-f0-9]{128}", re.ASCII)}
+_ALGORITHMS = frozenset({"sha256", "sha512"})
+_DIGEST = re.compile(r"(sha256):([a-f0-9]{64})|(sha512):([a-f0-9]{128})", re.ASCII)
 
 
 @frozen(order=True)
@@ -20,11 +21,10 @@ class Digest:
     @classmethod
     def parse(cls, text: str) -> "Digest":
         """:raises DigestInvalid: unknown algorithm, or not its lowercase hexadecimal form."""
-        algorithm, _, encoded = text.partition(":")
-        pattern = _ENCODED.get(algorithm)
-        if pattern is None or not pattern.fullmatch(encoded):
+        found = _DIGEST.fullmatch(text)
+        if found is None:
             raise DigestInvalid(text[:256], "it is not a sha256 or sha512 digest in lowercase hexadecimal digits")
-        return cls(algorithm, encoded)
+        return cls(found[1] or found[3], found[2] or found[4])
 
     @classmethod
     def sha256(cls, content: bytes) -> "Digest":
@@ -38,7 +38,7 @@ class Digest:
 
         :raises DigestInvalid: the algorithm is not known.
         """
-        if algorithm not in _ENCODED:
+        if algorithm not in _ALGORITHMS:
             raise DigestInvalid(algorithm[:256], "only sha256 and sha512 are known")
         return cls(algorithm, hashlib.new(algorithm, content).hexdigest())
 

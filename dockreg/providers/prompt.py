@@ -24,16 +24,22 @@ class PromptServer(Server):
 
     def write(self, data: bytes) -> None:
         """See :class:`twisted.internet.interfaces.ITransport`."""
-        if len(data) <= _MOST_BYTES and self._is_free():
-            self._offer(data)
-        else:
+        size = len(data)
+        if size > _MOST_BYTES or not self._is_free():
             super().write(data)
+            return
+        try:
+            sent = self.socket.send(data)
+        except OSError:
+            sent = 0
+        if sent < size:
+            super().write(data[sent:] if sent else data)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """See :class:`twisted.internet.interfaces.ITransport`."""
         pieces = list(iovec)
         if sum(map(len, pieces)) <= _MOST_BYTES and self._is_free():
-            self._offer(b"".join(pieces))
+            self.write(b"".join(pieces))
         else:
             super().writeSequence(pieces)
 
@@ -47,14 +53,6 @@ class PromptServer(Server):
             and not self.TLS
             and (self.producer is None or self.streamingProducer)
         )
-
-    def _offer(self, data: bytes) -> None:
-        try:
-            sent = self.socket.send(data)
-        except OSError:
-            sent = 0
-        if sent < len(data):
-            super().write(data[sent:] if sent else data)
 
 
 def send_at_once(port: IListeningPort) -> None:

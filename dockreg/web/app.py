@@ -71,7 +71,8 @@ class _Endpoint:
         if ours is None:
             request.setHeader(*self.tells)
         else:
-            ours.responseHeaders.put(*self.tells)
+            name, value = self.tells
+            ours.responseHeaders.raw[name] = [value]
         audit = self.gate.audit
         witness = None if audit is None else audit.begin(request, self.route, parts)
         try:

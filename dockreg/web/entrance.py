@@ -17,7 +17,6 @@ from zope.interface import implementer
 from dockreg.web.admission import flat_error
 from dockreg.web.browsers import BrowserHeaders, CrossOrigin, Upgrade
 from dockreg.web.headers import set_nocache
-from dockreg.web.heads import ResponseHeaders
 from dockreg.web.rates import RateLimit
 from dockreg.web.v2.base import is_v2, set_api_version
 from dockreg.web.v2.errors import UNSUPPORTED, error_list
@@ -104,8 +103,3 @@ class Entrance:
         if sent_on is not None:
             return Answer(HTTPStatus.TEMPORARY_REDIRECT, sent_on, flat_error("visit this registry by https"))
         return None
-
-    def header_lines(self, request: AnyRequest, answer: ResponseHeaders) -> bytes:
-        """The lines that every answer of the site has besides its own headers, as they are sent."""
-        lines = self.browsers.lines(request, answer)
-        return lines + self.cross_origin.header_lines(request) if self.cross_origin.origins else lines

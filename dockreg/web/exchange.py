@@ -59,11 +59,6 @@ class DocumentRoom:
         """A part of the room, empty at first."""
         return HeldRoom(self)
 
-    def require(self, size: int) -> None:
-        """See whether there are so many bytes. :raises Busy: there are not."""
-        if size > self.left:
-            raise Busy("too many documents are being received at once; try again", _BUSY_SECONDS)
-
 
 @define(eq=False)
 class HeldRoom:
@@ -74,7 +69,8 @@ class HeldRoom:
 
     def add(self, size: int) -> None:
         """Take so many bytes more. :raises Busy: they are not there."""
-        self._room.require(size)
+        if size > self._room.left:
+            raise Busy("too many documents are being received at once; try again", _BUSY_SECONDS)
         self._room.left -= size
         self._size += size
 
@@ -131,12 +127,14 @@ class Exchange:
 
     def query(self, name: bytes) -> str | None:
         """The first value of a parameter of the query string."""
-        values = (self.request.args or {}).get(name)
+        arguments = self.request.args
+        values = arguments.get(name) if arguments else None
         return values[0].decode("utf-8", "replace") if values else None
 
     def queries(self, name: bytes) -> Sequence[str]:
         """All values of a parameter of the query string."""
-        values = (self.request.args or {}).get(name)
+        arguments = self.request.args
+        values = arguments.get(name) if arguments else None
         return [value.decode("utf-8", "replace") for value in values] if values else ()
 
     async def document(self, limit: int) -> bytes:
@@ -147,9 +145,13 @@ class Exchange:
         :raises Busy: the documents that are being received take all the room that there is for them.
         """
         body = self.body
-        if body.whole is not None and len(body.whole) <= limit:
+        if (
+            body.whole is not None
+            and body.length is not None
+            and body.length <= limit
+            and body.length <= self.room.left
+        ):
             # It would give back what it takes before anybody else comes.
-            self.room.require(len(body.whole))
             return body.whole
         held = self.room.hold()
         try:

@@ -82,12 +82,12 @@ def take_apart(data: bytes, most: int) -> Head | None:
     end = data.find(END, first - 2, most)
     if end < 0:
         return None
-    length = _LENGTH.search(data, first - 2, end + 2)
     method, uri, path, query = line.groups()
-    if length is None:
-        return Head(method, uri, path, query, (data[first:end],), None, end + 4)
-    start, stop = length.span(1)
-    return Head(method, uri, path, query, (data[first:start], data[stop:end]), data[start:stop], end + 4)
+    before, *behind = _LENGTH.split(data[first - 2 : end + 2], 1)
+    if not behind:
+        return Head(method, uri, path, query, (before,), None, end + 4)
+    digits, rest = behind
+    return Head(method, uri, path, query, (before, rest), digits, end + 4)
 
 
 def arguments_of(query: bytes | None) -> dict[bytes, list[bytes]]:

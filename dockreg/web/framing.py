@@ -145,8 +145,11 @@ class FramedChannel(HTTPChannel):
         if not self.persistent:
             headers.setRawHeaders(b"Connection", [b"close"])
         lines = headers.lines()
-        lines += (self.site.entrance.header_lines(self.requests[0], headers), b"\r\n")
-        return b"%b %d %b\r\n%b" % (version, code, reason, b"".join(lines))
+        entrance, request = self.site.entrance, self.requests[0]
+        lines += (entrance.browsers.lines(request, headers),)
+        if entrance.cross_origin.origins:
+            lines.append(entrance.cross_origin.header_lines(request))
+        return b"%b %d %b\r\n%b\r\n" % (version, code, reason, b"".join(lines))
 
     def write(self, data: bytes) -> None:
         """Send a part of a response; or keep it until :meth:`let_go`."""

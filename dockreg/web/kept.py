@@ -26,7 +26,9 @@ class Kept(Generic[K, V]):
         known = self._known.get(key)
         if known is None:
             return None
-        self._known.move_to_end(key)
+        # As long as there is much room, it does not matter who goes first.
+        if self.weight > self._most_bytes // 2:
+            self._known.move_to_end(key)
         return known[0]
 
     def add(self, key: K, value: V, weight: int) -> None:

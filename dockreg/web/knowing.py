@@ -56,7 +56,7 @@ class KnowingChannel(ReceivingChannel):
             known = self.site.heads.find(data)
             if known is not None:
                 self._expects, self._drained = False, 0
-                now = self._now()
+                now = self.site.clock.seconds()
                 self.enter(Phase.HANDLING, now)
                 self._take_head(known, now)
                 return b""
@@ -86,7 +86,7 @@ class KnowingChannel(ReceivingChannel):
             request.body = WholeBody(data[head.end : end])
         else:
             request.head = whole
-        now = self._now()
+        now = self.site.clock.seconds()
         self.enter(Phase.HANDLING, now)
         self._end_input()
         request.begin(now)

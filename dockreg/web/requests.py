@@ -57,6 +57,8 @@ class Request(server.Request):
 
     #: Its body as a stream.
     body: IRequestBody = EMPTY_BODY
+    #: Whether it is known that it has a Host header, and that this can be one.
+    names_host = False
     #: The program that has sent it, once somebody wanted to know.
     sent_by: Agent | None = None
     #: Called when the client has gone before the response was finished.
@@ -100,7 +102,8 @@ class Request(server.Request):
         self._owner: Site = channel.site
         self._peer = channel.peer
         self._trusts_peer = channel.trusts_peer
-        self._rated_as = channel.rated_as
+        #: The address under which the requests of its client are counted, as :meth:`Site.rated_as` has it.
+        self.rated_as = channel.rated_as
 
     @property
     def origin(self) -> Origin:
@@ -133,11 +136,6 @@ class Request(server.Request):
             self.unregisterProducer()
         self.channel.abort()
 
-    @property
-    def rated_as(self) -> str:
-        """The address under which the requests of its client are counted, as :meth:`Site.rated_as` has it."""
-        return self._owner.rated_as(self.origin.address) if self._trusts_peer else self._rated_as
-
     # What the channel calls
 
     def gotLength(self, length: int | None) -> None:
@@ -164,10 +162,12 @@ class Request(server.Request):
         self._received = True
         self._began = now
         self._owner.requests_in_flight += 1
+        if self._trusts_peer:
+            self.rated_as = self._owner.rated_as(self.origin.address)
 
     def take_fields(self, head: Head, fields: Fields) -> None:
         """Have the headers that were made of the same fields before, and what a head says besides."""
-        self._fields, self.sent_by = fields, fields.sent_by
+        self._fields, self.sent_by, self.names_host = fields, fields.sent_by, True
         self.method, self.uri, self.path, self.clientproto = head.method, head.uri, head.path, b"HTTP/1.1"
         self.received_cookies = fields.cookies
         self.args = arguments_of(head.query)
@@ -197,11 +197,6 @@ class Request(server.Request):
         headers, agent = KnownHeaders(self.requestHeaders), self.sent_by
         known = KnownHead(self.head, self.method, self.uri, self.path, args, headers, cookies, agent, render, texts)
         self._owner.heads.keep(self.head, known)
-
-    @property
-    def names_host(self) -> bool:
-        """Whether it is known that it has a Host header, and that this can be one."""
-        return self._fields is not None
 
     @property
     def is_known(self) -> bool:

@@ -20,17 +20,14 @@ class Waiting:
 
     def __init__(self, work: Coroutine[Any, Any, None], waits_for: Deferred[Any]) -> None:
         self._work = work
-        self._wait(waits_for)
+        self._waits_for: Deferred[Any] | None = waits_for
+        _ = waits_for.addBoth(self._go_on)
 
     def cancel(self) -> None:
         """Cancel what it waits for; what then becomes of it is for the coroutine to say. Harmless when it has ended."""
         waits_for = self._waits_for
         if waits_for is not None:
             waits_for.cancel()
-
-    def _wait(self, waits_for: Deferred[Any]) -> None:
-        self._waits_for: Deferred[Any] | None = waits_for
-        _ = waits_for.addBoth(self._go_on)
 
     def _go_on(self, result: Any) -> None:
         """What it waits for has come. The Deferred is awaited, so that it has the result until this returns."""
@@ -42,4 +39,5 @@ class Waiting:
                 waits_for = self._work.send(result)
         except StopIteration:
             return
-        self._wait(waits_for)
+        self._waits_for = waits_for
+        _ = waits_for.addBoth(self._go_on)

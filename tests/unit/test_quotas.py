@@ -135,6 +135,15 @@ class RequestTests(_QuotaCase):
         self.refused(QuotaExceeded, self.bring(ONE, b"y" * 101))
         self.assertEqual((900, 0), self.used())
 
+    def test_last(self) -> None:
+        """The last bytes take what they are; where more may come, more is taken."""
+        self.limit(2**30)
+        for last, reserved in ((True, 900), (False, 900 + 16 * 2**20)):
+            part = self.result(self.uploads.begin(JOE, ONE, Digest.sha256(b"x")))
+            self.result(part.write([b"x" * 900], last=last))
+            self.assertEqual((0, reserved), self.used())
+            self.result(part.release())
+
     def test_hidden(self) -> None:
         """A blob that somebody else has costs, and is refused, as one that nobody has."""
         self.limit(10)

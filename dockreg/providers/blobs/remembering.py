@@ -1,13 +1,15 @@
 """Small blobs, which are read often (configs, above all), kept in memory: blobs never change."""
 
 from collections import OrderedDict
+from collections.abc import Awaitable
+from typing import Any
 
 from twisted.python.components import proxyForInterface
 from zope.interface import implementer
 
 from dockreg.errors import RangeInvalid
 from dockreg.interfaces import IBlobStore
-from dockreg.interfaces_blobs import IBlobReader
+from dockreg.interfaces_blobs import IBlobReader, IUpload
 from dockreg.interfaces_readers import IBlobInMemory
 from dockreg.model.blobs import StoredBlob
 
@@ -71,6 +73,10 @@ class RememberingBlobStore(proxyForInterface(IBlobStore, "_store")):  # type: ig
         else:
             self._kept.move_to_end(blob)
         return MemoryReader(content, start)
+
+    def resume_upload(self, *args: Any, **kwargs: Any) -> Awaitable[IUpload]:
+        """See :class:`~dockreg.interfaces.IBlobStore`. Each request of an upload asks this: quicker than a proxy does it."""
+        return self._store.resume_upload(*args, **kwargs)
 
     async def delete(self, blob: StoredBlob) -> None:
         """See :class:`~dockreg.interfaces.IBlobStore`."""

@@ -116,7 +116,9 @@ class Batches:
         except Exception:  # noqa: BLE001 - it goes to everybody who waits for it
             self._taken(Failure())
             return
-        _ = _deferred(turn).addBoth(self._taken)
+        if not isinstance(turn, Deferred):
+            turn = Deferred.fromCoroutine(_awaited(turn))
+        _ = turn.addBoth(self._taken)
 
     def _taken(self, outcome: Any) -> None:
         """A job is over."""
@@ -147,10 +149,6 @@ class Batches:
 def _let_go(done: "Deferred[Any]") -> None:
     with suppress(CancelledError):
         done.errback(CancelledError())
-
-
-def _deferred(turn: Awaitable[None]) -> "Deferred[None]":
-    return turn if isinstance(turn, Deferred) else Deferred.fromCoroutine(_awaited(turn))
 
 
 async def _awaited(turn: Awaitable[None]) -> None:

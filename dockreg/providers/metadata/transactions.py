@@ -1,7 +1,7 @@
 """Transactions in worker threads, and what a database says in the words of the registry."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
@@ -123,15 +123,15 @@ class Database:
             pass
         return await self.read(query, *args, **kwargs)
 
-    async def write(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def write(
+        self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]:
         """
         The result of ``change``, which is committed and durable.
 
         ``change`` may run more than once, each time on what the last attempt did not change.
         """
-        wanted = Wanted(self._around(lambda connection: change(connection, *args, **kwargs)))
-        result: T = await self._change(wanted)
-        return result
+        return self._change(Wanted(self._around(lambda connection: change(connection, *args, **kwargs))))
 
     def write_here(self, change: Callable[[Connection], T], *, durable: bool = True) -> T:
         """Like :meth:`write`, or :meth:`note`, for who is in a thread and blocks until it is committed."""
@@ -139,15 +139,15 @@ class Database:
         with reported():
             return cast("T", self._batches.write_here(wanted) if self._batches else self._repeat(True, wanted.change))
 
-    async def note(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def note(
+        self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]:
         """
         The result of ``change``, which is committed, so that every process sees it.
 
         Unlike that of :meth:`write` it may be undone by a failure of power, as long as nothing was written after it.
         """
-        wanted = Wanted(self._around(lambda connection: change(connection, *args, **kwargs)), durable=False)
-        result: T = await self._change(wanted)
-        return result
+        return self._change(Wanted(self._around(lambda connection: change(connection, *args, **kwargs)), durable=False))
 
     async def _change(self, wanted: Wanted) -> Any:
         if self._batches is None:

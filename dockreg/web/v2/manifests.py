@@ -49,11 +49,12 @@ class ManifestsDoor:
 
     async def put(self, exchange: Exchange, repository: RepositoryName, reference: Tag | Digest) -> bytes:
         """``PUT`` (end-7a, 7b): store a manifest, and point tags to it."""
-        tags = _tags(exchange.queries(b"tag"))
+        texts = exchange.queries(b"tag")
+        tags = _tags(texts) if texts else ()
         content = await exchange.document(self.max_bytes)
         content_type, only_if = exchange.header(b"content-type"), _only_if(exchange)
         pushed = await self.manifests.put(
-            exchange.principal, repository, reference, content, content_type, tags, only_if
+            exchange.caller.principal, repository, reference, content, content_type, tags, only_if
         )
         digest = str(pushed.digest)
         location = self.locations.of(exchange, f"/v2/{exchange.parts['name']}/manifests/{digest}")
@@ -72,8 +73,6 @@ class ManifestsDoor:
 
 
 def _tags(texts: Sequence[str]) -> Sequence[Tag]:
-    if not texts:
-        return ()
     tags = [Tag.parse(text) for text in texts]
     if len(tags) > _MOST_TAGS:
         raise RequestInvalid(f"one request may set at most {_MOST_TAGS} tags")
@@ -86,6 +85,9 @@ def _only_if(exchange: Exchange) -> Collection[str] | None:
 
     Clients that keep lists of referrers under a tag notice by this that somebody else has changed the list.
     """
+    headers = exchange.request.requestHeaders
+    if headers.getRawHeaders(b"if-match") is None and headers.getRawHeaders(b"if-none-match") is None:
+        return None
     match = exchange.header(b"if-match")
     if match is not None:
         return {entry.strip().removeprefix("W/").strip('"') for entry in match.split(",")}

@@ -23,6 +23,7 @@ from dockreg.errors import (
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
 from dockreg.uploads import Uploads
+from dockreg.web.bodies import IRequestBody
 from dockreg.web.exchange import Exchange
 from dockreg.web.v2.locations import Locations
 
@@ -72,7 +73,7 @@ class UploadsDoor:
             return False
         upload = await self.uploads.begin(exchange.principal, repository, digest)
         try:
-            last = await self._receive(exchange, upload, digest)
+            last = await self._receive(body, upload, digest)
             await upload.commit(digest, last)
         finally:
             await upload.release()
@@ -81,10 +82,11 @@ class UploadsDoor:
 
     async def append(self, exchange: Exchange, repository: RepositoryName, upload_id: str) -> bytes:
         """``PATCH`` (end-5): the next bytes of a session, which may be all of them, of a length not known before."""
-        upload = await self._resume(exchange, repository, upload_id, None)
+        body = exchange.body
+        upload = await self._resume(exchange, repository, upload_id, body.length, None)
         try:
-            if last := await self._receive(exchange, upload):
-                await upload.write(last)
+            if last := await self._receive(body, upload):
+                await upload.write(last, last=True)
             await upload.pause()
         except (StorageFull, StoreUnavailable):
             await self._answer_kept(exchange, upload_id, upload)
@@ -96,10 +98,10 @@ class UploadsDoor:
 
     async def finish(self, exchange: Exchange, repository: RepositoryName, upload_id: str) -> bytes:
         """``PUT`` (end-6): the last bytes of a session, if any are left, and the digest of the blob."""
-        digest = _digest(exchange)
-        upload = await self._resume(exchange, repository, upload_id, digest)
+        digest, body = _digest(exchange), exchange.body
+        upload = await self._resume(exchange, repository, upload_id, body.length, digest)
         try:
-            last = await self._receive(exchange, upload, digest)
+            last = await self._receive(body, upload, digest)
             await upload.commit(digest, last)
         except (StorageFull, StoreUnavailable):
             await self._answer_kept(exchange, upload_id, upload)
@@ -120,36 +122,37 @@ class UploadsDoor:
         exchange.respond(204)
 
     async def _resume(
-        self, exchange: Exchange, repository: RepositoryName, upload_id: str, digest: Digest | None
+        self, exchange: Exchange, repository: RepositoryName, upload_id: str, length: int | None, digest: Digest | None
     ) -> BlobUpload:
-        length = exchange.body.length
-        offset = _offset(exchange.header(b"content-range"), length)
+        header = exchange.header(b"content-range")
+        offset = None if header is None else _offset(header, length)
         # Without a byte there is nothing else to wait for, but for the end of the session.
         soon = length is None or (length <= _FEW_BYTES and (length > 0 or digest is not None))
         inspect = exchange.agent.pushes_schema1
         try:
             return await self.uploads.resume(
-                exchange.principal, repository, upload_id, offset, digest, inspect=inspect, soon=soon
+                exchange.caller.principal, repository, upload_id, offset, digest, inspect=inspect, soon=soon
             )
         except RangeInvalid as error:
             # What a client needs to go on.
             self._answer(exchange, upload_id, error.size, 416)
             raise
 
-    async def _receive(self, exchange: Exchange, upload: BlobUpload, digest: Digest | None = None) -> Sequence[Piece]:
+    async def _receive(self, body: IRequestBody, upload: BlobUpload, digest: Digest | None = None) -> Sequence[Piece]:
         """
         Write the bytes of the request, but for the last ones where it is known that they are: those are returned.
 
         :param digest: of the blob, whose last bytes these are; who has them all may commit it.
         """
-        body = exchange.body
+        if body.whole is not None:
+            return (body.whole,)
         if body.length:
             await upload.expect(body.length)
         left = body.length or 0
         if left and not upload.gathers:
             await body.arrived()
         while True:
-            if not upload.gathers and (poured := await self._pour(exchange, upload, left, digest)):
+            if not upload.gathers and (poured := await self._pour(body, upload, left, digest)):
                 left -= poured
                 if left or body.length is None:
                     continue
@@ -160,9 +163,9 @@ class UploadsDoor:
                 return chunks
             await upload.write(chunks)
 
-    async def _pour(self, exchange: Exchange, upload: BlobUpload, left: int, digest: Digest | None) -> int:
+    async def _pour(self, body: IRequestBody, upload: BlobUpload, left: int, digest: Digest | None) -> int:
         """Have the upload receive bytes without the reactor; return how many, 0 where that can not be."""
-        body, most = exchange.body, upload.at_once()
+        most = upload.at_once()
         if body.length is not None:
             most = min(most, left)
         receive = partial(upload.receive, most=most)
@@ -194,10 +197,8 @@ def _digest(exchange: Exchange) -> Digest:
     return Digest.parse(text)
 
 
-def _offset(header: str | None, length: int | None) -> int | None:
-    """Where the bytes of a request begin that has so many, by its ``Content-Range``; None when it has none."""
-    if header is None:
-        return None
+def _offset(header: str, length: int | None) -> int | None:
+    """Where the bytes of a request begin that has so many, by its ``Content-Range``; None when that says nothing."""
     found = _CONTENT_RANGE.fullmatch(header)
     if found is None:
         raise RequestInvalid("Content-Range is two numbers with a '-' between them: the first byte and the last one")
