@@ -4,13 +4,12 @@ import atexit
 import gzip
 import hashlib
 import json
-from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import define, frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.model.mediatypes import (
@@ -110,13 +109,31 @@ def make_index(*children: dict[str, Any], **more: Any) -> bytes:
     return compact({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(children), **more})
 
 
-@cache
-def _daemon(_of: str, config: str) -> Daemon:
-    """The daemon of a class of tests; it is stopped when the tests are over."""
-    daemon = PreparedDaemon(Path(f"daemon-{next(_numbers)}").absolute(), config=config)
-    daemon.start()
-    atexit.register(daemon.kill)
-    return daemon
+@define
+class _Shared:
+    """The daemon of one class of tests at a time: the tests of a class follow each other, and one that nobody asks takes time, too."""
+
+    _of: tuple[str, str] | None = None
+    _daemon: Daemon | None = None
+
+    def of_class(self, name: str, config: str) -> Daemon:
+        """That of a class, which is stopped when there is another one, and when the tests are over."""
+        if self._daemon is None or self._of != (name, config):
+            self.stop()
+            self._daemon = PreparedDaemon(Path(f"daemon-{next(_numbers)}").absolute(), config=config)
+            self._daemon.start()
+            self._of = name, config
+        return self._daemon
+
+    def stop(self) -> None:
+        """Stop it; harmless when there is none."""
+        if self._daemon is not None:
+            self._daemon.kill()
+        self._of = self._daemon = None
+
+
+_shared = _Shared()
+atexit.register(_shared.stop)
 
 
 class V2Case(SynchronousTestCase):
@@ -125,7 +142,7 @@ class V2Case(SynchronousTestCase):
     CONFIG: ClassVar[str] = ""
 
     def setUp(self) -> None:
-        self.daemon = _daemon(type(self).__qualname__, self.CONFIG)
+        self.daemon = _shared.of_class(type(self).__qualname__, self.CONFIG)
         self.name = f"test/r{next(_numbers)}"
 
     def tearDown(self) -> None:
