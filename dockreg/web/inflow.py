@@ -28,6 +28,8 @@ LEAST_BYTES: Final = 256 * 1024
 FLOWING_BYTES: Final = 32 * 1024
 #: A body of which no more than that is to come is read to its end, with what is to be done there, and needs no turn.
 SHORT_BYTES: Final = 4 * 1024 * 1024
+#: What the reactor has read of it is copied to where the rest is read to, unless it is much.
+_FIRST_BYTES: Final = 128 * 1024
 #: The end of a longer one of known length, which is left to the reactor.
 _END_BYTES: Final = 64 * 1024
 #: What is read, digested and written at once.
@@ -177,7 +179,7 @@ class Inflow:
 
     def fetch(self) -> Piece:
         """The next bytes of the body, in a thread; none at the end of the turn. How long they are there is in :meth:`.IUpload.receive`."""
-        if self._first:
+        if self._first and not (self._short and len(self._first) <= _FIRST_BYTES):
             first, self._first = self._first, b""
             return first
         with self._lock:
@@ -219,6 +221,8 @@ class Inflow:
             self._buffers.rotate(-1)
         self._buffer = self._buffers[-1]
         view = memoryview(self._buffer)
+        if self._short:
+            return self._fill(view)
         while not self.dry and self.taken < self._most and not self._is_enough():
             scatter = None if self.rest else self._scatter(view)
             kept = len(self.rest)
@@ -230,6 +234,17 @@ class Inflow:
             if carried:
                 return view[:carried]
         return b""
+
+    def _fill(self, view: memoryview) -> Piece:
+        """All that is left of a short body, or what there is room for, so that it is written in few steps."""
+        at = len(self._first)
+        view[:at], self._first = self._first, b""
+        while at < len(view) and self.taken < self._most and not self.dry:
+            came = self._read(view[at : at + self._most - self.taken], None)
+            at += came
+            self.taken += came
+            self.carried += came
+        return view[:at]
 
     def _is_enough(self) -> bool:
         return self.taken >= _SHARE_BYTES and self._owner.crowded()

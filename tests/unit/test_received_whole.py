@@ -10,7 +10,7 @@ from dockreg.callables import Piece
 from dockreg.errors import BodyTooLarge, DigestInvalid, StorageFull, UploadUnknown
 from dockreg.model.digest import Digest
 from dockreg.model.uploads import UploadLimits
-from dockreg.providers.blobs import fileupload
+from dockreg.providers.blobs import appending, fileupload
 from dockreg.providers.blobs.disk import write_some
 from tests.unit.v1case import ONE
 from tests.unit.v2case import JOE, ThreadedTestCase
@@ -112,8 +112,8 @@ class WholeTests(ThreadedTestCase):
         patch.restore()
         self.check_session(upload_id, 0)
         upload_id = self.start()
-        self.patch(fileupload, "write_some", lambda descriptor, piece: write_some(descriptor, piece[:2]))
-        patch = self.patch(fileupload, "write_all", refuse)
+        self.patch(appending, "write_some", lambda descriptor, piece: write_some(descriptor, piece[:2]))
+        patch = self.patch(appending, "write_all", refuse)
         self.refused(StorageFull, self.bring_all(self.resumed(upload_id), [CONTENT]))
         patch.restore()
         self.check_session(upload_id, 2)
@@ -135,3 +135,11 @@ class WholeTests(ThreadedTestCase):
         self.assertTrue(self.cancelled_after(1, self.bring_all(part, [CONTENT])))
         self.assertEqual(CONTENT, self.content(ONE, DIGEST))
         self.check_gone(part.upload_id)
+
+
+class ObjectTests(WholeTests):
+    """The same where the first bytes are taken for many, and are written under the name of the object."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(fileupload, "_MUCH_BYTES", 1)

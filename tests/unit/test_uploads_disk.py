@@ -10,7 +10,7 @@ from dockreg.blobupload import BlobUpload
 from dockreg.callables import Piece
 from dockreg.errors import StorageFull, StoreUnavailable
 from dockreg.model.digest import Digest
-from dockreg.providers.blobs import fileupload, staging
+from dockreg.providers.blobs import appending, staging
 from tests.unit.v1case import ONE
 from tests.unit.v2case import JOE, ThreadedTestCase
 
@@ -63,5 +63,5 @@ class LastBytesTests(ThreadedTestCase):
             os.write(descriptor, b"".join(chunks)[:size])
             raise OSError(errno.ENOSPC, "full")
 
-        with patch.object(fileupload, "write_all", write), patch.object(staging, "write_all", write):
+        with patch.object(appending, "write_all", write), patch.object(staging, "write_all", write):
             yield

@@ -1,38 +1,33 @@
 """An upload in a file."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Lock
+from typing import Final
 
 from zope.interface import implementer
 
 from dockreg.callables import ByteObserver, Ending, Piece
-from dockreg.errors import DigestInvalid, RegistryError, StorageFull, StoreUnavailable
+from dockreg.errors import DigestInvalid, RegistryError, StorageFull, StoreUnavailable, UploadBusy
 from dockreg.interfaces_blobs import IUpload
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, StoredBlob
 from dockreg.model.digest import Digest, Hasher
-from dockreg.providers.blobs.ahead import Ahead
+from dockreg.providers.blobs.appending import Appending
 from dockreg.providers.blobs.digesting import digest_file, seal
-from dockreg.providers.blobs.disk import (
-    beginning_of,
-    disk_errors,
-    flush_folder,
-    gathered,
-    remove,
-    remove_left_behind,
-    write_all,
-    write_some,
-)
+from dockreg.providers.blobs.disk import disk_errors, flush_folder, gathered, remove, remove_left_behind
 from dockreg.providers.blobs.handover import hand_over
-from dockreg.providers.blobs.observing import Behind, observe
-from dockreg.providers.blobs.workshop import Opening, Workshop
+from dockreg.providers.blobs.staging import BegunObject
+from dockreg.providers.blobs.workshop import Beginning, Opening, Workshop
 from dockreg.providers.blobs.writeback import Writeback
+
+#: Who brings so much at once is expected to bring the rest as well; what comes slowly has a staging file from its beginning.
+_MUCH_BYTES: Final = 256 * 1024
 
 
 @implementer(IUpload)
-class FileUpload:
+class FileUpload(Appending):
     """
     One staging file.
 
@@ -130,78 +125,71 @@ class FileUpload:
 
     def _receive(self, fetch: Callable[[], Piece], ending: Ending | None) -> StoredBlob | None:
         with self._lock:
-            descriptor = self._open_descriptor()
-            before = self.size
-            self._receive_now(descriptor, fetch)
-            if ending is None or self.size - before != ending.size:
-                return None
-            blob = self._commit_file(descriptor, ending.expected)
-        return self._tell(blob, ending.then)
+            first = fetch() if ending is not None and self._may_be_object(ending) else b""
+            # Of which much has not come at once, the rest may never come.
+            if ending is not None and first and len(first) >= min(ending.size, _MUCH_BYTES):
+                blob = self._receive_object(first, fetch, ending)
+            else:
+                blob = self._receive_staged(first, fetch, ending)
+        return blob if blob is None or ending is None else self._tell(blob, ending.then)
 
-    def _receive_now(self, descriptor: int, fetch: Callable[[], Piece]) -> None:
-        decrypts = bool(getattr(fetch, "decrypts", False))  # which leaves it in the cache of another processor anyway
-        behind = Behind(self._shop.receivers, self._shop.beside, elsewhere=decrypts)
-        with self._shop.receivers:
+    def _receive_staged(self, first: Piece, fetch: Callable[[], Piece], ending: Ending | None) -> StoredBlob | None:
+        descriptor = self._open_descriptor()
+        wanted = None if ending is None else self.size + ending.size
+        self._receive_now(descriptor, first, fetch, wanted)
+        if ending is None or self.size != wanted:
+            return None
+        return self._commit_file(descriptor, ending.expected)
+
+    def _may_be_object(self, ending: Ending) -> bool:
+        return ending.expected.algorithm == self._algorithm and self._has_no_file()
+
+    def _receive_object(self, first: Piece, fetch: Callable[[], Piece], ending: Ending) -> StoredBlob | None:
+        """
+        The same under the name of the object at once: the journal of the file system is written once, and not for each name.
+
+        If not all bytes come, what came is a staging file.
+        """
+        opening = self._opening
+        try:
+            with disk_errors():
+                begun = self._shop.folders.begin(ending.expected, ending.size)
+        except (StorageFull, StoreUnavailable):
+            # What has come is kept nevertheless, if that can be done.
+            return self._receive_staged(first, fetch, ending)
+        self._use(begun.descriptor, Beginning(0, 0, Hasher(self._algorithm), None))
+        kept = False
+        try:
             try:
-                if decrypts:
-                    with Ahead(fetch, self._shop.receivers, self._shop.beside) as pieces:
-                        self._append_all(descriptor, pieces, behind)
-                else:
-                    self._append_all(descriptor, iter(fetch, b""), behind)
+                self._receive_now(begun.descriptor, first, fetch, ending.size)
             finally:
-                self._settle(behind)
+                if self.size != ending.size and self._failure is None:
+                    kept = self._stage(begun)
+            if kept:
+                return None
+            self._checked_digest(ending.expected, begun.descriptor)
+            with disk_errors():
+                begun.finish()
+        except BaseException as problem:
+            if not kept:
+                self._descriptor = None
+                begun.drop()
+                if isinstance(problem, StorageFull | StoreUnavailable | UploadBusy):
+                    # The upload is as it was.
+                    self._opening, self.size, self._hasher, self._observers = opening, 0, None, ()
+            raise
+        self._descriptor = None
+        os.close(begun.descriptor)
+        return begun.blob
 
-    def _append_all(self, descriptor: int, pieces: Iterable[Piece], behind: Behind) -> None:
-        for piece in pieces:
-            self._append(descriptor, piece, behind)
-            self._writeback.grew(descriptor, self.size)
-
-    def _write_now(self, descriptor: int, chunks: Sequence[Piece], behind: Behind | None = None) -> None:
-        if self._hasher is None:
-            self._catch_up(descriptor)
-        chunks = gathered(chunks)
+    def _stage(self, begun: BegunObject) -> bool:
+        """What has come of an object is a staging file from now on; whether it is."""
         with disk_errors():
             try:
-                write_all(descriptor, chunks)
-            except BaseException:
-                # What was taken counts: the upload goes on behind it when there is room.
-                self._observe(beginning_of(chunks, os.lseek(descriptor, 0, os.SEEK_CUR) - self.size), behind)
-                raise
-        self._observe(chunks, behind)
-
-    def _append(self, descriptor: int, piece: Piece, behind: Behind) -> None:
-        """What :meth:`_write_now` does, in few steps for one large piece; between any two of them caches forget the interpreter."""
-        written = write_some(descriptor, piece) if self._hasher is not None else 0
-        if written < len(piece):
-            if written:
-                self._observe((piece[:written],), behind)
-            self._write_now(descriptor, (piece[written:],), behind)
-            return
-        self.size += written
-        try:
-            behind.observe((piece,), self._observers)
-        except BaseException as failure:
-            self._failure = failure
-            raise
-
-    def _observe(self, chunks: Sequence[Piece], behind: Behind | None) -> None:
-        try:
-            self.size += sum(map(len, chunks))
-            if behind is None:
-                observe(chunks, self._observers, self._shop.beside)
-            else:
-                behind.observe(chunks, self._observers)
-        except BaseException as failure:
-            # What is in the file and what was digested may differ from now on: it must not become content.
-            self._failure = failure
-            raise
-
-    def _settle(self, behind: Behind) -> None:
-        try:
-            behind.end()
-        except BaseException as failure:
-            self._failure = failure
-            raise
+                begun.stage(self._path)
+            except FileExistsError:
+                raise UploadBusy(self.upload_id) from None
+        return True
 
     def _suspend(self, then: Callable[[Received], object] | None, last: Sequence[Piece]) -> Received:
         with self._lock:
@@ -361,16 +349,18 @@ class FileUpload:
         if self._failure is not None:
             raise self._failure
         if self._opening is not None and not self._dropping:
-            self._descriptor, beginning = self._opening()
-            self._opening = None
-            self.size, self._durable = beginning.size, beginning.durable
-            self._writeback = Writeback(beginning.size, self._shop.begin_writing)
-            self._hasher, self._known = beginning.hasher, beginning.known
-            if self._hasher is not None:
-                self._observers = (self._hasher, *self._observers)
+            self._use(*self._opening())
         if self._descriptor is None:
             raise ValueError("the upload has ended")
         return self._descriptor
+
+    def _use(self, descriptor: int, beginning: Beginning) -> None:
+        self._opening, self._descriptor = None, descriptor
+        self.size, self._durable = beginning.size, beginning.durable
+        self._writeback = Writeback(beginning.size, self._shop.begin_writing)
+        self._hasher, self._known = beginning.hasher, beginning.known
+        if self._hasher is not None:
+            self._observers = (self._hasher, *self._observers)
 
     def _release(self) -> None:
         descriptor, self._descriptor = self._descriptor, None

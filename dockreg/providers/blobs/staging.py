@@ -6,9 +6,9 @@ the lock (``flock``) of that name, and the kernel drops the lock when the proces
 
 1. a *note* is made, an empty locked file whose name says a series of generations (:mod:`dockreg.providers.blobs.series`), and
    the folder of its objects; both are flushed. It serves all further commits of the series;
-2. the staging file is flushed, so that its bytes are durable, and renamed to the name of the object; or a small file that
-   comes as a whole is written under that name, and flushed;
-3. the folder of the series is flushed, for a small file at the same time: the object is durable;
+2. the staging file is flushed, so that its bytes are durable, and renamed to the name of the object; or a file that comes as
+   a whole, in one request that tells its digest, is written under that name, and flushed;
+3. the folder of the series is flushed, for such a file at the same time: the object is durable;
 4. elsewhere, the metadata records the object, in a transaction;
 5. :meth:`Folders.confirm` tells the series. When it has no more objects to come, and all are confirmed, its note is removed.
 
@@ -30,6 +30,7 @@ The lock of a name is the right to write to its file, to rename it and to remove
 counts only if the file still has this name afterwards: between the opening and the lock it may have become an object.
 """
 
+import fcntl
 import os
 import secrets
 from collections.abc import Callable, Collection, Sequence
@@ -52,6 +53,7 @@ STAGING = "staging"
 QUARANTINE = "quarantine"
 #: Notes of the series of objects that may have some that nobody has recorded.
 SERIES = "series"
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 #: For who stores nothing, or does not care.
 _random_name = partial(secrets.token_urlsafe, 16)
 #: Begins with a flush that somebody will wait for.
@@ -140,7 +142,7 @@ class Folders:
         """The same for bytes that have no file; after an error nothing is left."""
 
         def create(target: str, series: Series) -> None:
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(target, _NEW, 0o600)
             try:
                 write_all(descriptor, chunks)
                 self.flush_both(partial(os.fsync, descriptor), partial(series.flush_names, series.named()))
@@ -148,6 +150,16 @@ class Folders:
                 os.close(descriptor)
 
         return self._store(digest, sum(map(len, chunks)), create, os.unlink)
+
+    def begin(self, digest: Digest, size: int) -> "BegunObject":
+        """The same for bytes that are still to come."""
+        found: list[tuple[int, Series]] = []
+
+        def create(target: str, series: Series) -> None:
+            found.append((os.open(target, _NEW, 0o600), series))
+
+        blob = self._store(digest, size, create, os.unlink)
+        return BegunObject(self, blob, *found[0])
 
     def flush_both(self, flush: Callable[[], object], flush_names: Callable[[], object]) -> None:
         """Make the bytes of a file durable, and its name; at the same time, if this process can do that."""
@@ -246,3 +258,36 @@ class Folders:
         series = self._pending.pop(blob, None)
         if series is not None:
             series.settled(gone=False)
+
+
+@define(eq=False)
+class BegunObject:
+    """An object that is to have some bytes that are still to come, and the descriptor of its file."""
+
+    _folders: Folders
+    blob: StoredBlob
+    descriptor: int
+    _series: Series
+
+    def finish(self) -> None:
+        """All of them were written: the object is durable. After an error it is to be dropped."""
+        series = self._series
+        self._folders.flush_both(partial(os.fsync, self.descriptor), partial(series.flush_names, series.named()))
+
+    def stage(self, staged: str) -> None:
+        """
+        Not all of them came: the file is a staging file from now on, which the descriptor locks.
+
+        After an error it is still to be dropped. :raises FileExistsError: somebody else has begun a file of this name.
+        """
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Not renamed, as in Folders.reopen.
+        os.link(self._folders.object_path(self.blob), staged)
+        self._folders.retract(self.blob)
+
+    def drop(self) -> None:
+        """Nothing is left of it."""
+        try:
+            self._folders.retract(self.blob)
+        finally:
+            os.close(self.descriptor)

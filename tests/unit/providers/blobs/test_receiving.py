@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dockreg.callables import Piece
 from dockreg.errors import StorageFull
 from dockreg.model.digest import Digest
-from dockreg.providers.blobs import fileupload
+from dockreg.providers.blobs import appending
 from dockreg.providers.blobs.disk import write_all
 from dockreg.providers.blobs.observing import Behind, Helpers, Receivers
 from dockreg.testing import contracts
@@ -60,7 +60,7 @@ class ReceivingTests(contracts.Contract):
                 failed.set()
                 raise
 
-        self.patch(fileupload, "write_all", write_and_tell)
+        self.patch(appending, "write_all", write_and_tell)
         limit_files(self, (1 << 20) - 1)
         await self.raises(StorageFull, upload.receive(Decrypting()))
         self.assertEqual(([3], [3]), (asked, answered))

@@ -9,7 +9,7 @@ from twisted.internet.address import IPv4Address
 from twisted.logger import LogLevel, capturedLogs
 
 from dockreg.model.digest import Digest
-from dockreg.providers.blobs import fileupload
+from dockreg.providers.blobs import appending
 from dockreg.room import Room
 from dockreg.web.access import Gate
 from dockreg.web.app import RegistryResource, make_routing
@@ -144,7 +144,7 @@ class GoneTests(ThreadedTestCase):
         framing, sent = framed(BODIES[2], told=True, whole=False)
         channel.dataReceived(head(f"PATCH {FOLDER}/{upload_id}", framing) + sent)
         leave(channel)
-        with capturedLogs() as logged, patch.object(fileupload, "write_all", side_effect=OSError(errno.ENOSPC, "full")):
+        with capturedLogs() as logged, patch.object(appending, "write_all", side_effect=OSError(errno.ENOSPC, "full")):
             self.threads.run_all()
         self.assertEqual(1, sum(each["log_format"] == "{path} was cut: {problem}" for each in logged))
         self.check_goes_on(upload_id, BEFORE)
