@@ -35,6 +35,7 @@ class Scenarios:
         return {
             "commit a blob": (self._nothing, self.commit),
             "commit a small blob": (self._nothing, self.commit_small),
+            "commit a layer": (self._nothing, self.commit_layer),
             "append to a session": (self.begin_session, self.append),
             "close a session": (self.begin_session, self.close_session),
             "cancel a session": (self.begin_session, self.cancel),
@@ -64,6 +65,12 @@ class Scenarios:
     async def commit_small(self) -> None:
         """A blob in one request that closes a session."""
         content = self._content()
+        await self.customer.finish(await self.customer.start(), digest_of(content), content)
+        self.blobs.append(content)
+
+    async def commit_layer(self) -> None:
+        """The same of so many bytes that they are received by a thread."""
+        content = self._content() * 60
         await self.customer.finish(await self.customer.start(), digest_of(content), content)
         self.blobs.append(content)
 

@@ -96,6 +96,10 @@ class CrashPointTests(FaultCase):
         """The same of one that is written under the name of its object."""
         self.kill_everywhere("commit a small blob", Kind.OPEN, Kind.WRITE, Kind.SYNC, Kind.MKDIR)
 
+    def test_commit_layer(self) -> None:
+        """The same of one that is written there while it comes."""
+        self.kill_everywhere("commit a layer", Kind.OPEN, Kind.WRITE, Kind.SYNC, Kind.MKDIR)
+
     def test_append(self) -> None:
         """A session has what was acknowledged, goes on where it says, and its blob is made of the right bytes."""
         self.kill_everywhere("append to a session", Kind.WRITE, Kind.SYNC, Kind.XATTR)
