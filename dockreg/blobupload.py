@@ -313,7 +313,8 @@ class BlobUpload:
         if self._inspector is not None:
             facts = await self._unless_it_fails(self._registry.in_thread(self._inspector.finish))
         here = self._recording_here(facts)
-        committed = await self._unless_it_fails(self._upload.commit(digest, last, here), here)
+        small = self._registry.small_bytes
+        committed = await self._unless_it_fails(self._upload.commit(digest, last, here, small), here)
         return await self._recorded(committed, here, facts)
 
     async def _unless_it_fails(self, work: Awaitable[T], here: RecordingHere | None = None) -> T:

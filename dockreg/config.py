@@ -146,6 +146,7 @@ class BlobSettings:
     folder: str = field(default="", validator=valid.text)
     reserve_bytes: int = field(default=256 * _MIB, validator=valid.number(0))
     verify_reads: bool = field(default=False, validator=valid.flag)
+    small_bytes: int = field(default=16384, validator=valid.number(0, 65536))
     options: Mapping[str, Any] = field(factory=dict, validator=valid.options, repr=False)
 
 

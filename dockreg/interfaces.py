@@ -197,12 +197,21 @@ class IBlobIndex(Interface):
     async def facts(digest: Digest) -> LayerFacts | None:
         """What is known of a blob as a layer; None when nobody has looked."""
 
+    async def content(blob: StoredBlob) -> bytes | None:
+        """
+        The bytes of an object that was recorded with its :attr:`~.StoredBlob.content`; None when the metadata does not name
+        it, or has no bytes of it.
+        """
+
     async def is_recorded(blob: StoredBlob) -> bool:
         """Whether the metadata names exactly this object (digest and generation)."""
 
     async def record(blob: StoredBlob, facts: LayerFacts | None, leased_until: float) -> StoredBlob:
         """
         Record a committed object, or renew the lease of the one that is recorded under its digest already and not lost.
+
+        The bytes of one that has its :attr:`~.StoredBlob.content` are recorded with it, and go with its row, or when another
+        object is recorded in its place.
 
         :return: the object that is recorded now; when it is not ``blob``, the caller deletes ``blob``.
         """

@@ -86,6 +86,7 @@ class IUpload(Interface):
         expected: Digest | None = None,
         last: Sequence[Piece] = (),
         then: Callable[[StoredBlob], bool] | None = None,
+        small_bytes: int = 0,
     ) -> StoredBlob:
         """
         Make the bytes, and their name, durable as a new generation, and end the upload.
@@ -95,6 +96,10 @@ class IUpload(Interface):
             there. It raises nothing, and says whether the object is to be confirmed there and then, for the upload has ended
             for everybody: what another one has begun under its id meanwhile may be dropped. Once it was called the object is
             in the hands of who passed it, also when that is cancelled.
+
+        :param small_bytes: where all bytes are in ``last``, and they are so many at most (0: never), the object is left to whoever records it:
+            it has its :attr:`~.StoredBlob.content`, its generation says that it is kept in the metadata, and nothing else is
+            kept. Recorded, it is durable.
 
         Bytes are read again only when nobody has digested them by the algorithm of ``expected`` as they passed.
 

@@ -53,23 +53,27 @@ def make_metadata_copies(config: Config, in_thread: InThread) -> "MetadataCopies
 
 
 def make_blob_store(
-    config: Config, in_thread: InThread, clock: IReactorTime, beside: "Helpers | None" = None
+    config: Config, metadata: IMetadataStore, in_thread: InThread, clock: IReactorTime, beside: "Helpers | None" = None
 ) -> IBlobStore:
     """
-    The configured blob store.
+    The configured blob store, and what is kept of blobs in ``metadata``.
 
     :param beside: for digests beside that of a blob, and for flushes.
     :raises ConfigError: it is a provider of others that can not be made.
     """
+    from dockreg.providers.blobs.remembering import RememberingBlobStore
+    from dockreg.providers.blobs.small import DividedBlobStore
+
     settings = config.blobs
     if settings.provider != "files":
         arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
-        return cast("IBlobStore", made("blobs.provider", settings.provider, IBlobStore, arguments))
+        store = cast("IBlobStore", made("blobs.provider", settings.provider, IBlobStore, arguments))
+        return DividedBlobStore(store, metadata.blobs.content)
     from dockreg.providers.blobs.filesystem import FilesystemBlobStore
-    from dockreg.providers.blobs.remembering import RememberingBlobStore
 
     begin = None if beside is None else beside.begin
-    return RememberingBlobStore(FilesystemBlobStore(config.blob_folder, in_thread, new_id, beside, begin))
+    store = FilesystemBlobStore(config.blob_folder, in_thread, new_id, beside, begin)
+    return RememberingBlobStore(DividedBlobStore(store, metadata.blobs.content))
 
 
 def make_collector(config: Config, metadata: IMetadataStore, blobs: IBlobStore, clock: IReactorTime) -> Collector:

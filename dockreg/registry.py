@@ -69,6 +69,8 @@ class Registry:
     #: Where pulls are noted, if anybody wants to know.
     pulls: Pulls | None = None
     quotas: Quotas | None = None
+    #: Blobs of so many bytes at most that come as a whole are kept in the metadata.
+    small_bytes: int = 0
     #: How many blobs are being recorded in the threads of the blob store.
     recording_here: int = field(default=0, init=False)
     soundness: Soundness = field(init=False)
@@ -272,8 +274,7 @@ class Registry:
             return known
         upload: IUpload = await self.blobs.start_upload()
         try:
-            await upload.write([content])
-            committed = await upload.commit(digest)
+            committed = await upload.commit(digest, [content], None, self.small_bytes)
         finally:
             await upload.abort()
         return await self.keep_blob(committed, record)

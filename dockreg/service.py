@@ -193,7 +193,7 @@ def open_registry(
     if audit is None and "audit" in logs:
         audit = AuditLines(logs["audit"].lines.write, full)
     metadata = make_metadata_store(config, threads.database.in_thread, full)
-    blobs = make_blob_store(config, threads.bytes.in_thread, full, threads.digests)
+    blobs = make_blob_store(config, metadata, threads.bytes.in_thread, full, threads.digests)
     hasher = make_hasher(config, threads.hashing.in_thread)
     means = Means(
         metadata.accounts, hasher, threads.work.in_thread, threads.asking.in_thread, full, secrets.token_bytes
@@ -207,6 +207,7 @@ def open_registry(
     registry = Registry(
         metadata, blobs, access.authorizer, full, work, lease_seconds, room, verify, keeping.pulls, keeping.quotas
     )
+    registry.small_bytes = config.blobs.small_bytes
     tokens = make_tokens(config, metadata, access, means)
     views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
     core = Core(

@@ -60,7 +60,7 @@ async def _work(config: Config, reactor: Any, *, repair: bool, quick: bool, as_j
     metadata = make_metadata_store(config, in_thread, reactor)
     await metadata.open()
     try:
-        blobs = make_blob_store(config, in_thread, reactor)
+        blobs = make_blob_store(config, metadata, in_thread, reactor)
         soundness = Soundness(metadata, lambda: blobs, reactor, in_thread)
         with reporting(as_json) as reporter:
             telling = _Telling(reporter)

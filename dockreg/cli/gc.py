@@ -77,7 +77,7 @@ async def _opened(
     if file is not None and not file.exists():
         raise CommandFailed(f"there is no registry here, {file} does not exist: name its --data-dir")
     metadata = make_metadata_store(config, threads_of(reactor), reactor)
-    blobs = make_blob_store(config, threads_of(reactor), reactor)
+    blobs = make_blob_store(config, metadata, threads_of(reactor), reactor)
     problem: Exception | None = None
     await metadata.open()
     try:

@@ -5,6 +5,9 @@ from attrs import field, frozen
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
 
+#: Begins the generation of an object that is kept in the metadata; in no name that is made at random.
+IN_METADATA = "="
+
 
 @frozen
 class StoredBlob:
@@ -14,13 +17,20 @@ class StoredBlob:
     When a blob was collected or lost and its bytes are pushed again, a new generation is stored, so that removing the
     old object can not remove the new one.
 
-    ``lost`` is what is known to be wrong with its bytes, None when nothing is.
+    ``lost`` is what is known to be wrong with its bytes, None when nothing is. ``content`` are the bytes of one that is to be
+    kept in the metadata, as long as it is not recorded there; None for any other.
     """
 
     digest: Digest
     generation: str
     size: int
     lost: Condition | None = field(default=None, eq=False)
+    content: bytes | None = field(default=None, eq=False, repr=False)
+
+    @property
+    def in_metadata(self) -> bool:
+        """Whether its bytes are kept in the row that names it, and not in the blob store."""
+        return self.generation.startswith(IN_METADATA)
 
 
 @frozen

@@ -1,5 +1,5 @@
 """
-What every blob store promises of uploads that fetch their bytes, as tests.
+What every blob store promises of uploads that fetch their bytes, or have them all at once, as tests.
 
 They are a part of :class:`dockreg.testing.contracts_uploads.UploadContract`.
 """
@@ -12,7 +12,7 @@ from dockreg.errors import DigestInvalid
 from dockreg.interfaces import IBlobStore
 from dockreg.model.blobs import NOTHING_RECEIVED, StoredBlob
 from dockreg.model.digest import Digest
-from dockreg.testing.contracts import Contract, content_of
+from dockreg.testing.contracts import Contract, content_of, pages_of
 
 
 def fetching(pieces: Sequence[Piece]) -> Callable[[], Piece]:
@@ -21,7 +21,7 @@ def fetching(pieces: Sequence[Piece]) -> Callable[[], Piece]:
 
 
 class ReceivingContract(Contract):
-    """What every IBlobStore promises of bytes that come from elsewhere."""
+    """What every IBlobStore promises of bytes that come from elsewhere, and of few that come as a whole."""
 
     def make_blob_store(self) -> IBlobStore:
         """A new, empty store."""
@@ -89,3 +89,33 @@ class ReceivingContract(Contract):
         receiving = upload.receive(fetching([b"abc"]), Ending(3, Digest.sha256(b"other"), self.fail))
         await self.raises(DigestInvalid, receiving)
         self.assertEqual(0, await blobs.upload_size(upload.upload_id))
+
+    async def test_small(self) -> None:
+        """
+        What comes as a whole and is small is left to who records it, if he wants that: nothing is kept, and its generation is
+        no other's.
+        """
+        blobs = self.make_blob_store()
+        generations = set()
+        for number, then in enumerate((None, lambda _blob: True, lambda _blob: False)):
+            upload_id = f"small-{number:020}"
+            upload = await blobs.resume_upload(upload_id, NOTHING_RECEIVED, later=True)
+            await self.raises(DigestInvalid, upload.commit(Digest.sha256(b"other"), [b"abc"], then, 3))
+            upload = await blobs.resume_upload(upload_id, NOTHING_RECEIVED, later=True)
+            blob = await upload.commit(Digest.sha256(b"abc"), [b"ab", b"c"], then, 3)
+            self.assertEqual((b"abc", 3, True), (blob.content, blob.size, blob.in_metadata))
+            await upload.abort()
+            self.assertEqual(0, await blobs.upload_size(upload_id))
+            generations.add(blob.generation)
+        self.assertEqual((3, []), (len(generations), await pages_of(blobs, 10)))
+
+    async def test_not_small(self) -> None:
+        """What is larger, or came before, is kept by the store."""
+        blobs = self.make_blob_store()
+        large = await blobs.resume_upload("large-" * 4, NOTHING_RECEIVED, later=True)
+        begun = await blobs.resume_upload("begun-" * 4, NOTHING_RECEIVED)
+        await begun.write([b"a"])
+        for each, last in ((large, b"abcd"), (begun, b"bcd")):
+            blob = await each.commit(Digest.sha256(b"abcd"), [last], None, 3)
+            self.assertEqual((None, False), (blob.content, blob.in_metadata))
+            self.assertEqual(b"abcd", await content_of(blobs, blob))

@@ -13,6 +13,8 @@ from tests.faults.customer import Customer
 from tests.processes import PreparedDaemon
 
 NAME = "crash/app"
+#: The configuration with which small blobs are files as all others.
+IN_FILES = "blobs.small_bytes = 0\n"
 
 
 class FaultCase(SynchronousTestCase):

@@ -4,9 +4,11 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 from sqlalchemy import create_engine, text
 
+from dockreg.model.blobs import IN_METADATA
 from dockreg.providers.blobs.staging import SERIES, STAGING
 
 #: The tables of what comes with a push, and goes with it.
@@ -52,12 +54,15 @@ def problems(data: Path, database: str = "") -> list[str]:
         found += [str(row[0]) for row in rows(data, "pragma integrity_check") if row[0] != "ok"]
         found += [f"a reference to nothing: {row}" for row in rows(data, "pragma foreign_key_check")]
     stored = {path.name: path for path in objects(data)}
-    recorded = {
-        f"{str(digest).partition(':')[2]}.{generation}": size
-        for digest, generation, size in rows(
-            data, "select digest, generation, size from blobs where generation is not null", database
-        )
-    }
+    recorded: dict[str, int] = {}
+    query = "select digest, generation, size, content from blobs where generation is not null"
+    for row in rows(data, query, database):
+        digest, generation, size, content = cast("tuple[str, str, int, bytes | None]", tuple(row))
+        if generation.startswith(IN_METADATA):
+            found += _problems_of_content(digest, size, content)
+        else:
+            recorded[f"{digest.partition(':')[2]}.{generation}"] = size
+            found += [f"{digest} is kept twice"] if content is not None else []
     for name, size in recorded.items():
         path = stored.get(name)
         try:
@@ -74,6 +79,15 @@ def problems(data: Path, database: str = "") -> list[str]:
     found += [f"{name} is left in the staging" for name in staged(data) - sessions]
     found += [f"{path} is empty" for path in _empty_folders(data)]
     return found
+
+
+def _problems_of_content(digest: str, size: int, content: bytes | None) -> list[str]:
+    """What is wrong with a blob that is kept in its row."""
+    if content is None:
+        return [f"{digest} is recorded and not kept"]
+    algorithm, _, encoded = digest.partition(":")
+    sound = len(content) == size and hashlib.new(algorithm, content).hexdigest() == encoded
+    return [] if sound else [f"{digest} has other bytes in its row"]
 
 
 def leftovers(data: Path, database: str = "") -> list[str]:

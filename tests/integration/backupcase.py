@@ -72,9 +72,8 @@ def rows_of(path: Path) -> Mapping[str, list[Any]]:
                 continue
             columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
             # Stored again is another object, and its lease another one.
-            wanted = [
-                each for each in columns if (name, each) not in {("blobs", "generation"), ("blobs", "leased_until")}
-            ]
+            own = {("blobs", "generation"), ("blobs", "content"), ("blobs", "leased_until")}
+            wanted = [each for each in columns if (name, each) not in own]
             found[name] = sorted(connection.execute(f"SELECT {', '.join(wanted)} FROM {name}"), key=repr)
         return found
     finally:

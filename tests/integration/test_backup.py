@@ -25,7 +25,7 @@ from dockreg.providers.metadata.tables import blobs
 from dockreg.testing.samples import layered_image
 from tests.integration.backupcase import BackupCase, rows_of
 from tests.integration.movingcase import Silence
-from tests.integration.v2case import digest_of, make_sample
+from tests.integration.v2case import make_sample
 from tests.unit.cli.saved import v1_members, write_tar
 
 
@@ -101,15 +101,6 @@ class BackupTests(BackupCase):
         (snapshots / early.snapshot).rename(snapshots / "29990101T000000Z")
         done = await self.back_up(keep=1)
         self.assertEqual([done.snapshot], [each.name for each in snapshots.iterdir()])
-
-    async def test_linked(self) -> None:
-        """With links no byte is copied."""
-        sample = make_sample(self.name)
-        self.push(sample, "1")
-        await self.back_up(link=True)
-        digest = digest_of(sample.blobs[0])
-        self.assertTrue(self.kept_blob(digest).samefile(self.stored_blob(self.daemon, digest)))
-        await self.check()
 
     async def test_collected_meanwhile(self) -> None:
         """When a blob is collected between the copy of the metadata and its own, the backup begins again."""

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from typing import ClassVar
 
 from dockreg.cli.moving.backupfolder import BackupFolder
 from dockreg.cli.moving.restore import Restored, RestoredBlobs
@@ -10,12 +11,14 @@ from dockreg.cli.moving.stores import Stores, with_stores
 from dockreg.providers.metadata.copying import blobs_of
 from tests.integration.backupcase import BackupCase
 from tests.integration.movingcase import Silence
-from tests.integration.v2case import Sample, digest_of, make_sample
+from tests.integration.v2case import IN_FILES, Sample, digest_of, make_sample
 from tests.processes import Daemon
 
 
 class DamageTests(BackupCase):
     """What is damaged is told, and keeps nothing else from being saved."""
+
+    CONFIG: ClassVar[str] = IN_FILES
 
     async def test_lost(self) -> None:
         """What the registry has lost does not keep the rest from being saved, and is told; restored, it is as it was."""
@@ -168,3 +171,18 @@ class DamageTests(BackupCase):
         metadata.write_bytes(metadata.read_bytes() + b"x")
         self.assertIn("damaged", await self.fails(self.check(done.snapshot)))
         self.assertIn("holds no backup nope", await self.fails(self.check("nope")))
+
+
+class LinkedTests(BackupCase):
+    """Backups that take no room."""
+
+    CONFIG: ClassVar[str] = IN_FILES
+
+    async def test_linked(self) -> None:
+        """With links no byte is copied."""
+        sample = make_sample(self.name)
+        self.push(sample, "1")
+        await self.back_up(link=True)
+        digest = digest_of(sample.blobs[0])
+        self.assertTrue(self.kept_blob(digest).samefile(self.stored_blob(self.daemon, digest)))
+        await self.check()

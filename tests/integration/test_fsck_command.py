@@ -5,13 +5,13 @@ import os
 from typing import Any
 
 from tests.integration.test_lost_blobs import LostCase
-from tests.integration.v2case import digest_of, make_sample
+from tests.integration.v2case import IN_FILES, digest_of, make_sample
 
 
 class FsckTests(LostCase):
     """What it finds, says, and repairs."""
 
-    CONFIG = "scrub.enabled = false\n"
+    CONFIG = f"scrub.enabled = false\n{IN_FILES}"
 
     def fsck(self, *options: str) -> tuple[int, Any]:
         """Exit status, and what it says in JSON."""

@@ -12,7 +12,7 @@ from tests.integration.daemon import RunningRegistry, start_registry
 from tests.integration.test_command import dockreg, dockreg_itself
 
 _UNTAGGED = '[[collection.untagged]]\nrepositories = ["ci/**"]\nexpire_seconds = 0\n'
-_SETTINGS = "[collection]\nenabled = false\nlease_seconds = 1\ngrace_seconds = 3600\n"
+_SETTINGS = "[collection]\nenabled = false\nlease_seconds = 1\ngrace_seconds = 3600\n[blobs]\nsmall_bytes = 0\n"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 

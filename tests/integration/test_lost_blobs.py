@@ -9,7 +9,7 @@ from urllib.parse import quote
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.staging import Folders
-from tests.integration.v2case import Reply, V2Case, digest_of, make_sample
+from tests.integration.v2case import IN_FILES, Reply, V2Case, digest_of, make_sample
 
 MIB = 1 << 20
 
@@ -17,7 +17,7 @@ MIB = 1 << 20
 class LostCase(V2Case):
     """The files of a daemon that serves with two processes."""
 
-    CONFIG = "workers = 2\n"
+    CONFIG = f"workers = 2\n{IN_FILES}"
 
     def path(self, content: bytes) -> Path:
         """The file that is recorded for a blob."""
@@ -89,7 +89,7 @@ class LostTests(LostCase):
 class VerifiedTests(LostCase):
     """With verification no answer with wrong bytes is complete."""
 
-    CONFIG = "blobs.verify_reads = true\n"
+    CONFIG = f"blobs.verify_reads = true\n{IN_FILES}"
 
     def test_cut(self) -> None:
         """A large blob is cut before its end; then it is lost, and a push repairs it."""

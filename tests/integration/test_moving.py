@@ -144,19 +144,6 @@ class ExportTests(MovingCase):
         self.assertEqual([[], f"{self.name}:odd"], [told["repositories"][self.name], told["left_out"][0].split()[0]])
         self.assertIn("v1 pull", await self.fails(self.exported(self.folder / "one", f"{self.name}:odd")))
 
-    async def test_damaged(self) -> None:
-        """A blob that is not what it was any more ends the export, and no archive is left."""
-        sample = make_sample(self.name)
-        self.push(sample)
-        digest = digest_of(sample.blobs[0])
-        (stored,) = (self.daemon.data / "blobs/sha256").glob(f"*/{digest[7:]}.*")
-        content = stored.read_bytes()
-        stored.write_bytes(bytes(len(content)))
-        for name in ("folder", "archive.tar"):
-            self.assertIn("damaged", await self.fails(self.exported(self.folder / name, self.name)))
-        self.assertEqual([], list(self.folder.iterdir()))
-        stored.write_bytes(content)
-
     async def test_unknown(self) -> None:
         """What is not there is said, and what the command line lacks."""
         out = self.folder / "x.tar"

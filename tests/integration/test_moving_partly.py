@@ -5,17 +5,19 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from dockreg.model.mediatypes import OCI_MANIFEST
 from dockreg.providers.metadata.manifests import SQLManifestStore
 from dockreg.providers.metadata.repositories import SQLRepositoryStore
 from tests.integration.movingcase import MovingCase
-from tests.integration.v2case import digest_of, make_sample
+from tests.integration.v2case import IN_FILES, digest_of, make_sample
 
 
 class LossyExportTests(MovingCase):
     """What is lost is left out before anything of it is written, and the rest is taken."""
+
+    CONFIG: ClassVar[str] = IN_FILES
 
     @contextmanager
     def lost(self, content: bytes) -> Iterator[None]:
@@ -109,6 +111,19 @@ class LossyExportTests(MovingCase):
         self.assertEqual(
             0, self.daemon.command("import", str(archive), "--only", self.name, "--into", f"{self.name}/x")
         )
+
+    async def test_damaged(self) -> None:
+        """A blob that is not what it was any more ends the export, and no archive is left."""
+        sample = make_sample(self.name)
+        self.push(sample)
+        digest = digest_of(sample.blobs[0])
+        (stored,) = (self.daemon.data / "blobs/sha256").glob(f"*/{digest[7:]}.*")
+        content = stored.read_bytes()
+        stored.write_bytes(bytes(len(content)))
+        for name in ("folder", "archive.tar"):
+            self.assertIn("damaged", await self.fails(self.exported(self.folder / name, self.name)))
+        self.assertEqual([], list(self.folder.iterdir()))
+        stored.write_bytes(content)
 
 
 class ChangedExportTests(MovingCase):

@@ -28,6 +28,7 @@ from dockreg.testing import (
     contracts_accounts,
     contracts_attempts,
     contracts_conditions,
+    contracts_contents,
     contracts_listing,
     contracts_manifests,
     contracts_metadata,
@@ -66,6 +67,10 @@ class PostgreSQLMetadataStoreTests(_OnPostgreSQL, contracts_metadata.MetadataSto
 
 class PostgreSQLBlobIndexTests(_OnPostgreSQL, contracts_metadata.BlobIndexContract):
     """The promises about blobs."""
+
+
+class PostgreSQLContentTests(_OnPostgreSQL, contracts_contents.ContentContract):
+    """The promises about the bytes of small blobs."""
 
 
 class PostgreSQLConditionStoreTests(_OnPostgreSQL, contracts_conditions.ConditionContract):

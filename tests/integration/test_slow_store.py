@@ -99,6 +99,7 @@ class _SlowUpload:
         expected: Digest | None = None,
         last: Sequence[Piece] = (),
         then: Callable[[StoredBlob], bool] | None = None,
+        small_bytes: int = 0,
     ) -> StoredBlob:
         if last:
             await self.write(last)

@@ -136,6 +136,10 @@ _shared = _Shared()
 atexit.register(_shared.stop)
 
 
+#: The configuration of tests that look at the files of small blobs.
+IN_FILES = "blobs.small_bytes = 0\n"
+
+
 class V2Case(SynchronousTestCase):
     """Tests of one daemon; :attr:`CONFIG` is its configuration file."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tests.faults import outside
 from tests.faults.asking import done
 from tests.faults.below import Kind, Step
-from tests.faults.case import FaultCase
+from tests.faults.case import IN_FILES, FaultCase
 from tests.faults.customer import Customer, Refused
 
 _LEASE_SECONDS = 4
@@ -22,7 +22,7 @@ class CollectionKillTests(FaultCase):
 
     def config(self, items: int = 1) -> str:
         return (
-            "[collection]\ninterval_seconds = 0.2\ngrace_seconds = 0\nrepush_seconds = 0\n"
+            f"{IN_FILES}[collection]\ninterval_seconds = 0.2\ngrace_seconds = 0\nrepush_seconds = 0\n"
             f"batch_items = {items}\ntick_items = {items}\nlease_seconds = {_LEASE_SECONDS}\n"
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tests.faults.asking import done
 from tests.faults.below import Kind, Step
-from tests.faults.case import FaultCase
+from tests.faults.case import IN_FILES, FaultCase
 from tests.faults.customer import Lost
 from tests.faults.scenarios import Scenarios
 
@@ -22,8 +22,8 @@ _REMEMBERED = 4
 _QUIET_SECONDS = 0.1
 
 
-class CrashPointTests(FaultCase):
-    """Each operation, killed at each of its steps."""
+class CrashCase(FaultCase):
+    """Operations that are killed at each of their steps."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -88,6 +88,13 @@ class CrashPointTests(FaultCase):
             before = self.below.hit.calls
             time.sleep(_QUIET_SECONDS)
 
+
+class CrashPointTests(CrashCase):
+    """Each operation, with blobs in files."""
+
+    def config(self) -> str:
+        return IN_FILES
+
     def test_commit(self) -> None:
         """A blob that was acknowledged is there, and another one leaves nothing."""
         self.kill_everywhere("commit a blob", Kind.OPEN, Kind.WRITE, Kind.SYNC, Kind.RENAME, Kind.MKDIR)
@@ -132,3 +139,20 @@ class CrashPointTests(FaultCase):
     def test_v1(self) -> None:
         """An image of v1 is there with its tag, or can be pushed again."""
         self.kill_everywhere("push an image of v1", Kind.OPEN, Kind.WRITE, Kind.SYNC, Kind.RENAME)
+
+
+class SmallBlobsTests(CrashCase):
+    """What is different with small blobs in the database."""
+
+    def test_commit(self) -> None:
+        """The staging file of one that a single request brings is not there any more when it is recorded."""
+        self.kill_everywhere("commit a blob", Kind.OPEN, Kind.WRITE, Kind.SYNC, Kind.UNLINK)
+
+    def test_commit_small(self) -> None:
+        """One that closes a session has no file: it is in the database with its bytes, or it is nowhere."""
+        self.kill_everywhere("commit a small blob", Kind.WRITE, Kind.SYNC)
+        self.assertEqual([], [step for step in self.steps("commit a small blob") if step.kind is Kind.OPEN])
+
+    def test_v1(self) -> None:
+        """So is the config of an image of v1."""
+        self.kill_everywhere("push an image of v1", Kind.WRITE, Kind.SYNC)

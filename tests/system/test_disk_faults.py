@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 from tests.faults.asking import done
 from tests.faults.below import FOR_GOOD, Kind, Step
-from tests.faults.case import FaultCase
+from tests.faults.case import IN_FILES, FaultCase
 from tests.faults.customer import Refused
 from tests.faults.scenarios import Scenarios
 
@@ -17,6 +17,9 @@ _MAKING = (Kind.OPEN, Kind.WRITE, Kind.MKDIR, Kind.RENAME)
 
 class DiskFaultTests(FaultCase):
     """Operations on a disk that says no."""
+
+    def config(self) -> str:
+        return IN_FILES
 
     def setUp(self) -> None:
         super().setUp()
@@ -119,3 +122,10 @@ class DiskFaultTests(FaultCase):
                     status = self.daemon.request("GET", f"/v2/{self.customer.name}/manifests/{digest}")[0]
                     self.assertIn(status, (200, 503))
             self.check_now(f"reading, {step}")
+
+
+class SmallBlobsTests(DiskFaultTests):
+    """The same with small blobs in the database."""
+
+    def config(self) -> str:
+        return ""

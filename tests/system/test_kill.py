@@ -135,10 +135,14 @@ class KillTests(SynchronousTestCase):
                 stored[name] = Path(folder, name).read_bytes()
         database = sqlite3.connect(self.daemon.data / "metadata.sqlite3")
         try:
-            rows = database.execute("select digest, generation from blobs where generation is not null").fetchall()
+            query = "select digest, generation, content from blobs where generation is not null"
+            rows = [
+                (f"{digest.partition(':')[2]}.{name}", content) for digest, name, content in database.execute(query)
+            ]
         finally:
             database.close()
-        self.assertEqual({f"{digest.partition(':')[2]}.{generation}" for digest, generation in rows}, set(stored))
+        self.assertEqual({name for name, content in rows if content is None}, set(stored))
+        stored |= {name: content for name, content in rows if content is not None}
         for name, content in stored.items():
             self.assertEqual(name.partition(".")[0], hashlib.sha256(content).hexdigest())
 

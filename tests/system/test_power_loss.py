@@ -14,7 +14,7 @@ from attrs import frozen
 
 from tests.faults import outside
 from tests.faults.asking import asking, done
-from tests.faults.case import NAME, FaultCase
+from tests.faults.case import IN_FILES, NAME, FaultCase
 from tests.faults.contents import digest_of
 from tests.faults.customer import Answer, Ask, Customer
 from tests.faults.journal import Disk, Luck, Record, mark, records
@@ -36,6 +36,9 @@ class Known:
 
 class PowerLossTests(FaultCase):
     """What was acknowledged is there when power comes back."""
+
+    def config(self) -> str:
+        return IN_FILES
 
     def keeps_journal(self) -> bool:
         return True
@@ -102,6 +105,13 @@ class PowerLossTests(FaultCase):
             raise AssertionError(f"{when}: {problem!r}\n{after.log()[-3000:]}") from problem
         finally:
             after.kill()
+
+
+class SmallBlobsTests(PowerLossTests):
+    """So it is with small blobs in the database."""
+
+    def config(self) -> str:
+        return ""
 
 
 def chosen(changes: Sequence[Record], random: Random) -> set[int]:

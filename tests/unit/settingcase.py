@@ -62,7 +62,7 @@ class Parts:
         registry = self.core.registry
         return (
             registry.metadata._database.url.database,
-            registry.blobs._store._folders.staging,
+            registry.blobs._store._store._folders.staging,
             self.plan.prepare.args[0].__self__,
         )
 

@@ -89,6 +89,6 @@ class LifeTests(SynchronousTestCase):
         config = attrs.evolve(config, allow_unauthenticated=True)
         service = make_registry_service(config, self.reactor)
         self.start(service)
-        blobs: Any = service._plan.blobs
-        self.assertEqual([{"recorded": False, "ports": 0}], blobs.events)
+        plan: Any = service._plan
+        self.assertEqual([{"recorded": False, "ports": 0}], plan.blobs._store.events)
         self.assertEqual([5000, 5001], [port for port, *_ in self.reactor.tcpServers])

@@ -253,14 +253,15 @@ ROWS: Mapping[str, Row] = {
         f"metadata.provider = '{others.__name__}.OtherMetadata'\n",
     ),
     "blobs.provider": Row(
-        f"'{others.__name__}.OtherBlobs'", lambda parts: type(parts.plan.blobs).__name__, "OtherBlobs"
+        f"'{others.__name__}.OtherBlobs'", lambda parts: type(parts.plan.blobs._store).__name__, "OtherBlobs"
     ),
-    "blobs.folder": Row("'/b'", lambda parts: parts.plan.blobs._store._folders.staging, Path("/b/staging")),
+    "blobs.folder": Row("'/b'", lambda parts: parts.plan.blobs._store._store._folders.staging, Path("/b/staging")),
     "blobs.reserve_bytes": Row("7", lambda parts: parts.core.registry.room._reserve, 7),
+    "blobs.small_bytes": Row("77", lambda parts: parts.core.registry.small_bytes, 77),
     "blobs.verify_reads": Row("true", lambda parts: parts.core.registry.soundness.verify, True),
     "blobs.options": Row(
         "{size = 5}",
-        lambda parts: parts.plan.blobs.options,
+        lambda parts: parts.plan.blobs._store.options,
         {"size": 5},
         f"blobs.provider = '{others.__name__}.OtherBlobs'\n",
     ),

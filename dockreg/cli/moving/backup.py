@@ -130,7 +130,7 @@ async def back_up(
 
 @define(eq=False)
 class Backup:
-    """One backup. ``_linked`` is where the files of blobs are, if they are linked."""
+    """One backup. ``_linked`` is where the files of blobs are, if they are linked; what is in the metadata is copied."""
 
     _config: Config
     _stores: Stores
@@ -210,7 +210,7 @@ class Backup:
 
     async def _copy(self, blob: StoredBlob, kept: Kept) -> None:
         in_thread = self._stores.registry.in_thread
-        if self._linked is not None:
+        if self._linked is not None and not blob.in_metadata:
             await in_thread(self._folder.link, kept, self._linked.object_path(blob))
             if self._verify and not await in_thread(lambda: self._folder.holds(kept, read=True)):
                 raise SourceDamaged

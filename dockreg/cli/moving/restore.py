@@ -288,11 +288,13 @@ class RestoredBlobs:
             raise BlobDamaged(f"{path} has another size than it should", Condition.DAMAGED)
         upload = await registry.blobs.start_upload((), digest.algorithm)
         try:
+            last: list[bytes] = []
             with path.open("rb") as file:
                 while data := await registry.in_thread(_piece, file):
-                    await upload.write([data])
+                    await upload.write(last)
                     self._meter.advance(len(data))
-            committed = await upload.commit(digest)
+                    last = [data]
+            committed = await upload.commit(digest, last, None, registry.small_bytes)
         except DigestInvalid:
             raise BlobDamaged(f"{path} is damaged: its bytes have another digest", Condition.DAMAGED) from None
         finally:

@@ -79,11 +79,12 @@ async def with_stores(
     if may_make:
         await in_thread(config.data_dir.mkdir, 0o700, parents=True, exist_ok=True)
     metadata = make_metadata_store(config, in_thread, reactor)
-    blobs = make_blob_store(config, in_thread, reactor)
+    blobs = make_blob_store(config, metadata, in_thread, reactor)
     await metadata.open()
     try:
         room = Room(blobs, reactor, config.blobs.reserve_bytes)
-        registry = Registry(metadata, blobs, Operator(), reactor, in_thread, config.collection.lease_seconds, room)
+        lease_seconds, small = config.collection.lease_seconds, config.blobs.small_bytes
+        registry = Registry(metadata, blobs, Operator(), reactor, in_thread, lease_seconds, room, small_bytes=small)
         views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)
         return await act(
             Stores(

@@ -35,6 +35,7 @@ from dockreg.providers.blobs.names import is_upload_id
 from dockreg.providers.blobs.observing import Beside, Helpers
 from dockreg.providers.blobs.reading import Examination, FileBlobReader
 from dockreg.providers.blobs.series import drop_empty, noted_series
+from dockreg.providers.blobs.small import SmallObjects
 from dockreg.providers.blobs.staging import Begin, Folders
 from dockreg.providers.blobs.workshop import Beginning, Workshop
 
@@ -70,7 +71,7 @@ class FilesystemBlobStore:
         self._kept = KeptHashers()
         self._in_thread = in_thread
         self._new_id = new_id
-        self._shop = Workshop(self._folders, self._kept, in_thread, beside=beside or Helpers())
+        self._shop = Workshop(self._folders, self._kept, SmallObjects(new_id), in_thread, beside=beside or Helpers())
 
     async def start_upload(self, observers: Sequence[ByteObserver] = (), algorithm: str = "sha256") -> IUpload:
         """See :class:`~dockreg.interfaces.IBlobStore`."""

@@ -18,6 +18,7 @@ from dockreg.providers.blobs.appending import Appending
 from dockreg.providers.blobs.digesting import digest_file, seal
 from dockreg.providers.blobs.disk import disk_errors, flush_folder, gathered, remove, remove_left_behind
 from dockreg.providers.blobs.handover import hand_over
+from dockreg.providers.blobs.small import are_small
 from dockreg.providers.blobs.staging import BegunObject
 from dockreg.providers.blobs.workshop import Beginning, Opening, Workshop
 from dockreg.providers.blobs.writeback import Writeback
@@ -58,6 +59,7 @@ class FileUpload(Appending):
         self._hasher: Hasher | None = None
         self._known: Digest | None = None
         self._observers = (*observers,)
+        self._observed = bool(observers)
         self._writeback = Writeback(0, shop.begin_writing)
         self._lock = Lock()
         self._path = shop.folders.staged(upload_id)
@@ -91,11 +93,13 @@ class FileUpload(Appending):
         expected: Digest | None = None,
         last: Sequence[Piece] = (),
         then: Callable[[StoredBlob], bool] | None = None,
+        small_bytes: int = 0,
     ) -> StoredBlob:
         """See :class:`~dockreg.interfaces_blobs.IUpload`."""
+        commit = partial(self._commit, expected, last, small_bytes)
         if then is not None:
-            return await self._shop.in_thread(self._commit_and, expected, last, then)
-        return await hand_over(self._shop.in_thread, partial(self._commit, expected, last), self._shop.folders.retract)
+            return await self._shop.in_thread(lambda: self._tell(commit(), then))
+        return await hand_over(self._shop.in_thread, commit, self._shop.folders.retract)
 
     async def abort(self) -> None:
         """See :class:`~dockreg.interfaces_blobs.IUpload`."""
@@ -232,11 +236,17 @@ class FileUpload(Appending):
         self._release()
         return Received(self.size, None)
 
-    def _commit(self, expected: Digest | None, last: Sequence[Piece]) -> StoredBlob:
+    def _commit(self, expected: Digest | None, last: Sequence[Piece], small_bytes: int) -> StoredBlob:
         with self._lock:
             if last and self._has_no_file():
-                return self._commit_whole(expected, last)
-            return self._commit_file(self._open_descriptor(), expected, last)
+                return self._commit_whole(expected, last, small_bytes)
+            descriptor = self._open_descriptor()
+            if last and not self.size and not self._observed and are_small(last, small_bytes):
+                try:
+                    return self._commit_whole(expected, last, small_bytes)
+                finally:
+                    self._drop()
+            return self._commit_file(descriptor, expected, last)
 
     def _commit_file(self, descriptor: int, expected: Digest | None, last: Sequence[Piece] = ()) -> StoredBlob:
         try:
@@ -259,22 +269,20 @@ class FileUpload(Appending):
         untouched = self._opening is not None and not self._dropping and self._failure is None
         return untouched and not self.size and not self._observers and not os.access(self._path, os.F_OK)
 
-    def _commit_whole(self, expected: Digest | None, chunks: Sequence[Piece]) -> StoredBlob:
+    def _commit_whole(self, expected: Digest | None, chunks: Sequence[Piece], small_bytes: int) -> StoredBlob:
         """All bytes at once, which need no staging file: with an error there is no upload, or it is as it was."""
         hasher, chunks = Hasher(self._algorithm if expected is None else expected.algorithm), gathered(chunks)
         for each in chunks:
             hasher.update(each)
         digest = hasher.digest
         self._require(expected, digest)
-        with disk_errors():
-            blob = self._shop.folders.write(digest, chunks)
+        if are_small(chunks, small_bytes):
+            blob = self._shop.small.make(digest, b"".join(chunks))
+        else:
+            with disk_errors():
+                blob = self._shop.folders.write(digest, chunks)
         self._opening, self.size = None, blob.size
         return blob
-
-    def _commit_and(
-        self, expected: Digest | None, last: Sequence[Piece], then: Callable[[StoredBlob], bool]
-    ) -> StoredBlob:
-        return self._tell(self._commit(expected, last), then)
 
     def _tell(self, blob: StoredBlob, then: Callable[[StoredBlob], bool]) -> StoredBlob:
         if then(blob):

@@ -16,6 +16,7 @@ from dockreg.model.collection import Page
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.names import is_upload_id
+from dockreg.providers.blobs.small import SmallObjects, are_small
 
 
 def _numbers() -> Callable[[], str]:
@@ -35,6 +36,7 @@ class MemoryBlobStore:
     def __init__(self, new_id: Callable[[], str] | None = None, room: int | None = None) -> None:
         self._new_id = new_id if new_id is not None else _numbers()
         self._room = room
+        self._small = SmallObjects(self._new_id)
         self._objects: dict[StoredBlob, bytes] = {}
         self._staged: dict[str, _Staged] = {}
 
@@ -162,6 +164,12 @@ class MemoryBlobStore:
         self._objects[blob] = content
         return blob
 
+    def leave(self, upload_id: str, digest: Digest) -> StoredBlob:
+        """The bytes of an upload as an object that is kept in the metadata."""
+        content = b"".join(self._staged[upload_id].chunks)
+        self.forget(upload_id)
+        return self._small.make(digest, content)
+
     def forget(self, upload_id: str) -> None:
         """Drop the bytes of an upload."""
         self.give_back(self._staged.pop(upload_id).size)
@@ -252,14 +260,16 @@ class _MemoryUpload:
         expected: Digest | None = None,
         last: Sequence[Piece] = (),
         then: Callable[[StoredBlob], bool] | None = None,
+        small_bytes: int = 0,
     ) -> StoredBlob:
+        is_small = bool(last) and not self.size and are_small(last, small_bytes)
         await self.write(last)
         digest = self._staged.hasher_of(self._algorithm if expected is None else expected.algorithm).digest
         if expected is not None and digest != expected:
             await self.abort()
             raise DigestInvalid(str(expected), f"the bytes received have {digest}")
         self._ended = True
-        blob = self._store.keep(self.upload_id, digest)
+        blob = self._store.leave(self.upload_id, digest) if is_small else self._store.keep(self.upload_id, digest)
         if then is not None and then(blob):
             await self._store.confirm(blob)
         return blob

@@ -253,6 +253,8 @@ class Folders:
 
     def retract(self, blob: StoredBlob) -> None:
         """Remove an object that nobody has heard of; what the disk refuses is left to recovery."""
+        if blob.in_metadata:
+            return
         with suppress(OSError):
             self.delete(blob)
         series = self._pending.pop(blob, None)

@@ -11,6 +11,7 @@ from dockreg.model.blobs import Received
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.digesting import KeptHashers, sealed
 from dockreg.providers.blobs.observing import Beside, Helpers, Receivers
+from dockreg.providers.blobs.small import SmallObjects
 from dockreg.providers.blobs.staging import Folders
 from dockreg.providers.blobs.writeback import Begin, begin_writing
 
@@ -21,6 +22,7 @@ class Workshop:
 
     folders: Folders
     kept: KeptHashers
+    small: SmallObjects
     in_thread: InThread
     begin_writing: Begin | None = begin_writing
     receivers: Receivers = field(factory=Receivers)

@@ -61,6 +61,9 @@ _FIND_IN = (
         repository_blobs.c.digest == bindparam("wanted"),
     )
 )
+_CONTENT = select(blobs.c.content).where(
+    blobs.c.digest == bindparam("wanted"), blobs.c.generation == bindparam("generation")
+)
 _CHANGE = update(blobs).where(blobs.c.digest == bindparam("wanted"))
 _HOLDERS = (
     select(repositories.c.name)
@@ -185,6 +188,10 @@ class SQLBlobIndex:
         """See :class:`~dockreg.interfaces.IBlobIndex`."""
         return await self._database.read(_facts, digest)
 
+    async def content(self, blob: StoredBlob) -> bytes | None:
+        """See :class:`~dockreg.interfaces.IBlobIndex`; not remembered, for whoever opens blobs does that."""
+        return await self._database.look(_content, blob)
+
     async def is_recorded(self, blob: StoredBlob) -> bool:
         """See :class:`~dockreg.interfaces.IBlobIndex`."""
         return await self._database.read(is_recorded, blob)
@@ -265,6 +272,12 @@ def _learn(connection: Connection, digest: Digest, facts: LayerFacts) -> None:
 def _facts(connection: Connection, digest: Digest) -> LayerFacts | None:
     row = connection.execute(_FIND, {"wanted": str(digest)}).one_or_none()
     return None if row is None or row.compression is None else facts_of(row)
+
+
+def _content(connection: Connection, blob: StoredBlob) -> bytes | None:
+    values = {"wanted": str(blob.digest), "generation": blob.generation}
+    content: bytes | None = connection.execute(_CONTENT, values).scalar_one_or_none()
+    return content
 
 
 def is_recorded(connection: Connection, blob: StoredBlob) -> bool:

@@ -168,13 +168,18 @@ def _copy(source: Connection, target: Connection, *, derived_only: bool = False)
             # What migrations have put there.
             target.execute(delete(table))
     for table in _tables():
-        query = select(table).order_by(*_order(table))
+        query = select(*_copied(table)).order_by(*_order(table))
         if derived_only and table is blobs:
             query = query.where(blobs.c.generation.is_(None))
         for rows in source.execute(query.execution_options(yield_per=_ROWS)).partitions():
             target.execute(insert(table), [dict(row._mapping) for row in rows])  # noqa: SLF001  # its documented name
     # It was reserved by uploads, which are not copied.
     target.execute(update(namespace_usage), {"reserved": 0})
+
+
+def _copied(table: Table) -> Iterator[Any]:
+    """The columns that are copied: what is stored of a blob is not, wherever it is."""
+    return (column for column in table.columns if column is not blobs.c.content)
 
 
 def _order(table: Table) -> Iterator[Any]:

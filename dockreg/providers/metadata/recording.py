@@ -24,8 +24,8 @@ def _record_statement(*more: str) -> TextClause:
     columns = "".join(f", {each}" for each in more)
     values = "".join(f", :{each}" for each in more)
     return text(
-        f"INSERT INTO blobs (digest, generation, size, leased_until{columns})"  # noqa: S608 - names of columns
-        f" VALUES (:digest, :generation, :size, :lease{values})"
+        f"INSERT INTO blobs (digest, generation, size, leased_until{columns}, content)"  # noqa: S608 - names of columns
+        f" VALUES (:digest, :generation, :size, :lease{values}, :content)"
         " ON CONFLICT (digest) DO UPDATE SET leased_until ="
         " CASE WHEN excluded.leased_until > blobs.leased_until THEN excluded.leased_until ELSE blobs.leased_until END"
         " RETURNING digest, generation, size, compression, diff_id, uncompressed_size, entries, condition,"
@@ -85,6 +85,7 @@ def _record_blob(
         "generation": blob.generation,
         "size": blob.size,
         "lease": leased_until,
+        "content": blob.content,
         "upload_id": upload_id,
         "repository": repository,
     }
@@ -103,7 +104,8 @@ def _complete(connection: Connection, row: AnyRow, blob: StoredBlob, facts: Laye
     replaced = row.generation is None or (row.condition is not None and row.generation != blob.generation)
     if replaced:
         # A derived blob gets bytes of its own, and one that is lost gets them again.
-        changes |= {"generation": blob.generation, "source_digest": None, "condition": None, "condition_at": None}
+        changes |= {"generation": blob.generation, "content": blob.content}
+        changes |= {"source_digest": None, "condition": None, "condition_at": None}
     if facts is not None and row.compression is None:
         changes |= facts_columns(facts)
     if changes:

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 #: The revision of the migration that makes what stands here.
-SCHEMA = "0017"
+SCHEMA = "0018"
 
 #: PostgreSQL would order by the language of the database.
 TEXT = String().with_variant(String(collation="C"), "postgresql")
@@ -63,7 +63,8 @@ def _part_of(name: str, target: str, *, nullable: bool = False) -> Column[int]:
 
 
 # A derived blob has no object: its bytes are the decompressed bytes of ``source_digest``. ``condition``: what is wrong
-# with the object, NULL when nothing is known to be.
+# with the object, NULL when nothing is known to be. ``content``: the bytes of a small object that is kept here. It is the last
+# column, for SQLite reads a row as far as it is asked for.
 blobs = Table(
     "blobs",
     metadata,
@@ -78,6 +79,7 @@ blobs = Table(
     _of_blob("source_digest", nullable=True),
     Column("condition", TEXT),
     Column("condition_at", Double),
+    Column("content", LargeBinary),
     CheckConstraint("generation IS NOT NULL OR source_digest IS NOT NULL", name="has_bytes"),
 )
 Index(None, blobs.c.source_digest, sqlite_where=blobs.c.source_digest.is_not(None))

@@ -10,6 +10,7 @@ from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.digesting import KeptHashers
 from dockreg.providers.blobs.disk import create_locked
 from dockreg.providers.blobs.fileupload import FileUpload
+from dockreg.providers.blobs.small import SmallObjects
 from dockreg.providers.blobs.staging import Folders
 from dockreg.providers.blobs.workshop import Beginning, Workshop
 from dockreg.providers.blobs.writeback import STEP_BYTES, Begin, Writeback, begin_writing
@@ -58,7 +59,7 @@ class UploadTests(SynchronousTestCase):
     def upload(self, begin: Begin | None) -> FileUpload:
         folders = Folders(Path(self.mktemp()))
         folders.ensure(folders.staging)
-        shop = Workshop(folders, KeptHashers(), at_once, begin)
+        shop = Workshop(folders, KeptHashers(), SmallObjects(lambda: "small"), at_once, begin)
         beginning = Beginning(0, 0, Hasher(), None)
         opened = create_locked(folders.staged("upload")), beginning
         return FileUpload(shop, "upload", lambda: opened, (), "sha256")

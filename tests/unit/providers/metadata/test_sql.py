@@ -14,6 +14,7 @@ from dockreg.testing import (
     contracts_collection,
     contracts_collection_v1,
     contracts_conditions,
+    contracts_contents,
     contracts_leases,
     contracts_listing,
     contracts_manifests,
@@ -47,6 +48,10 @@ class SQLMetadataStoreTests(_OnSQLite, contracts_metadata.MetadataStoreContract)
 
 class SQLBlobIndexTests(_OnSQLite, contracts_metadata.BlobIndexContract):
     """The promises about blobs."""
+
+
+class SQLContentTests(_OnSQLite, contracts_contents.ContentContract):
+    """The promises about the bytes of small blobs."""
 
 
 class SQLConditionStoreTests(_OnSQLite, contracts_conditions.ConditionContract):
