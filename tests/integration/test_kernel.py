@@ -4,6 +4,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,14 @@ from tests.integration.streaming import (
 
 MEBIBYTE = 1024 * 1024
 SIZE = 40 * MEBIBYTE + 7
+
+
+@cache
+def _file() -> Path:
+    """What all tests of this process have served, each under a name of its own."""
+    path = Path("served").absolute()
+    path.write_bytes(content(0, SIZE))
+    return path
 
 
 class FileApplication(Application):
@@ -67,7 +76,7 @@ class KernelCase(StreamingCase):
 
     def make_application(self) -> FileApplication:
         path = Path(self.mktemp()).resolve()
-        path.write_bytes(content(0, SIZE))
+        path.hardlink_to(_file())
         return FileApplication(path)
 
     def make_site(self) -> Site:
@@ -195,7 +204,8 @@ class SendTests(KernelCase):
 
     async def test_file_that_ends_early(self) -> None:
         """A file shorter than its blob never ends cleanly: the client sees that the response is cut."""
-        os.truncate(self.application.path, 30 * MEBIBYTE)
+        self.application.path.unlink()
+        self.application.path.write_bytes(content(0, 30 * MEBIBYTE))
         client = await self.connect()
         await self.assertFailure(deferToThread(client.ask, "GET /file"), EOFError, ConnectionResetError)
         self.assertEqual(1, len(self.flushLoggedErrors(kernel.BlobCutShort)))

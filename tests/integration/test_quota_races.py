@@ -13,7 +13,7 @@ from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.testing import contracts_quotas
 from dockreg.testing.contracts_metadata import some_blob
 from tests.integration import test_postgresql
-from tests.integration.postgresql import new_database
+from tests.integration.postgresql import made_database
 from tests.quotacase import DEEDS, World
 
 _STORES, _PEOPLE, _STEPS = 3, 6, 25
@@ -97,7 +97,7 @@ class PostgreSQLQuotaRaceTests(SQLiteQuotaRaceTests):
 
     def url(self) -> str:
         """An empty database."""
-        return new_database()
+        return made_database()
 
 
 class PostgreSQLQuotaStoreTests(test_postgresql._OnPostgreSQL, contracts_quotas.QuotaStoreContract):

@@ -111,13 +111,13 @@ def make_index(*children: dict[str, Any], **more: Any) -> bytes:
 
 @define
 class _Shared:
-    """The daemon of one class of tests at a time: the tests of a class follow each other, and one that nobody asks takes time, too."""
+    """The daemon of one module of tests at a time: its tests follow each other, and a daemon that nobody asks takes time, too."""
 
     _of: tuple[str, str] | None = None
     _daemon: Daemon | None = None
 
-    def of_class(self, name: str, config: str) -> Daemon:
-        """That of a class, which is stopped when there is another one, and when the tests are over."""
+    def of_module(self, name: str, config: str) -> Daemon:
+        """That of a module with a configuration, which is stopped when there is another one, and when the tests are over."""
         if self._daemon is None or self._of != (name, config):
             self.stop()
             self._daemon = PreparedDaemon(Path(f"daemon-{next(_numbers)}").absolute(), config=config)
@@ -146,7 +146,7 @@ class V2Case(SynchronousTestCase):
     CONFIG: ClassVar[str] = ""
 
     def setUp(self) -> None:
-        self.daemon = _shared.of_class(type(self).__qualname__, self.CONFIG)
+        self.daemon = _shared.of_module(type(self).__module__, self.CONFIG)
         self.name = f"test/r{next(_numbers)}"
 
     def tearDown(self) -> None:
