@@ -101,7 +101,7 @@ class Attempts:
 
         :raises TooManyAttempts: not yet; nothing is to be looked at.
         """
-        if self._has_just_been_let_in(account, address):
+        if self.has_just_been_let_in(account, address):
             return
         keys = self._keys(account, address)
         counts = await self._counts((keys.pair, *keys.shared))
@@ -114,7 +114,7 @@ class Attempts:
 
     async def succeeded(self, account: str, address: str) -> None:
         """It was."""
-        if self._has_just_been_let_in(account, address):
+        if self.has_just_been_let_in(account, address):
             return
         pair, now = self._keys(account, address).pair, self._clock.seconds()
         clear = self._clear.get(pair)
@@ -189,7 +189,8 @@ class Attempts:
     def _keep_clear(self, key: bytes, count: Count) -> None:
         _keep(self._clear, key, (self._clock.seconds(), count))
 
-    def _has_just_been_let_in(self, account: str, address: str) -> bool:
+    def has_just_been_let_in(self, account: str, address: str) -> bool:
+        """Whether :meth:`begin` and :meth:`succeeded` would do nothing now: who shows the same password again is not counted."""
         since = self._let_in.get((account, address))
         return since is not None and 0 <= self._clock.seconds() - since < _CLEAR_SECONDS
 

@@ -18,7 +18,7 @@ from dockreg.config import Config
 from dockreg.configuredpeople import attempt_limits, policy_of
 from dockreg.credentials import ClientCertificate
 from dockreg.interfaces import IMetadataStore
-from dockreg.interfaces_access import IAuthenticator, IAuthorizer
+from dockreg.interfaces_access import IAuthenticator, IAuthorizer, IStoredPeople
 from dockreg.interfaces_v1 import IImageList
 from dockreg.invitations import Invitations
 from dockreg.model.networks import Networks
@@ -89,6 +89,8 @@ class Identity:
     takes_certificates: bool = False
     #: Whether the token of somebody without a name says who he is, until it expires, whatever else may change.
     settled_tokens: bool = False
+    #: Where nobody is known by anything but what is stored: whether somebody is let in again, at an address, without being counted.
+    let_in: Callable[[str, str], bool] | None = None
 
 
 def make_identity(
@@ -142,6 +144,7 @@ def make_identity(
         openers,
         takes_certificates=any(map(_takes_certificates, checkers or ())),
         settled_tokens=checkers is not None,
+        let_in=attempts.has_just_been_let_in if checkers and all(map(IStoredPeople.providedBy, checkers)) else None,
     )
 
 

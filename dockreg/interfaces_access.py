@@ -113,6 +113,13 @@ class IAwaitedChecker(ICredentialsChecker):
         """What ``requestAvatarId`` fires with; it raises the same, too."""
 
 
+class IStoredPeople(IAwaitedChecker):
+    """
+    One that goes by what is stored of somebody and lasts (:meth:`.IMoments.lasting_version`), by the password that he shows, and
+    by nothing else.
+    """
+
+
 class IDirectory(Interface):
     """A checker of ``twisted.cred`` that can also say who is there without being shown a password."""
 

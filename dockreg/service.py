@@ -202,8 +202,7 @@ def open_registry(
     access = make_identity(config, metadata, means, full, authenticator, attempts)
     keeping = make_keeping(config, metadata, full, new_id, audit)
     room = Room(blobs, full, config.blobs.reserve_bytes)
-    work, lease_seconds = threads.work.in_thread, config.collection.lease_seconds
-    verify = config.blobs.verify_reads
+    work, lease_seconds, verify = threads.work.in_thread, config.collection.lease_seconds, config.blobs.verify_reads
     registry = Registry(
         metadata, blobs, access.authorizer, full, work, lease_seconds, room, verify, keeping.pulls, keeping.quotas
     )
@@ -226,6 +225,7 @@ def open_registry(
         audit=audit,
         takes_certificates=access.takes_certificates,
         settled_tokens=access.settled_tokens,
+        let_in=access.let_in,
     )
     watch(keeping, metadata, core.monitoring.figures)
     collector = make_collector(config, metadata, blobs, full)

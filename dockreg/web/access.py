@@ -38,6 +38,7 @@ from dockreg.web.certificates import client_certificate
 from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.headers import HINT_COOKIE
 from dockreg.web.proxies import client_address
+from dockreg.web.repeats import Somebody
 from dockreg.web.routes import Route
 
 _READING = (b"GET", b"HEAD")
@@ -75,6 +76,8 @@ class Gate:
     :param sends_to_bearers: whether clients of v2 are sent to the token service; else they are asked for a password.
     :param takes_certificates: whether a certificate says who a client is that says nothing else.
     :param settled_tokens: whether a token of somebody without a name says the same until it expires, to the second.
+    :param let_in: where all that is known of who has a name is stored, and lasts: whether he may show his password once more, at an
+        address, without being counted.
     :param audit: is told of logins that fail, None when nobody wants to know.
     """
 
@@ -87,6 +90,7 @@ class Gate:
     audit: RequestAudit | None = None
     takes_certificates: bool = False
     settled_tokens: bool = False
+    let_in: Callable[[str, str], bool] | None = None
 
     async def admit(
         self, request: Request, route: Route, parts: Mapping[str, str], witness: Witness | None = None
@@ -121,14 +125,26 @@ class Gate:
         """
         Whether whoever sends the same head is the same to us within this second, as long as nothing is written.
 
-        That is so for who has no name, with or without a token; by whom others are known may change anywhere.
+        That is so for who has no name, with or without a token, and for others where all that is known of them is stored; what
+        access tokens may do is looked up each time.
         """
         principal = exchange.principal
+        if principal.name is not None:
+            return self.let_in is not None and not principal.decided and principal.token_id is None
         if not exchange.request.requestHeaders.hasHeader(b"authorization"):
             return exchange.caller == _ANYBODY
         # Without a ceiling it is no token, and what another server has decided it may decide otherwise.
         is_token = principal.ceiling is not None and not principal.decided
-        return self.settled_tokens and is_token and principal.name is None
+        return self.settled_tokens and is_token
+
+    def somebody(self, exchange: Exchange) -> Somebody | None:
+        """Who he is, of those that are admitted alike; None for who has no name."""
+        principal = exchange.principal
+        if principal.name is None:
+            return None
+        # A token was had for a password, and is none.
+        let_in = self.let_in if principal.ceiling is None else None
+        return Somebody(principal.name, client_address(exchange.request), let_in)
 
     def keep_out(self, request: Request, parts: Mapping[str, str]) -> tuple[Exchange, Mapping[str, Any]]:
         """What :meth:`admit` would return, for somebody who may nothing."""

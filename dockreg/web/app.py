@@ -57,7 +57,7 @@ class _Endpoint:
     #: The header that says which API this is, as it is sent.
     tells: tuple[bytes, bytes]
     name_characters: int
-    #: Whether answers to who has no name can be given again.
+    #: Whether answers can be given again.
     repeats: bool = False
 
     async def run(self, request: Request, **parts: str) -> bytes | None:
@@ -95,9 +95,14 @@ class _Endpoint:
         if witness is not None:
             witness.ended(None)
         elif self.repeats and ours is not None:
-            told = not self.route.varies or ours.varying is not None
-            ours.repeats = told and self.gate.admits_alike(exchange)
+            self._note_repeats(ours, exchange)
         return body
+
+    def _note_repeats(self, request: StreamedRequest, exchange: Exchange) -> None:
+        """Whether the answer may be given again, and to whom."""
+        told = not self.route.varies or request.varying is not None
+        if told and self.gate.admits_alike(exchange):
+            request.repeats, request.whose = True, self.gate.somebody(exchange)
 
     def _kept_out(
         self, request: Request, parts: Mapping[str, str], problem: NameUnknown

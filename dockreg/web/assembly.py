@@ -1,6 +1,6 @@
 """The doors, put together and behind their gate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
@@ -89,6 +89,7 @@ class Core:
     audit: IAuditLog | None = None
     takes_certificates: bool = False
     settled_tokens: bool = False
+    let_in: Callable[[str, str], bool] | None = None
 
 
 def make_resource(
@@ -115,6 +116,7 @@ def make_gate(core: Core, settings: DoorSettings, new_id: IdentifierFactory) -> 
         audit=audit,
         takes_certificates=core.takes_certificates,
         settled_tokens=core.settled_tokens,
+        let_in=core.let_in,
     )
 
 

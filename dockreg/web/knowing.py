@@ -144,6 +144,8 @@ class KnowingChannel(ReceivingChannel):
         answer = site.repeats.find(head)
         if answer is None or site.draining or self.trusts_peer or answer.sealed is not self.sealed:
             return False
+        if answer.whose is not None and not answer.whose.may_be(self.peer):
+            return False
         data = answer.data if answer.varying is None else answer.next()
         if data is None:
             return False

@@ -1,13 +1,16 @@
 """
 Answers that are given again.
 
-What a read answers to who has no name depends on the bytes of the request's head, on what is stored, and on the time of day,
+What a read answers depends on the bytes of the request's head, on what is stored, and on the time of day,
 which is told in whole seconds: tokens end with one, too. So the bytes of such an answer are kept for the second in which
 they were made, and for no longer than nobody has written anything of what the answer depends on. Within that the same head
 gets the same bytes, without another look.
 
 The answer to who begins an upload session is the same but for the id of the session. Whoever made it says how the next one is
 made, and the same head gets the same bytes with another id.
+
+Who has a name is answered so where all that is known of him is stored, and at the address that he was let in from. A password that
+he shows is not looked at again for as long as nobody has failed there to show it.
 
 Who may be answered so is said by the routes, and by those who decide who somebody is and what he may: see
 :attr:`.Route.repeats`, :attr:`.Route.lasts` and :meth:`.Gate.admits_alike`.
@@ -38,6 +41,20 @@ class Varying:
 
 
 @frozen(eq=False)
+class Somebody:
+    """Who has a name, and is given an answer again."""
+
+    name: str
+    address: str
+    #: Whether it is still so that he need not be looked at again; None where he does not show a password.
+    is_let_in: Callable[[str, str], bool] | None
+
+    def may_be(self, address: str) -> bool:
+        """Whether who asks from there with the same credentials is let in as he was."""
+        return address == self.address and (self.is_let_in is None or self.is_let_in(self.name, address))
+
+
+@frozen(eq=False)
 class Repeat:
     """One answer, and what is to be recorded of whoever gets it."""
 
@@ -50,6 +67,8 @@ class Repeat:
     varying: Varying | None = None
     #: Whether it was sent over TLS: addresses in it, and whether a browser is sent elsewhere, depend on that.
     sealed: bool = False
+    #: Whom it is for, if he has a name.
+    whose: Somebody | None = None
 
     def next(self) -> bytes | None:
         """Head and body for whoever asks next; None when he has to be answered anew."""

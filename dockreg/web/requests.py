@@ -25,7 +25,7 @@ from dockreg.web.fields import Fields, Head, arguments_of
 from dockreg.web.heads import KnownHead, KnownHeaders, ResponseHeaders
 from dockreg.web.proxies import Origin
 from dockreg.web.records import RequestRecord
-from dockreg.web.repeats import Repeat, Varying, Version
+from dockreg.web.repeats import Repeat, Somebody, Varying, Version
 
 if TYPE_CHECKING:
     from dockreg.web.channel import Channel
@@ -77,6 +77,8 @@ class Request(server.Request):
     _fields: Fields | None = None
     #: Whether everybody who sends the same head is given the same answer, for now.
     repeats = False
+    #: Who sends it, if he has a name and is given the same answer.
+    whose: Somebody | None = None
     #: What of its answer is to be another one for each of them, if anything is.
     varying: Varying | None = None
     # The whole answer, if it was sent in one piece, and the connection stays open.
@@ -208,7 +210,7 @@ class Request(server.Request):
         if self._known is None or self._answer is None or not self.repeats:
             return
         texts, varying = self._known.texts, self.varying
-        answer = Repeat(self._answer, self.code, self.sentLength, texts, varying, self._sealed)
+        answer = Repeat(self._answer, self.code, self.sentLength, texts, varying, self._sealed, self.whose)
         self._owner.repeats.keep(self._known.data, answer, int(self._began), version, ask)
 
     def process(self) -> None:

@@ -20,7 +20,7 @@ class Route:
     a known caller who may not know that there is one; elsewhere he gets the 404 of an absent repository.
 
     ``repeats`` says that an answer for which nothing was waited depends on nothing but the head of the request, who asks,
-    what is stored, and the second: to who has no name it may be given again, see :mod:`dockreg.web.repeats`. ``lasts`` says
+    what is stored, and the second: it may be given again, see :mod:`dockreg.web.repeats`. ``lasts`` says
     that nothing of what is stored matters but what lasts while others write, see :meth:`.IMoments.lasting_version`, where
     the answer is no failure; so it is for what a digest refers to anyway. ``varies`` says that something in the answer is
     another one each time, so that it is given again only where :meth:`.Exchange.varies` was told of that.

@@ -216,8 +216,9 @@ class Site(server.Site):
     def request_repeated(self, address: str, answer: Repeat, seconds: float) -> None:
         """A request was answered with what another one was answered before."""
         method, path, agent = answer.texts
+        principal = None if answer.whose is None else answer.whose.name
         self._tell(
-            RequestRecord(address, method, path, answer.status, answer.body_bytes, 0, seconds, agent, None, True)
+            RequestRecord(address, method, path, answer.status, answer.body_bytes, 0, seconds, agent, principal, True)
         )
 
     def log(self, request: server.Request) -> None:  # type: ignore[override]  # HTTPFactory serves other requests too

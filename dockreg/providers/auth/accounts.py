@@ -7,13 +7,13 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from dockreg.errors import AccountInactive, AccountUnknown
-from dockreg.interfaces_access import IAccountStore, IAwaitedChecker, IDirectory, IPasswordHasher
+from dockreg.interfaces_access import IAccountStore, IDirectory, IPasswordHasher, IStoredPeople
 from dockreg.model.accounts import Account
 from dockreg.model.people import Person
 from dockreg.providers.auth.verified import Verified, presented
 
 
-@implementer(IAwaitedChecker, IDirectory)
+@implementer(IStoredPeople, IDirectory)
 @define(eq=False)
 class AccountsChecker:
     """

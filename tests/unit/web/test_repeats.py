@@ -351,7 +351,7 @@ class WhoTests(SynchronousTestCase):
         self.assertEqual(0, Opened(audit=lines).kept())
 
     def test_tokens(self) -> None:
-        """To who has a token without a name that the registry itself has made; whoever has a name may lose it any time."""
+        """To who has a token without a name that the registry itself has made."""
         ceiling = Ceiling.of(RepositoryName("a"), frozenset({Action.PULL}))
         anybody, token = Principal(None), Principal(None, ceiling=ceiling)
         for who, repository, headers, alike in (
