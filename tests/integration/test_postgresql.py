@@ -247,6 +247,18 @@ class InterplayTests(TestCase):
             )
             self.assertEqual({await stores[0].blobs.find(objects[0].digest)}, set(recorded))
 
+    async def test_record_content(self) -> None:
+        """So it is with small ones that are recorded with their bytes: those of the one that wins are there, and of no other."""
+        stores = await self.stores(4)
+        for turn in range(5):
+            objects = [contracts_contents.small_blob(b"%d" % turn, str(number)) for number in range(4)]
+            recorded = await together(
+                *[store.blobs.record(blob, None, 1.0) for store, blob in zip(stores, objects, strict=True)]
+            )
+            (winner,) = set(recorded)
+            contents = {blob: await stores[0].blobs.content(blob) for blob in objects}
+            self.assertEqual({blob: blob.content if blob == winner else None for blob in objects}, contents)
+
     async def test_create_repository(self) -> None:
         """A repository that is created by several at once is created once."""
         stores = await self.stores(4)

@@ -75,6 +75,16 @@ class RecordingTests(SynchronousTestCase):
         self.record(some_blob(b"one"), name=OTHER)
         self.assertEqual(5, len(self.asked(evolve(some_blob(b"one"), generation="another"), self.session(1).upload_id)))
 
+    def test_content(self) -> None:
+        """With bytes that are kept in its row it is no statement more, whether the blob is new or known, or known elsewhere."""
+        for number, (first, second) in enumerate(((None, b"one"), (b"two", b"two"), (b"three", None), (None, None))):
+            blob = evolve(some_blob(b"%d" % number), content=first)
+            before = self.asked(blob, self.session(2 * number).upload_id)
+            again = evolve(blob, generation="another", content=second)
+            after = self.asked(again, self.session(2 * number + 1).upload_id)
+            self.assertEqual([5, 5], [len(before), len(after)])
+            self.assertEqual([text for text, _ in before], [text for text, _ in after])
+
     def test_row_of_session(self) -> None:
         """A session that has a row has none afterwards, and has ended in any case."""
         for number, has_row in enumerate((True, False)):
