@@ -64,7 +64,8 @@ class IUpload(Interface):
 
         :param fetch: called where it may take a while, and not once the upload has ended. Where its attribute ``decrypts`` is
             true, calls are work for a processor, and are better made beside the other work; its pieces are there until
-            the third call.
+            the third call. Where it has a method ``reuse``, a store calls it that from then on
+            needs each of them until the next call only.
         :raises StorageFull: as for :meth:`write`, or for :meth:`commit`. :raises DigestInvalid: as for :meth:`commit`.
         """
 

@@ -32,8 +32,10 @@ SHORT_BYTES: Final = 4 * 1024 * 1024
 _FIRST_BYTES: Final = 128 * 1024
 #: The end of a longer one of known length, which is left to the reactor.
 _END_BYTES: Final = 64 * 1024
-#: What is read, digested and written at once.
+#: What is read, digested and written at once: so much that the steps for it take little beside, so little that caches hold it.
 _PIECE_BYTES: Final = 512 * 1024
+#: The same where the memory of one piece is all that is needed.
+_SINGLE_BYTES: Final = 1024 * 1024
 #: How long a thread waits for a client that has sent nothing more, and how often in one turn.
 _WAIT_MILLISECONDS: Final = 3
 _MOST_WAITS: Final = 8
@@ -106,7 +108,7 @@ class Inflows:
         try:
             return self._spare.pop()
         except IndexError:
-            return bytearray(_PIECE_BYTES)
+            return bytearray(_SINGLE_BYTES)
 
     def give_back(self, buffer: bytearray) -> None:
         """Nobody looks at this any more."""
@@ -157,6 +159,8 @@ class Inflow:
         # What was read into last is at the end, what is read into next at the beginning.
         self._buffers: deque[bytearray] = deque()
         self._buffer: bytearray | None = None
+        self._most_buffers = _BUFFERS if self.decrypts else _PLAIN_BUFFERS
+        self._piece_bytes = _PIECE_BYTES
         self._waits = 0
         self._begun = False
         self._socket = connection
@@ -196,6 +200,13 @@ class Inflow:
 
     __call__ = fetch
 
+    def reuse(self) -> None:
+        """Each piece is needed until the next one is fetched, and no longer."""
+        self._most_buffers = 1
+        if not self._short:
+            # Of a short body the client is to send the rest while its first piece is written.
+            self._piece_bytes = _SINGLE_BYTES
+
     def end(self, *, resting: bool) -> None:
         """
         The turn is over; in the thread of the reactor. Harmless when it was said before.
@@ -215,12 +226,12 @@ class Inflow:
             self._buffers.clear()
 
     def _fetch(self) -> Piece:
-        if len(self._buffers) < (_BUFFERS if self.decrypts else _PLAIN_BUFFERS):
+        if len(self._buffers) < self._most_buffers:
             self._buffers.append(self._owner.take_buffer())
         else:
             self._buffers.rotate(-1)
         self._buffer = self._buffers[-1]
-        view = memoryview(self._buffer)
+        view = memoryview(self._buffer)[: self._piece_bytes]
         if self._short:
             return self._fill(view)
         while not self.dry and self.taken < self._most and not self._is_enough():

@@ -12,6 +12,10 @@ from dockreg.providers.blobs.workshop import Workshop
 from dockreg.providers.blobs.writeback import Writeback
 
 
+def _nothing() -> None:
+    """What is done for who fetches into memory that nobody looks at again."""
+
+
 class Appending:
     """What an upload does with the bytes that come, in a thread."""
 
@@ -39,6 +43,9 @@ class Appending:
         """
         decrypts = bool(getattr(fetch, "decrypts", False))  # which leaves it in the cache of another processor anyway
         behind = Behind(self._shop.receivers, self._shop.beside, elsewhere=decrypts)
+        others = len(self._observers) > (self._hasher is not None)
+        if not (decrypts or behind.may_follow(others=others)):
+            getattr(fetch, "reuse", _nothing)()
         with self._shop.receivers:
             try:
                 if first:

@@ -77,6 +77,11 @@ class Receivers:
             self._count -= 1
 
     @property
+    def most_processors(self) -> int:
+        """How many there are for one of them while there is no other."""
+        return self._processors
+
+    @property
     def are_few(self) -> bool:
         """Whether there is a processor more for each of them."""
         return self.processors > 1
@@ -100,6 +105,14 @@ class Behind:
         self._beside = beside
         self._for_first = _FOR_RECEIVED if elsewhere else _FOR_FIRST
         self._followers: Sequence[_Follower] = ()
+
+    def may_follow(self, *, others: bool) -> bool:
+        """
+        Whether anything may be told later than at once.
+
+        :param others: whether there are more observers than the first.
+        """
+        return self._receivers.most_processors >= (_FOR_OTHERS if others else self._for_first)
 
     def observe(self, chunks: Sequence[Piece], observers: Sequence[ByteObserver]) -> None:
         """As :func:`observe`, but what is raised of the last bytes is raised by the next call, or by :meth:`end`."""

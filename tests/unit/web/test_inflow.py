@@ -114,6 +114,21 @@ class InflowTests(SynchronousTestCase):
         self.assertTrue(inflow.dry)
         self.assertEqual(b"", self.ours.recv(1))
 
+    def test_reuse(self) -> None:
+        """A piece stays as it is while the next one is fetched; unless it is not needed any more, then one may be larger."""
+        self.patch(inflow_module, "_PIECE_BYTES", 2)
+        self.patch(inflow_module, "_SINGLE_BYTES", 3)
+        self.client.sendall(b"abcdefghij")
+        inflow = self.turn(most=4)
+        pieces = [inflow.fetch(), inflow.fetch()]
+        self.assertEqual([b"ab", b"cd"], pieces)
+        inflow.end(resting=True)
+        inflow = self.turn(most=6)
+        inflow.reuse()
+        pieces = [inflow.fetch(), inflow.fetch()]
+        self.assertEqual([b"hij", b"hij"], [pieces[1], bytes(pieces[0])])
+        inflow.end(resting=True)
+
     def test_waits(self) -> None:
         """A little is waited for more, unless somebody waits for the thread."""
         sender = threading.Timer(0.001, self.client.sendall, (b"abc",))

@@ -9,12 +9,27 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.callables import Piece
 from dockreg.errors import StorageFull
-from dockreg.model.digest import Digest
+from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs import appending
 from dockreg.providers.blobs.disk import write_all
 from dockreg.providers.blobs.observing import Behind, Helpers, Receivers
 from dockreg.testing import contracts
 from tests.unit.providers.blobs.test_filesystem import files_in, filesystem, limit_files
+
+
+class Reusing:
+    """Fetches one piece, and notes what it is told."""
+
+    def __init__(self, *, decrypts: bool) -> None:
+        self.decrypts = decrypts
+        self.reused = False
+        self._pieces = iter([b"piece", b""])
+
+    def __call__(self) -> bytes:
+        return next(self._pieces)
+
+    def reuse(self) -> None:
+        self.reused = True
 
 
 class ReceivingTests(contracts.Contract):
@@ -34,6 +49,23 @@ class ReceivingTests(contracts.Contract):
         await upload.receive(fetch)
         blob = await upload.commit(Digest.sha256(b"x" * 5 * (1 << 19)))
         self.assertEqual((5 << 19, {get_ident()}), (blob.size, threads))
+
+    async def test_reuse(self) -> None:
+        """Who fetches is told that each piece is needed until the next call only, unless another thread may digest it meanwhile."""
+        for processors, observers, decrypts, reuses in (
+            (1, 1, False, True),
+            (2, 0, False, True),
+            (2, 1, False, False),
+            (2, 0, True, False),
+            (3, 0, False, True),
+            (4, 0, False, False),
+        ):
+            self.patch(os, "cpu_count", lambda processors=processors: processors)
+            upload = await filesystem(Path(self.mktemp())).start_upload([Hasher()] * observers)
+            fetch = Reusing(decrypts=decrypts)
+            await upload.receive(fetch)
+            self.assertEqual(reuses, fetch.reused, (processors, observers, decrypts))
+            await upload.abort()
 
     async def test_nothing_left_meanwhile(self) -> None:
         """One that finds no room while the next bytes are received leaves nothing, and nothing is received any more when that is told."""
