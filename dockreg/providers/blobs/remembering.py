@@ -1,17 +1,15 @@
 """Small blobs, which are read often (configs, above all), kept in memory: blobs never change."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable
-from typing import Any
 
-from twisted.python.components import proxyForInterface
 from zope.interface import implementer
 
 from dockreg.errors import RangeInvalid
 from dockreg.interfaces import IBlobStore
-from dockreg.interfaces_blobs import IBlobReader, IUpload
+from dockreg.interfaces_blobs import IBlobReader
 from dockreg.interfaces_readers import IBlobInMemory
 from dockreg.model.blobs import StoredBlob
+from dockreg.providers.blobs.around import AroundBlobStore
 
 #: The largest blob that is kept, and all of them, in bytes.
 LARGEST_BYTES = 64 * 1024
@@ -42,15 +40,13 @@ class MemoryReader:
         """See :class:`~dockreg.interfaces.IBlobReader`; nothing is held."""
 
 
-class RememberingBlobStore(proxyForInterface(IBlobStore, "_store")):  # type: ignore[misc]  # a class that is made
+class RememberingBlobStore(AroundBlobStore):
     """
     Another store, whose small blobs are read from it once in a while.
 
     Whether a repository has a blob is the metadata's to say, before each read; which object it is, too. So what is
     kept here of an object that is gone is asked for by nobody.
     """
-
-    _store: IBlobStore
 
     def __init__(self, store: IBlobStore) -> None:
         super().__init__(store)
@@ -73,10 +69,6 @@ class RememberingBlobStore(proxyForInterface(IBlobStore, "_store")):  # type: ig
         else:
             self._kept.move_to_end(blob)
         return MemoryReader(content, start)
-
-    def resume_upload(self, *args: Any, **kwargs: Any) -> Awaitable[IUpload]:
-        """See :class:`~dockreg.interfaces.IBlobStore`. Each request of an upload asks this: quicker than a proxy does it."""
-        return self._store.resume_upload(*args, **kwargs)
 
     async def delete(self, blob: StoredBlob) -> None:
         """See :class:`~dockreg.interfaces.IBlobStore`."""

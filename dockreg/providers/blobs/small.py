@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import count
 
-from twisted.python.components import proxyForInterface
-
 from dockreg.callables import Piece
 from dockreg.errors import RangeInvalid, RegistryError
 from dockreg.errors_blobs import BlobLost
@@ -14,6 +12,7 @@ from dockreg.interfaces_blobs import IBlobReader
 from dockreg.model.blobs import IN_METADATA, NOTHING_RECEIVED, StoredBlob
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
+from dockreg.providers.blobs.around import AroundBlobStore
 from dockreg.providers.blobs.remembering import MemoryReader
 
 
@@ -39,7 +38,7 @@ class SmallObjects:
         return StoredBlob(digest, f"{IN_METADATA}{self._name}.{next(self._numbers):x}", len(content), content=content)
 
 
-class DividedBlobStore(proxyForInterface(IBlobStore, "_store")):  # type: ignore[misc]  # a class that is made
+class DividedBlobStore(AroundBlobStore):
     """
     Another store, beside the small objects that are kept in the metadata.
 
@@ -47,8 +46,6 @@ class DividedBlobStore(proxyForInterface(IBlobStore, "_store")):  # type: ignore
 
     :param content: see :meth:`.IBlobIndex.content`.
     """
-
-    _store: IBlobStore
 
     def __init__(self, store: IBlobStore, content: Callable[[StoredBlob], Awaitable[bytes | None]]) -> None:
         super().__init__(store)
