@@ -63,7 +63,8 @@ class Fork:
 
     :param command: its arguments; the first is ``dockreg``, ``twistd`` or a path of it, or a module with a ``main`` that is
         called with the others.
-    :param standard: the descriptors of its standard input, output and error.
+    :param standard: the descriptors of its standard input, output and error, and of a socket that is passed to it as
+        systemd does, if one is.
     :param environ: what its environment has beside that of the tests.
     :param source: what it is a fork of, if not of that of all.
     """
@@ -131,12 +132,14 @@ class Fork:
 class PipedFork(Fork):
     """One that this process writes to, as :attr:`stdin`, and reads from: :attr:`stdout` has its standard error as well."""
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], environ: Mapping[str, str] | None = None, passed: Sequence[int] = ()
+    ) -> None:
         given, ours = os.pipe()
         theirs, out = os.pipe()
         self.stdin, self.stdout = os.fdopen(ours, "w"), os.fdopen(theirs)
         try:
-            super().__init__(command, (given, out, out), None, environ)
+            super().__init__(command, (given, out, out, *passed), None, environ)
         finally:
             os.close(given)
             os.close(out)
@@ -215,7 +218,7 @@ def _serve(orders: socket.socket) -> None:
     # Nobody asks how those end that wait for a command.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        order, descriptors, _, _ = socket.recv_fds(orders, _MOST_BYTES, 4)
+        order, descriptors, _, _ = socket.recv_fds(orders, _MOST_BYTES, 5)
         if not order:
             return
         if os.fork() == 0:
@@ -247,12 +250,17 @@ def _wait_for(order: Sequence[Any], descriptors: Sequence[int]) -> NoReturn:
 def _become(order: Sequence[Any], standard: Sequence[int]) -> NoReturn:
     for target, descriptor in enumerate(standard):
         os.dup2(descriptor, target)
-    os.closerange(3, 100)
+    os.closerange(len(standard), 100)
     status = 1
     try:
         environ, folder, *command = order
         os.environ.clear()
         os.environ.update(environ)
+        if len(standard) > 3:
+            os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+            # Twisted has looked for it when it was imported.
+            passed = resolve_name("twisted.python.systemd:ListenFDs").fromEnvironment()
+            resolve_name("twisted.internet.endpoints:_SystemdParser")._sddaemon = passed
         os.chdir(folder)
         if BEGIN in environ:
             resolve_name(environ[BEGIN])()

@@ -58,7 +58,7 @@ class Process:
         self._log = Path(test.mktemp()).absolute().with_name("daemon.log")
         self.running: PipedFork | subprocess.Popen[str]
         if fork:
-            self.running = PipedFork(command, env)
+            self.running = PipedFork(command, env, [] if descriptor is None else [descriptor])
             self.running.stdin.close()
         else:
             self.running = subprocess.Popen(
@@ -125,13 +125,15 @@ class DaemonProcess(Process):
         """
         Start one, as a fork of a process that has imported what it needs.
 
-        :param itself: start the program ``twistd``, as it is started where a socket is passed, too.
+        :param itself: start the program ``twistd``.
         :param passed: a listening socket's descriptor and its name, handed over as systemd does.
         """
         command = [program("twistd"), "--nodaemon", "--pidfile=", "dockreg", f"--data-dir={data_dir}"]
         command += [f"--listen={listen}", *options]
         if passed is None:
             return cls(test, command, env, fork=not itself)
+        if not itself:
+            return cls(test, command, {"LISTEN_FDNAMES": passed[1], **(env or {})}, passed[0], fork=True)
         launcher = [sys.executable, "-c", _PASS_DESCRIPTOR, str(passed[0]), passed[1]]
         return cls(test, [*launcher, sys.executable, *command], env, descriptor=passed[0])
 

@@ -218,7 +218,8 @@ class SystemdTests(SynchronousTestCase):
             self.addCleanup(os.unlink, path)
             passed.listen()
             listen = "systemd:domain=UNIX:name=dockreg"
-            daemon = DaemonProcess.start(self, self.data, listen=listen, passed=(passed.fileno(), "dockreg"))
+            handed = (passed.fileno(), "dockreg")
+            daemon = DaemonProcess.start(self, self.data, listen=listen, passed=handed, itself=True)
             self.assertEqual(f"http://{path}", daemon.url())
 
     def test_wrong_domain(self) -> None:

@@ -4,8 +4,6 @@ import gzip
 import io
 import json
 import shutil
-import subprocess
-import sys
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any, ClassVar
 
 from dockreg.model.mediatypes import OCI_MANIFEST, SCHEMA2_MANIFEST
 from dockreg.testing.samples import layered_image, make_tar
+from tests.commands import run_command
 from tests.integration.movingcase import MovingCase
 from tests.integration.v2case import Sample, compact, described, digest_of, make_sample
 from tests.unit.cli.saved import v1_members, write_tar
@@ -337,7 +336,7 @@ class ImportTests(MovingCase):
 
     def test_help(self) -> None:
         """The options of the import of archives are told where somebody looks for them."""
-        program = [sys.executable, "-c", "from dockreg.cli.command import main; main()", "import"]
         for arguments, text in ((["--help"], "archive"), (["archive", "--help"], "--into")):
-            done = subprocess.run([*program, *arguments], capture_output=True, check=True)
+            done = run_command(["import", *arguments])
+            self.assertEqual(0, done.returncode)
             self.assertIn(text, done.stdout.decode())
