@@ -18,9 +18,11 @@ from dockreg.model.collection import CollectionPolicy
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
+from dockreg.providers.blobs.remembering import RememberingBlobStore
 from dockreg.providers.blobs.small import DividedBlobStore
 from dockreg.providers.metadata.tables import blobs
 from dockreg.scrub import Scrub, ScrubLimits
+from tests.unit.statements import statements
 from tests.unit.v1case import ONE, TWO
 from tests.unit.v2case import JANE, JOE, ThreadedTestCase
 
@@ -271,6 +273,18 @@ class LostTests(SmallCase):
             self.pushed()
             self.assertEqual(CONTENT, self.content(ONE, DIGEST))
 
+    def test_remembered(self) -> None:
+        """Who remembers bytes that another process has found missing looks for them again, and does not say that they are there."""
+        self.use(RememberingBlobStore(self.registry.blobs))
+        before = self.pushed()
+        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+        self.damage(None)
+        self.result(self.metadata.conditions.note(before, Condition.MISSING, 1.0))
+        self.refused(BlobLost, self.registry.find_blob(ONE, DIGEST))
+        self.damage(CONTENT)
+        self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+        self.assertIsNone(self.find().lost)
+
     def test_verified(self) -> None:
         """With verification nobody gets all of one whose bytes have changed."""
         self.pushed()
@@ -315,7 +329,10 @@ class CollectedTests(SmallCase):
             await collector.sweep_all()
             return gone
 
-        self.assertGreater(self.result(collect()), 0)
+        with statements() as seen:
+            self.assertGreater(self.result(collect()), 0)
+        # Nobody has read what goes.
+        self.assertEqual([], [each for each, _ in seen if "blobs.content" in each])
         self.assertEqual((2, 21, 0), (collector.figures.objects, collector.figures.bytes, collector.figures.orphans))
         self.assertIsNone(self.result(self.metadata.blobs.find(DIGEST)))
         self.assertIsNone(self.result(self.metadata.blobs.content(before)))

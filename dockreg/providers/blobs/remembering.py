@@ -59,6 +59,9 @@ class RememberingBlobStore(AroundBlobStore):
             return await self._store.open(blob, start)
         if not 0 <= start <= blob.size:
             raise RangeInvalid(blob.size)
+        if blob.lost is not None:
+            # Another process has found that out: what is remembered here is not what there is.
+            self._forget(blob)
         content = self._kept.get(blob)
         if content is None:
             content = await self._read(blob)

@@ -26,7 +26,7 @@ from dockreg.providers.metadata.collectionfindings import Examination, InUse
 from dockreg.providers.metadata.collectionqueue import queue
 from dockreg.providers.metadata.deletion import doomed_with, remove_manifests, unlink_image
 from dockreg.providers.metadata.links import note_key, unlink_blobs
-from dockreg.providers.metadata.rows import AnyRow, digest_of
+from dockreg.providers.metadata.rows import ALL_BUT_CONTENT, AnyRow, digest_of
 from dockreg.providers.metadata.tables import (
     blobs,
     repository_blobs,
@@ -242,7 +242,7 @@ def _queued_of(row: AnyRow) -> Queued:
 
 
 def _remove_blob(connection: Connection, item: Item, now: float) -> None:
-    row = connection.execute(select(blobs).where(blobs.c.digest == item.subject)).one()
+    row = connection.execute(select(*ALL_BUT_CONTENT).where(blobs.c.digest == item.subject)).one()
     connection.execute(delete(blobs).where(blobs.c.digest == row.digest))
     if row.generation is not None:
         values = {"digest": row.digest, "generation": row.generation, "size": row.size}

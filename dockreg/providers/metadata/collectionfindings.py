@@ -14,7 +14,7 @@ from dockreg.model.collection import CollectionPolicy, Finding, Item, Kind, Queu
 from dockreg.model.names import RepositoryName
 from dockreg.providers.metadata.collectionmanifests import Relations
 from dockreg.providers.metadata.deletion import doomed_with, family_of, freed_by
-from dockreg.providers.metadata.rows import AnyRow
+from dockreg.providers.metadata.rows import ALL_BUT_CONTENT, AnyRow
 from dockreg.providers.metadata.tables import (
     blobs,
     manifest_blobs,
@@ -266,7 +266,7 @@ class Examination:
 
     def _locked_blob(self, digest: str) -> AnyRow | None:
         return self._locked(
-            select(blobs).where(blobs.c.digest == digest), select(blobs.c.digest).filter_by(digest=digest)
+            select(*ALL_BUT_CONTENT).where(blobs.c.digest == digest), select(blobs.c.digest).filter_by(digest=digest)
         )
 
     def _lease(self, blob: AnyRow | None) -> tuple[str | None, float | None]:

@@ -18,7 +18,7 @@ from dockreg.callables import InThread
 from dockreg.model.blobs import StoredBlob
 from dockreg.model.v1 import LayerFacts
 from dockreg.providers.metadata.failures import translated
-from dockreg.providers.metadata.rows import STORED_COLUMNS, facts_of, stored_of
+from dockreg.providers.metadata.rows import ALL_BUT_CONTENT, STORED_COLUMNS, facts_of, stored_of
 from dockreg.providers.metadata.schema import prepare
 from dockreg.providers.metadata.tables import accounts, blobs, metadata, repositories, signing_keys, v1_images
 from dockreg.providers.metadata.tables_access import account_groups, grants, namespaces
@@ -168,18 +168,14 @@ def _copy(source: Connection, target: Connection, *, derived_only: bool = False)
             # What migrations have put there.
             target.execute(delete(table))
     for table in _tables():
-        query = select(*_copied(table)).order_by(*_order(table))
+        # What is stored of a blob is not copied, wherever it is.
+        query = select(*(ALL_BUT_CONTENT if table is blobs else table.columns)).order_by(*_order(table))
         if derived_only and table is blobs:
             query = query.where(blobs.c.generation.is_(None))
         for rows in source.execute(query.execution_options(yield_per=_ROWS)).partitions():
             target.execute(insert(table), [dict(row._mapping) for row in rows])  # noqa: SLF001  # its documented name
     # It was reserved by uploads, which are not copied.
     target.execute(update(namespace_usage), {"reserved": 0})
-
-
-def _copied(table: Table) -> Iterator[Any]:
-    """The columns that are copied: what is stored of a blob is not, wherever it is."""
-    return (column for column in table.columns if column is not blobs.c.content)
 
 
 def _order(table: Table) -> Iterator[Any]:

@@ -26,6 +26,8 @@ STORED_COLUMNS = (
     blobs.c.entries,
     blobs.c.condition,
 )
+#: All of a blob but its bytes, which are wanted by who reads them and by nobody else.
+ALL_BUT_CONTENT = tuple(column for column in blobs.columns if column is not blobs.c.content)
 #: What :func:`blob_of` reads, from :data:`BLOB_TABLES`.
 BLOB_COLUMNS = (
     *STORED_COLUMNS,
