@@ -37,8 +37,10 @@ from dockreg.web.audit import ANONYMOUS_HOW, RequestAudit, Witness
 from dockreg.web.certificates import client_certificate
 from dockreg.web.exchange import DocumentRoom, Exchange
 from dockreg.web.headers import HINT_COOKIE
+from dockreg.web.identified import Identified, Shown, is_stored
 from dockreg.web.proxies import client_address
 from dockreg.web.repeats import Somebody
+from dockreg.web.requests import Request as StreamedRequest
 from dockreg.web.routes import Route
 
 _READING = (b"GET", b"HEAD")
@@ -76,8 +78,7 @@ class Gate:
     :param sends_to_bearers: whether clients of v2 are sent to the token service; else they are asked for a password.
     :param takes_certificates: whether a certificate says who a client is that says nothing else.
     :param settled_tokens: whether a token of somebody without a name says the same until it expires, to the second.
-    :param let_in: where all that is known of who has a name is stored, and lasts: whether he may show his password once more, at an
-        address, without being counted.
+    :param identified: where all that is known of who has a name is stored, and lasts: who was just found to show what.
     :param audit: is told of logins that fail, None when nobody wants to know.
     """
 
@@ -90,7 +91,7 @@ class Gate:
     audit: RequestAudit | None = None
     takes_certificates: bool = False
     settled_tokens: bool = False
-    let_in: Callable[[str, str], bool] | None = None
+    identified: Identified | None = None
 
     async def admit(
         self, request: Request, route: Route, parts: Mapping[str, str], witness: Witness | None = None
@@ -110,7 +111,7 @@ class Gate:
             if headers is None and not self.takes_certificates:
                 principal = ANONYMOUS
             else:
-                principal = await self._identify(request, headers or (b"",), route.needs, witness)
+                principal = await self._who(request, headers or (b"",), route.needs, witness)
             parsed = _parse(parts, request.method)
             if principal is not ANONYMOUS or "image_id" in parsed:
                 caller = Caller(principal, await self._repository(request, principal, parsed))
@@ -130,7 +131,7 @@ class Gate:
         """
         principal = exchange.principal
         if principal.name is not None:
-            return self.let_in is not None and not principal.decided and principal.token_id is None
+            return self.identified is not None and is_stored(principal)
         if not exchange.request.requestHeaders.hasHeader(b"authorization"):
             return exchange.caller == _ANYBODY
         # Without a ceiling it is no token, and what another server has decided it may decide otherwise.
@@ -140,15 +141,30 @@ class Gate:
     def somebody(self, exchange: Exchange) -> Somebody | None:
         """Who he is, of those that are admitted alike; None for who has no name."""
         principal = exchange.principal
-        if principal.name is None:
+        if principal.name is None or self.identified is None:
             return None
         # A token was had for a password, and is none.
-        let_in = self.let_in if principal.ceiling is None else None
+        let_in = self.identified.let_in if principal.ceiling is None else None
         return Somebody(principal.name, client_address(exchange.request), let_in)
 
     def keep_out(self, request: Request, parts: Mapping[str, str]) -> tuple[Exchange, Mapping[str, Any]]:
         """What :meth:`admit` would return, for somebody who may nothing."""
         return Exchange(request, _ANYBODY, self.room, None, parts), _parse(parts, request.method)
+
+    async def _who(
+        self, request: Request, headers: Sequence[bytes], needs: Right, witness: Witness | None
+    ) -> Principal:
+        """As :meth:`_identify`, which is not asked again where the same was just found out."""
+        known = self.identified
+        shown = None if known is None or witness is not None or needs.on is On.LOGIN else _shown(request, headers)
+        if known is None or shown is None:
+            return await self._identify(request, headers, needs, witness)
+        asked = known.now()
+        principal = known.find(shown, asked)
+        if principal is None:
+            principal = await self._identify(request, headers, needs, witness)
+            known.keep(shown, principal, asked)
+        return principal
 
     async def _identify(
         self, request: Request, headers: Sequence[bytes], needs: Right, witness: Witness | None
@@ -255,6 +271,14 @@ class Gate:
         values = self.authenticator.challenge(None).values
         # The scheme of v1 means nothing to clients of v2.
         return [value for value in values if not v2 or value.lower().startswith("basic")]
+
+
+def _shown(request: Request, credentials: Sequence[bytes]) -> Shown | None:
+    """What a request shows of who sends it; None where more may matter, such as the word of a proxy."""
+    if not isinstance(request, StreamedRequest) or request.trusts_peer or len(credentials) != 1 or not credentials[0]:
+        return None
+    hosts, channel = request.requestHeaders.getRawHeaders(b"host"), request.channel
+    return (credentials[0], hosts[0], channel.sealed, channel.peer) if hosts and len(hosts) == 1 else None
 
 
 def challenged(problem: Unauthorized, request: Request, route: Route, parts: Mapping[str, str]) -> Unauthorized:

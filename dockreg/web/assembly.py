@@ -23,6 +23,7 @@ from dockreg.web.audit import RequestAudit
 from dockreg.web.doors import Doors, V2Doors
 from dockreg.web.errors import ErrorResponses
 from dockreg.web.exchange import API, Role
+from dockreg.web.identified import Identified
 from dockreg.web.monitoring import Monitoring
 from dockreg.web.proxies import Proxies
 from dockreg.web.v1.images import ImagesDoor
@@ -107,6 +108,8 @@ def make_resource(
 def make_gate(core: Core, settings: DoorSettings, new_id: IdentifierFactory) -> Gate:
     """What lets requests through."""
     audit = None if core.audit is None else RequestAudit(core.audit, new_id, settings.audit_reads)
+    registry, let_in = core.registry, core.let_in
+    identified = None if let_in is None else Identified(registry.metadata.lasting_version, registry.clock, let_in)
     return Gate(
         core.registry,
         core.authenticator,
@@ -116,7 +119,7 @@ def make_gate(core: Core, settings: DoorSettings, new_id: IdentifierFactory) -> 
         audit=audit,
         takes_certificates=core.takes_certificates,
         settled_tokens=core.settled_tokens,
-        let_in=core.let_in,
+        identified=identified,
     )
 
 

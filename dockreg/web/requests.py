@@ -103,7 +103,8 @@ class Request(server.Request):
         self._parsePOSTFormSubmission, self._adapterCache = False, {}
         self._owner: Site = channel.site
         self._peer = channel.peer
-        self._trusts_peer = channel.trusts_peer
+        #: Whether it comes by a proxy that is believed.
+        self.trusts_peer = channel.trusts_peer
         #: The address under which the requests of its client are counted, as :meth:`Site.rated_as` has it.
         self.rated_as = channel.rated_as
 
@@ -111,7 +112,7 @@ class Request(server.Request):
     def origin(self) -> Origin:
         """Where it comes from, by the word of trusted proxies. To be asked once the headers are complete."""
         if self._origin is None:
-            told = self._owner.proxies.origin(self._peer, self.requestHeaders) if self._trusts_peer else None
+            told = self._owner.proxies.origin(self._peer, self.requestHeaders) if self.trusts_peer else None
             self._origin = told or Origin(self._peer)
         return self._origin
 
@@ -164,7 +165,7 @@ class Request(server.Request):
         self._received = True
         self._began = now
         self._owner.requests_in_flight += 1
-        if self._trusts_peer:
+        if self.trusts_peer:
             self.rated_as = self._owner.rated_as(self.origin.address)
 
     def take_fields(self, head: Head, fields: Fields) -> None:
@@ -203,7 +204,7 @@ class Request(server.Request):
     @property
     def is_known(self) -> bool:
         """Whether its head was seen before, and comes from the client itself."""
-        return self._known is not None and not self._trusts_peer
+        return self._known is not None and not self.trusts_peer
 
     def keep_answer(self, version: object, ask: Version) -> None:
         """Have its answer, once that is sent, given to others who send the same; see :meth:`.Repeats.keep`."""
@@ -365,7 +366,7 @@ class Request(server.Request):
             method, path, agent = (*self._texts(), self.agent)
         self._owner.request_ended(
             RequestRecord(
-                address=self.origin.address if self._trusts_peer else self._peer,
+                address=self.origin.address if self.trusts_peer else self._peer,
                 method=method,
                 path=path,
                 status=self.code if complete or self.startedWriting else NO_RESPONSE,

@@ -73,7 +73,7 @@ class TwistedTests(SynchronousTestCase):
 
         channel, _ = Server(wait).connect()
         ours, theirs = vars(Request(channel)), vars(StockRequest(channel, parsePOSTFormSubmission=False))
-        own = {"_owner", "_peer", "_trusts_peer", "rated_as"}
+        own = {"_owner", "_peer", "trusts_peer", "rated_as"}
         self.assertEqual(set(theirs), set(ours) - own)
         apart = {"requestHeaders", "responseHeaders"}
         self.assertEqual(
