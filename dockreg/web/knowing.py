@@ -99,7 +99,7 @@ class KnowingChannel(ReceivingChannel):
         self._reading = None
         request.body = self._body
         self.enter(Phase.BODY)
-        self._reads_much = self.site.read_sizes.begin(self.transport, self.length)
+        self._may_read_much = True
 
     def begin_taking(self) -> None:
         """Give what has come of a body of known length to whoever will ask for it, so that he need not wait."""

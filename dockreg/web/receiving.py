@@ -26,8 +26,9 @@ class ReceivingChannel(FramedChannel):
     _expects = False
     # Whether the transport reads for the body; None when Twisted may have changed it.
     _reading: bool | None = None
-    # Whether reads are larger, for the sake of a body.
+    # Whether reads are larger, for the sake of a body; and whether they become so when one is read for the first time.
     _reads_much = False
+    _may_read_much = False
     # The thread that reads, if one does; and whether so much comes at a time that one should.
     _inflow: Inflow | None = None
     _flows = False
@@ -55,7 +56,9 @@ class ReceivingChannel(FramedChannel):
             # Once bytes come or the response has begun, the client waits no more (RFC 9110 10.1.1).
             if not body.received and not self.requests[0].startedWriting:
                 super()._send100Continue()
-        self._update_reading()
+        if self._reading is not None:
+            # Otherwise the request is just beginning; that ends with this.
+            self._update_reading()
 
     def body_taken(self) -> None:
         """The handler has made room."""
@@ -72,6 +75,9 @@ class ReceivingChannel(FramedChannel):
         self._reading = reading
         self._watch.reading(reading, self._now())
         if reading:
+            if self._may_read_much and self._watch.phase is Phase.BODY:
+                self._may_read_much = False
+                self._reads_much = self.site.read_sizes.begin(self.transport, body.length)
             self._networkProducer.resumeProducing()
         else:
             self._networkProducer.pauseProducing()
@@ -111,6 +117,7 @@ class ReceivingChannel(FramedChannel):
         if begun is None:
             os.close(own)
             return None
+        self._may_read_much = False
         self.read_little()
         receive = self.transport.lend_receiving() if sealed else receive_plain
         joined = b"".join(first)

@@ -42,9 +42,9 @@ class Appending:
         :param wanted: the size of the upload with which nothing more is asked for.
         """
         decrypts = bool(getattr(fetch, "decrypts", False))  # which leaves it in the cache of another processor anyway
-        behind = Behind(self._shop.receivers, self._shop.beside, elsewhere=decrypts)
         others = len(self._observers) > (self._hasher is not None)
-        if not (decrypts or behind.may_follow(others=others)):
+        behind = Behind.where_useful(self._shop.receivers, self._shop.beside, elsewhere=decrypts, others=others)
+        if behind is None and not decrypts:
             getattr(fetch, "reuse", _nothing)()
         with self._shop.receivers:
             try:
@@ -58,9 +58,10 @@ class Appending:
                 else:
                     self._append_all(descriptor, iter(fetch, b""), behind, wanted)
             finally:
-                self._settle(behind)
+                if behind is not None:
+                    self._settle(behind)
 
-    def _append_all(self, descriptor: int, pieces: Iterable[Piece], behind: Behind, wanted: int | None) -> None:
+    def _append_all(self, descriptor: int, pieces: Iterable[Piece], behind: Behind | None, wanted: int | None) -> None:
         for piece in pieces:
             self._append(descriptor, piece, behind)
             self._writeback.grew(descriptor, self.size)
@@ -80,7 +81,7 @@ class Appending:
                 raise
         self._observe(chunks, behind)
 
-    def _append(self, descriptor: int, piece: Piece, behind: Behind) -> None:
+    def _append(self, descriptor: int, piece: Piece, behind: Behind | None) -> None:
         """What :meth:`_write_now` does, in few steps for one large piece; between any two of them caches forget the interpreter."""
         written = write_some(descriptor, piece) if self._hasher is not None else 0
         if written < len(piece):
@@ -90,7 +91,11 @@ class Appending:
             return
         self.size += written
         try:
-            behind.observe((piece,), self._observers)
+            if behind is None:
+                for each in self._observers:
+                    each.update(piece)
+            else:
+                behind.observe((piece,), self._observers)
         except BaseException as failure:
             self._failure = failure
             raise

@@ -106,13 +106,18 @@ class Behind:
         self._for_first = _FOR_RECEIVED if elsewhere else _FOR_FIRST
         self._followers: Sequence[_Follower] = ()
 
-    def may_follow(self, *, others: bool) -> bool:
+    @classmethod
+    def where_useful(
+        cls, receivers: Receivers, beside: Beside, *, elsewhere: bool = False, others: bool = False
+    ) -> "Behind | None":
         """
-        Whether anything may be told later than at once.
+        One; None where nothing would ever be told later than at once.
 
-        :param others: whether there are more observers than the first.
+        :param others: whether there will be more observers than one.
         """
-        return self._receivers.most_processors >= (_FOR_OTHERS if others else self._for_first)
+        for_first = _FOR_RECEIVED if elsewhere else _FOR_FIRST
+        enough = receivers.most_processors >= (_FOR_OTHERS if others else for_first)
+        return cls(receivers, beside, elsewhere=elsewhere) if enough else None
 
     def observe(self, chunks: Sequence[Piece], observers: Sequence[ByteObserver]) -> None:
         """As :func:`observe`, but what is raised of the last bytes is raised by the next call, or by :meth:`end`."""
