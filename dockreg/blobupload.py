@@ -313,7 +313,7 @@ class BlobUpload:
         if self._inspector is not None:
             facts = await self._unless_it_fails(self._registry.in_thread(self._inspector.finish))
         here = self._recording_here(facts)
-        small = self._registry.small_bytes
+        small = self._registry.most_in_rows()
         committed = await self._unless_it_fails(self._upload.commit(digest, last, here, small), here)
         return await self._recorded(committed, here, facts)
 

@@ -15,6 +15,7 @@ from dockreg.collector import Collector, CollectorLimits
 from dockreg.config import Config, ConfigError
 from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.providers.threads import IThreadReactor
+from dockreg.room import Room
 
 if TYPE_CHECKING:
     from dockreg.providers.blobs.observing import Helpers
@@ -74,6 +75,19 @@ def make_blob_store(
     begin = None if beside is None else beside.begin
     store = FilesystemBlobStore(config.blob_folder, in_thread, new_id, beside, begin)
     return RememberingBlobStore(DividedBlobStore(store, metadata.blobs.content))
+
+
+def make_room(config: Config, blobs: IBlobStore, in_thread: InThread, clock: IReactorTime) -> Room:
+    """What blobs leave free, on their own disk and on that of a database of SQLite."""
+    free_for_rows = None
+    if config.metadata.provider == "sql":
+        from dockreg.providers.blobs.disk import told_free_bytes
+        from dockreg.providers.metadata.databasefile import path_of
+
+        path = path_of(config.metadata_url)
+        if path is not None:
+            free_for_rows = partial(in_thread, told_free_bytes, path)
+    return Room(blobs, clock, config.blobs.reserve_bytes, free_for_rows)
 
 
 def make_collector(config: Config, metadata: IMetadataStore, blobs: IBlobStore, clock: IReactorTime) -> Collector:

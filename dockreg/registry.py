@@ -199,6 +199,10 @@ class Registry:
 
     # Blobs
 
+    def most_in_rows(self) -> int:
+        """Blobs of so many bytes at most are kept in the metadata now; none while its disk is short of room."""
+        return self.small_bytes if self.room is None or self.room.has_rows() else 0
+
     async def find_blob(self, name: RepositoryName, digest: Digest) -> Blob:
         """
         A blob of a repository.
@@ -274,7 +278,7 @@ class Registry:
             return known
         upload: IUpload = await self.blobs.start_upload()
         try:
-            committed = await upload.commit(digest, [content], None, self.small_bytes)
+            committed = await upload.commit(digest, [content], None, self.most_in_rows())
         finally:
             await upload.abort()
         return await self.keep_blob(committed, record)

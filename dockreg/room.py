@@ -5,6 +5,7 @@ Metadata needs little room, and without it nothing can be pushed, tagged or dele
 full, and what is announced to be larger than the room is refused before it is sent.
 """
 
+from collections.abc import Awaitable, Callable
 from math import nan
 
 from attrs import define, field
@@ -30,11 +31,15 @@ class Room:
     The room of a blob store for uploads.
 
     :param reserve: bytes that stay free; with 0 nothing is refused before the disk is full.
+    :param free_for_rows: tells how many bytes are free where metadata is, if that is a disk that can be full.
     """
 
     _blobs: IBlobStore
     _clock: IReactorTime
     _reserve: int
+    _free_for_rows: Callable[[], Awaitable[int]] | None = None
+    #: What rows may take beside the reserve, None when nobody can tell.
+    _left_for_rows: int | None = field(default=None, init=False)
     #: What uploads may take, None when the store can not tell; and when that was asked.
     _left: int | None = field(default=None, init=False)
     _asked_at: float | None = field(default=None, init=False)
@@ -77,6 +82,10 @@ class Room:
         age = nan if self._asked_at is None else self._clock.seconds() - self._asked_at
         return 0 <= age < _KEPT_SECONDS and (self._left is None or self._left > _MUCH_BYTES + 1)
 
+    def has_rows(self) -> bool:
+        """Whether bytes may be kept in the metadata, as far as is known: its disk may be another one than that of blobs."""
+        return self._left_for_rows is None or self._left_for_rows > 0
+
     def give_back(self, length: int) -> None:
         """So many of the bytes that room was taken for have not come."""
         if self._reserve and self._left is not None:
@@ -97,6 +106,8 @@ class Room:
         free = await self._blobs.free()
         self.free = nan if free is None else free
         self._left = None if free is None else free - self._reserve
+        if self._free_for_rows is not None:
+            self._left_for_rows = await self._free_for_rows() - self._reserve
 
     def _judge(self, length: int) -> None:
         if self._left is None or self._left >= length:

@@ -44,7 +44,7 @@ from dockreg.providers.descriptors import AdoptingReactor
 from dockreg.providers.logs import JSONLog, LineLog, LogFile
 from dockreg.providers.systemd import SystemdNotifier
 from dockreg.providers.threads import Workers
-from dockreg.providing import IRegistryReactor, make_blob_store, make_collector, make_metadata_store, new_id
+from dockreg.providing import IRegistryReactor, make_blob_store, make_collector, make_metadata_store, make_room, new_id
 from dockreg.registry import Registry
 from dockreg.room import Room
 from dockreg.scrub import Scrub
@@ -201,7 +201,7 @@ def open_registry(
     attempts = make_attempts(config, metadata, full)
     access = make_identity(config, metadata, means, full, authenticator, attempts)
     keeping = make_keeping(config, metadata, full, new_id, audit)
-    room = Room(blobs, full, config.blobs.reserve_bytes)
+    room = make_room(config, blobs, threads.bytes.in_thread, full)
     work, lease_seconds, verify = threads.work.in_thread, config.collection.lease_seconds, config.blobs.verify_reads
     registry = Registry(
         metadata, blobs, access.authorizer, full, work, lease_seconds, room, verify, keeping.pulls, keeping.quotas

@@ -132,3 +132,34 @@ class RoomTests(SynchronousTestCase):
             ["0 bytes", "10239 bytes", "10 KiB", "256 MiB", "11 GiB"],
             [in_words(size) for size in (0, 10_239, 10_240, 256 << 20, 12_000_000_000)],
         )
+
+
+class RowsTests(RoomTests):
+    """The same, where the database is on a disk of its own; and what is kept there."""
+
+    free_for_rows = 100 * GIB
+
+    def make(self, room: int | None, reserve: int = GIB) -> Room:
+        self.store = CountedStore(room=room)
+
+        async def free() -> int:
+            return self.free_for_rows
+
+        return Room(self.store, self.clock, reserve, free)
+
+    def test_rows(self) -> None:
+        """While that disk has less than is to stay free nothing more is kept there, and nothing is refused for that."""
+        room = self.make(100 * GIB)
+        self.assertTrue(room.has_rows())
+        for free, expected in ((GIB + 1, True), (GIB, False), (0, False), (2 * GIB, True)):
+            self.free_for_rows = free
+            self.clock.advance(1)
+            self.take(room, 1)
+            self.assertEqual(expected, room.has_rows())
+
+    def test_rows_without_reserve(self) -> None:
+        """Where nothing is to stay free, nothing is asked."""
+        self.free_for_rows = 0
+        room = self.make(100 * GIB, reserve=0)
+        self.take(room, 1)
+        self.assertTrue(room.has_rows())

@@ -21,6 +21,7 @@ from dockreg.model.names import RepositoryName
 from dockreg.providers.blobs.remembering import RememberingBlobStore
 from dockreg.providers.blobs.small import DividedBlobStore
 from dockreg.providers.metadata.tables import blobs
+from dockreg.room import Room
 from dockreg.scrub import Scrub, ScrubLimits
 from tests.unit.statements import statements
 from tests.unit.v1case import ONE, TWO
@@ -112,6 +113,20 @@ class SmallTests(SmallCase):
         self.assertFalse(self.pushed().in_metadata)
         self.assertFalse(self.pushed(content=b"").in_metadata)
         self.assertEqual(CONTENT, self.content(ONE, DIGEST))
+
+    def test_short_of_room(self) -> None:
+        """So it is while the disk of the database has no more room than is to stay free there."""
+        free = 1000
+
+        async def free_for_rows() -> int:
+            return free
+
+        self.registry.room = Room(self.registry.blobs, self.clock, 1000, free_for_rows)
+        self.assertFalse(self.pushed().in_metadata)
+        free, content = 1001, b"later"
+        self.clock.advance(1)
+        self.assertTrue(self.pushed(content=content).in_metadata)
+        self.assertEqual(content, self.content(ONE, Digest.sha256(content)))
 
     def test_there_already(self) -> None:
         """Another object of the same bytes stays the one that is read, wherever it is, and nothing is added."""

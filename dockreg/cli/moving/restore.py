@@ -294,7 +294,7 @@ class RestoredBlobs:
                     await upload.write(last)
                     self._meter.advance(len(data))
                     last = [data]
-            committed = await upload.commit(digest, last, None, registry.small_bytes)
+            committed = await upload.commit(digest, last, None, registry.most_in_rows())
         except DigestInvalid:
             raise BlobDamaged(f"{path} is damaged: its bytes have another digest", Condition.DAMAGED) from None
         finally:

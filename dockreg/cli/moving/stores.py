@@ -18,9 +18,8 @@ from dockreg.manifests import Manifests
 from dockreg.model.access import Access, Action, Principal
 from dockreg.model.names import RepositoryName
 from dockreg.model.repositories import RepositoryRecord, Sparse
-from dockreg.providing import make_blob_store, make_metadata_store, new_id
+from dockreg.providing import make_blob_store, make_metadata_store, make_room, new_id
 from dockreg.registry import AnnouncedImages, Registry
-from dockreg.room import Room
 from dockreg.uploads import Uploads
 from dockreg.v1images import V1Images
 from dockreg.v1views import V1Views
@@ -82,7 +81,7 @@ async def with_stores(
     blobs = make_blob_store(config, metadata, in_thread, reactor)
     await metadata.open()
     try:
-        room = Room(blobs, reactor, config.blobs.reserve_bytes)
+        room = make_room(config, blobs, in_thread, reactor)
         lease_seconds, small = config.collection.lease_seconds, config.blobs.small_bytes
         registry = Registry(metadata, blobs, Operator(), reactor, in_thread, lease_seconds, room, small_bytes=small)
         views = V1Views(registry, platform_of(config), config.v1.max_uncompressed_bytes)

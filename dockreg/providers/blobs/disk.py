@@ -205,6 +205,12 @@ def free_bytes(folder: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
+def told_free_bytes(folder: Path) -> int:
+    """The same. :raises StoreUnavailable: the disk does not tell."""
+    with disk_errors():
+        return free_bytes(folder)
+
+
 def _unwritten(buffers: Sequence[Piece], written: int) -> list[Piece]:
     for index, buffer in enumerate(buffers):
         if written < len(buffer):

@@ -23,10 +23,10 @@ from dockreg.providers.blobs.disk import (
     create_locked,
     disk_errors,
     flush_folder,
-    free_bytes,
     lock_left_behind,
     lock_named,
     remove,
+    told_free_bytes,
 )
 from dockreg.providers.blobs.fileupload import FileUpload
 from dockreg.providers.blobs.handover import hand_over
@@ -131,7 +131,7 @@ class FilesystemBlobStore:
 
     async def free(self) -> int | None:
         """See :class:`~dockreg.interfaces.IBlobStore`: what the file system says."""
-        return await self._in_thread(_on_disk, free_bytes, self._folders.root)
+        return await self._in_thread(told_free_bytes, self._folders.root)
 
     async def open(self, blob: StoredBlob, start: int = 0) -> IBlobReader:
         """See :class:`~dockreg.interfaces.IBlobStore`."""

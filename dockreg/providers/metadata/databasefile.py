@@ -9,9 +9,10 @@ never make one.
 import os
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 from dockreg.errors import StoreUnavailable
 
@@ -47,6 +48,12 @@ def file_of(url: URL) -> str | None:
     if url.get_backend_name() != "sqlite" or not path or path == ":memory:" or path.startswith("file:"):
         return None
     return path
+
+
+def path_of(url: str) -> Path | None:
+    """The same of a database that is named by text."""
+    path = file_of(make_url(url))
+    return None if path is None else Path(path)
 
 
 def connector(url: URL, timeout: float) -> Callable[[], sqlite3.Connection] | None:
