@@ -17,7 +17,7 @@ import attrs
 
 from dockreg.config import LogSettings
 from dockreg.testing.ports import free_port
-from tests.commands import Fork, Source, run_command
+from tests.commands import BEGIN, Fork, Source, run_command
 
 _START_SECONDS = 90.0
 #: The settings of ``[log]`` that are files.
@@ -156,7 +156,14 @@ class PreparedDaemon(Daemon):
 
     #: That process, if not the one of all.
     source: Source | None = None
+    #: Whether workers are forks as well. The daemon has a child more then, beside them.
+    forks_workers = False
 
     def _spawn(self, command: Sequence[str]) -> Process:
         with Path(os.devnull).open("rb") as nothing, (self.folder / "daemon.log").open("ab") as log:
-            return Fork(command, (nothing.fileno(), log.fileno(), log.fileno()), self.folder, self.environ, self.source)
+            environ = {**self._forking(), **self.environ}
+            return Fork(command, (nothing.fileno(), log.fileno(), log.fileno()), self.folder, environ, self.source)
+
+    def _forking(self) -> dict[str, str]:
+        several = self.forks_workers and tomllib.loads(self._config.read_text()).get("workers", 1) != 1
+        return {BEGIN: "tests.forkedworkers:begin"} if several else {}

@@ -21,6 +21,7 @@ class ThrottlingTests(SynchronousTestCase):
     def start(self, attempts: str, workers: int = 1) -> Daemon:
         config = f'workers = {workers}\nauth.anonymous = "none"\n[auth.attempts]\nfirst_seconds = 600\nmost_seconds = 600\n{attempts}\n'
         daemon = PreparedDaemon(Path(self.mktemp()).absolute(), config=config)
+        daemon.forks_workers = True
         daemon.start()
         self.addCleanup(daemon.kill)
         return daemon

@@ -114,13 +114,14 @@ class _Shared:
     """The daemon of one module of tests at a time: its tests follow each other, and a daemon that nobody asks takes time, too."""
 
     _of: tuple[str, str] | None = None
-    _daemon: Daemon | None = None
+    _daemon: PreparedDaemon | None = None
 
     def of_module(self, name: str, config: str) -> Daemon:
         """That of a module with a configuration, which is stopped when there is another one, and when the tests are over."""
         if self._daemon is None or self._of != (name, config):
             self.stop()
             self._daemon = PreparedDaemon(Path(f"daemon-{next(_numbers)}").absolute(), config=config)
+            self._daemon.forks_workers = True
             self._daemon.start()
             self._of = name, config
         return self._daemon
