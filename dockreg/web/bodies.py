@@ -78,10 +78,11 @@ class IRequestBody(Interface):
         :raises BodyCut: the body ended before its end; whatever came before has been returned.
         """
 
-    async def arrived() -> None:
+    async def arrived() -> int:
         """
         Wait until what came is worth a look: the body had better be poured, or read. It stays where it is.
 
+        :return: how many bytes wait to be read, as far as that is known.
         :raises RuntimeError: the body has a reader already.
         """
 
@@ -221,9 +222,10 @@ class StreamedBody:
             raise BodyCut(self._cut, self.received, self.length)
         return ()
 
-    async def arrived(self) -> None:
+    async def arrived(self) -> int:
         """See :meth:`IRequestBody.arrived`."""
         await self._wait_for(min(FLOWING_BYTES, self._window_bytes))
+        return self._queued
 
     async def _wait_for(self, size: int) -> None:
         if self._waiting is not None:
@@ -280,8 +282,9 @@ class WholeBody:
         chunks, self._chunks = self._chunks, ()
         return chunks
 
-    async def arrived(self) -> None:
+    async def arrived(self) -> int:
         """See :meth:`IRequestBody.arrived`."""
+        return sum(map(len, self._chunks))
 
     async def pour(self, receive: Receive, most: int) -> int:
         """See :meth:`IRequestBody.pour`."""
@@ -309,8 +312,9 @@ class EmptyBody:
         """See :meth:`IRequestBody.read`."""
         return ()
 
-    async def arrived(self) -> None:
+    async def arrived(self) -> int:
         """See :meth:`IRequestBody.arrived`."""
+        return 0
 
     async def pour(self, receive: Receive, most: int) -> int:
         """See :meth:`IRequestBody.pour`."""
@@ -353,8 +357,9 @@ class BufferedBody:
         self.received += len(data)
         return (data,) if data else ()
 
-    async def arrived(self) -> None:
+    async def arrived(self) -> int:
         """See :meth:`IRequestBody.arrived`."""
+        return 0
 
     async def pour(self, receive: Receive, most: int) -> int:
         """See :meth:`IRequestBody.pour`."""

@@ -30,6 +30,8 @@ from dockreg.web.v2.locations import Locations
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/[0-9*]{1,19})?", re.ASCII)
 #: What is refused only when it has arrived, should another request write to the same session.
 _FEW_BYTES = 1024 * 1024
+#: When so much of a body in chunks has come at once, and not its end, it is taken for a large one: it is nearly all of one read.
+_MUCH_BYTES = 48 * 1024
 
 
 @define(eq=False)
@@ -149,10 +151,12 @@ class UploadsDoor:
         if body.length:
             await upload.expect(body.length)
         left = body.length or 0
-        if left and not upload.gathers:
-            await body.arrived()
+        much = False
+        if body.length is None or (left and not upload.gathers):
+            # Of what comes in chunks nobody knows how much it is, but by that.
+            much = await body.arrived() >= _MUCH_BYTES
         while True:
-            if not upload.gathers and (poured := await self._pour(body, upload, left, digest)):
+            if (much or not upload.gathers) and (poured := await self._pour(body, upload, left, digest)):
                 left -= poured
                 if left or body.length is None:
                     continue

@@ -105,8 +105,8 @@ class StreamedBodyTests(SynchronousTestCase):
             self.assertNoResult(arriving)
         body.add(b"x")
         body.wake()
-        self.assertIsNone(self.successResultOf(arriving))
-        self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(body.arrived())))
+        self.assertEqual(FLOWING_BYTES, self.successResultOf(arriving))
+        self.assertEqual(FLOWING_BYTES, self.successResultOf(Deferred.fromCoroutine(body.arrived())))
         self.assertEqual(
             [1, FLOWING_BYTES - 2, 1], [len(each) for each in self.successResultOf(Deferred.fromCoroutine(body.read()))]
         )
@@ -121,12 +121,12 @@ class StreamedBodyTests(SynchronousTestCase):
             self.assertNoResult(arriving)
             getattr(self.body, name)(*argument)
             self.body.wake()
-            self.assertIsNone(self.successResultOf(arriving))
+            self.assertEqual(8 if name == "add" else 0, self.successResultOf(arriving))
 
     def test_arrived_of_others(self) -> None:
         """What was read as a whole, or is nothing, is there."""
         for body in (EMPTY_BODY, BufferedBody(StoredRequest(BytesIO(b"abc"), Content_Length="3"))):  # type: ignore[arg-type]
-            self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(body.arrived())))
+            self.assertEqual(0, self.successResultOf(Deferred.fromCoroutine(body.arrived())))
 
     def test_end(self) -> None:
         """After the last piece a read returns nothing, as often as it is asked."""

@@ -105,6 +105,18 @@ class InflowTests(SynchronousTestCase):
         self.assertEqual((b"\r\n0\r\n\r\nGET / HTTP/1.1\r\n", True), (inflow.rest, inflow.dry))
         self.assertEqual(19 * len(chunk) + len(b"0\r\n\r\nGET / HTTP/1.1\r\n"), inflow.taken)
 
+    def test_end_of_even_chunks(self) -> None:
+        """The line of the last chunk, which is shorter than the others, is not taken for the beginning of one of them."""
+        chunk = b"1000\r\n" + os.urandom(4096) + b"\r\n"
+        inflow = self.turn(chunked=True)
+        self.client.sendall(chunk * 6 + chunk[:100])
+        found = bytes(inflow.fetch())
+        self.client.sendall(chunk[100:] + chunk + b"0\r\n\r\n")
+        self.patch(Inflow, "_wait", self.fail)
+        found += self.all_of(inflow)
+        self.assertEqual(chunk[6:-2] * 8, found)
+        self.assertEqual((b"\r\n0\r\n\r\n", True), (inflow.rest, inflow.dry))
+
     def test_gone(self) -> None:
         """A client that has gone ends the turn, and the socket tells it again."""
         self.client.sendall(b"abc")

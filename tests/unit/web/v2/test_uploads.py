@@ -1,9 +1,14 @@
 """Tests for dockreg.web.v2.uploads: what headers and parameters say of a request's bytes."""
 
+from collections.abc import Sequence
+from typing import cast
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from dockreg.callables import Piece
 from dockreg.errors import DigestInvalid, RangeInvalid, RequestInvalid, SizeInvalid
 from dockreg.model.digest import Digest
+from dockreg.web.bodies import IRequestBody, Receive
 from dockreg.web.v2 import uploads
 from dockreg.web.v2.locations import Locations
 from tests.unit.v1case import ONE
@@ -100,3 +105,43 @@ class AnswerTests(V2TestCase):
             self.refused(RangeInvalid, self.door.append(exchange, ONE, upload_id))
             self.assertEqual(f"0-{last}", response_header(exchange, "range"))
             self.assertEqual(f"{PATH}{upload_id}", response_header(exchange, "location"))
+
+
+class Arriving:
+    """A body in chunks, of which so many bytes came at first."""
+
+    length = None
+    whole = None
+
+    def __init__(self, came: int) -> None:
+        self.came = came
+        self.poured = 0
+
+    async def arrived(self) -> int:
+        return self.came
+
+    async def pour(self, receive: Receive, most: int) -> int:
+        came, self.came = self.came, 0
+        self.poured += came
+        if came:
+            await receive(iter([bytes(came), b""]).__next__)
+        return came
+
+    async def read(self) -> Sequence[Piece]:
+        came, self.came = self.came, 0
+        return (bytes(came),) if came else ()
+
+
+class MuchTests(V2TestCase):
+    """Who reads the body of a request."""
+
+    def test_chunks(self) -> None:
+        """Of a body in chunks much that comes at once is poured, with what follows; less is gathered, with its end."""
+        door = uploads.UploadsDoor(self.uploads, Locations())
+        for came, poured in ((48 * 1024, 48 * 1024), (48 * 1024 - 1, 0)):
+            body, upload_id = Arriving(came), self.start()
+            upload = self.result(self.uploads.resume(JOE, ONE, upload_id, None, soon=True))
+            self.assertEqual((), self.result(door._receive(cast("IRequestBody", body), upload)))
+            self.assertEqual((came, poured), (upload.size, body.poured))
+            self.result(upload.pause())
+            self.assertEqual(came, self.result(self.uploads.size(JOE, ONE, upload_id)))
