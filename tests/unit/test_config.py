@@ -98,6 +98,8 @@ BAD = [
     ("[v1]\nmax_layer_entries = 0", "v1.max_layer_entries", "1 or more"),
     ("[collection]\ninterval_seconds = 0", "collection.interval_seconds", "0.1 or more"),
     ("[collection]\nlease_seconds = 0", "collection.lease_seconds", "1 or more"),
+    ("[blobs]\nsmall_bytes = 65537", "blobs.small_bytes", "65536 or less"),
+    ("[blobs]\nsmall_bytes = -1", "blobs.small_bytes", "0 or more"),
     ("[collection]\nbatch_items = 1001", "collection.batch_items", "1000 or less"),
     ("[collection]\nenabled = false\ntick_items = 5", "collection.tick_items", "collection.enabled is false"),
     ('[collection]\nuntagged = "keep"', "collection.untagged", "[[collection.untagged]]"),
