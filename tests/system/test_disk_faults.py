@@ -83,12 +83,13 @@ class DiskFaultTests(FaultCase):
         self.assertLessEqual(self.fail_everywhere(errno.ENOSPC), {0, 503, 507})
 
     def test_too_many_files(self) -> None:
-        """A file that can not be opened is a 503."""
+        """A file that can not be opened is a 503, or a layer goes by the folder of what is unfinished."""
         for name in self.scenarios.all:
             for step in self.steps(name):
                 if step.kind is Kind.OPEN:
                     fault = self.below.failing(step.at, errno.EMFILE, part=step.part, kinds=(step.kind,))
-                    self.assertEqual(503, self.attempt(name, fault))
+                    allowed = (503, 0) if name == "commit a layer" else (503,)
+                    self.assertIn(self.attempt(name, fault), allowed)
         self.check_after_start()
 
     def test_full_for_a_while(self) -> None:
