@@ -24,6 +24,8 @@ _SHORTEST = 9
 KINDS = ("test.log", "daemon.log", *(f"{name}.log" for name in LOGS))
 #: What takes a name and a password.
 _TAKES_LOGIN = frozenset({"basic", "Account", "Credentials", "UsernamePassword"})
+#: What a source without passwords has not; to parse all sources takes long.
+_MAY_HAVE = re.compile("|".join(("PASSWORD", "password", *sorted(_TAKES_LOGIN))))
 
 _IN_JSON = re.compile(r'"password"\s*:\s*"([^"\\%{}]+)"')
 _BASIC = re.compile(r"\bBasic\s+([A-Za-z0-9+/_-]{4,}={0,2})", re.IGNORECASE)
@@ -82,6 +84,8 @@ def _is_login(text: str) -> bool:
 
 def passwords_in(source: str) -> Iterator[str]:
     """The passwords that a test uses; of one that is put together, the longest part."""
+    if not _MAY_HAVE.search(source):
+        return
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
             text = node.value if isinstance(node.value, str) else node.value.decode(errors="replace")
