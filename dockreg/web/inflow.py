@@ -188,7 +188,9 @@ class Inflow:
             return first
         with self._lock:
             if self._closed:
-                return b""
+                # What the reactor has read is the upload's all the same.
+                first, self._first = self._first, b""
+                return first
             self._running = True
         try:
             return self._fetch()

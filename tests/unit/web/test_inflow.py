@@ -141,6 +141,27 @@ class InflowTests(SynchronousTestCase):
         self.assertEqual([b"hij", b"hij"], [pieces[1], bytes(pieces[0])])
         inflow.end(resting=True)
 
+    def test_filled(self) -> None:
+        """A short body is given in few pieces: what has been read goes before the rest, unless that is much to be copied."""
+        self.patch(inflow_module, "_PIECE_BYTES", 4)
+        for most, pieces in ((100, [b"abcd", b"efgh", b""]), (1, [b"ab", b"cdef", b"gh", b""])):
+            self.patch(inflow_module, "_FIRST_BYTES", most)
+            self.client.sendall(b"cdefghi")
+            inflow = Inflow(self.inflows, os.dup(self.ours.fileno()), self.receive, None, b"", b"ab", 6, short=True)
+            self.assertEqual(pieces, [bytes(inflow.fetch()) for _ in pieces])
+            self.assertEqual((6, 6, True), (inflow.taken, inflow.carried, inflow.is_whole))
+            inflow.end(resting=True)
+            self.assertEqual(b"i", self.ours.recv(10))
+
+    def test_closed_before(self) -> None:
+        """When the client goes before a thread comes, what has been read is given nevertheless, and nothing else."""
+        for short in (False, True):
+            self.client.sendall(b"cd")
+            inflow = Inflow(self.inflows, os.dup(self.ours.fileno()), self.receive, None, b"", b"ab", 4, short=short)
+            inflow.end(resting=False)
+            self.assertEqual([b"ab", b""], [bytes(inflow.fetch()) for _ in range(2)])
+            self.assertEqual(b"cd", self.ours.recv(10))
+
     def test_waits(self) -> None:
         """A little is waited for more, unless somebody waits for the thread."""
         sender = threading.Timer(0.001, self.client.sendall, (b"abc",))
