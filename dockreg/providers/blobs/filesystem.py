@@ -217,6 +217,8 @@ class FilesystemBlobStore:
             return 0
 
     def _drop(self, upload_id: str) -> None:
+        if upload_id in self._shop.under_way:
+            raise UploadBusy(upload_id)
         path = self._folders.staged(upload_id)
         try:
             descriptor = lock_named(path, os.O_RDONLY)

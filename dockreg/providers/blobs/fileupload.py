@@ -129,12 +129,19 @@ class FileUpload(Appending):
 
     def _receive(self, fetch: Callable[[], Piece], ending: Ending | None) -> StoredBlob | None:
         with self._lock:
-            first = fetch() if ending is not None and self._may_be_object(ending) else b""
-            # Of which much has not come at once, the rest may never come.
-            if ending is not None and first and len(first) >= min(ending.size, _MUCH_BYTES):
-                blob = self._receive_object(first, fetch, ending)
-            else:
-                blob = self._receive_staged(first, fetch, ending)
+            may_be_object = ending is not None and self._may_be_object(ending)
+            if may_be_object and self._shop.under_way.setdefault(self.upload_id, self) is not self:
+                raise UploadBusy(self.upload_id)
+            try:
+                first = fetch() if may_be_object else b""
+                # Of which much has not come at once, the rest may never come.
+                if ending is not None and first and len(first) >= min(ending.size, _MUCH_BYTES):
+                    blob = self._receive_object(first, fetch, ending)
+                else:
+                    blob = self._receive_staged(first, fetch, ending)
+            finally:
+                if may_be_object:
+                    del self._shop.under_way[self.upload_id]
         return blob if blob is None or ending is None else self._tell(blob, ending.then)
 
     def _receive_staged(self, first: Piece, fetch: Callable[[], Piece], ending: Ending | None) -> StoredBlob | None:
@@ -357,6 +364,8 @@ class FileUpload(Appending):
         if self._failure is not None:
             raise self._failure
         if self._opening is not None and not self._dropping:
+            if self._shop.under_way.get(self.upload_id, self) is not self:
+                raise UploadBusy(self.upload_id)
             self._use(*self._opening())
         if self._descriptor is None:
             raise ValueError("the upload has ended")

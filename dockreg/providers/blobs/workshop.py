@@ -28,6 +28,8 @@ class Workshop:
     receivers: Receivers = field(factory=Receivers)
     #: For digests beside that of the blob.
     beside: Beside = field(factory=Helpers)
+    #: Who writes the bytes of a session under the name of an object, by its id: no lock tells others of this process.
+    under_way: dict[str, object] = field(factory=dict)
 
 
 @frozen

@@ -107,24 +107,48 @@ class ReceivedTests(SynchronousTestCase):
         self.failureResultOf(self.receive(self.upload(), CONTENT, digest=other), DigestInvalid)
         self.assertEqual(set(), self.left())
 
-    def test_begun_meanwhile(self) -> None:
-        """Of two that bring bytes of one session at once, who does not bring all of them is told; the other one's stay."""
-
-        others: list[IUpload] = []
+    def receive_and_begin(self, store: FilesystemBlobStore, begin: Callable[[IUpload], Any]) -> Any:
+        """Receive a part, and have somebody else do something with the same session of another store before nothing follows."""
         pieces = iter((CONTENT[:3], b""))
 
-        def fetch_and_begin() -> bytes:
+        def fetch() -> bytes:
             piece = next(pieces)
             if not piece:
-                others.append(self.upload())
-                self.done(others[0].write([b"other"]))
+                begin(self.done(store.resume_upload(UPLOAD, NOTHING_RECEIVED, later=True)))
             return piece
 
-        upload = self.upload()
         ending = Ending(len(CONTENT), DIGEST, lambda _: True)
-        self.failureResultOf(Deferred.fromCoroutine(upload.receive(fetch_and_begin, ending)), UploadBusy)
+        return Deferred.fromCoroutine(self.upload().receive(fetch, ending))
+
+    def test_begun_meanwhile(self) -> None:
+        """Of two processes that bring bytes of one session at once, the one that does not bring all is told; the other's stay."""
+        store = FilesystemBlobStore(self.folder, at_once, iter(("three",)).__next__)
+        others: list[IUpload] = []
+
+        def begin(other: IUpload) -> None:
+            others.append(other)
+            self.done(other.write([b"other"]))
+
+        self.failureResultOf(self.receive_and_begin(store, begin), UploadBusy)
         self.assertEqual({STAGED}, self.left())
         self.assertEqual(5, self.done(others[0].suspend()).size)
+
+    def test_one_of_a_process(self) -> None:
+        """Others of the same process are told, until it is over, as they are while there is a staging file."""
+        told = []
+
+        def begin(other: IUpload) -> None:
+            self.failureResultOf(Deferred.fromCoroutine(other.write([b"other"])), UploadBusy)
+            self.failureResultOf(self.receive(other, CONTENT), UploadBusy)
+            self.failureResultOf(Deferred.fromCoroutine(self.store.drop_upload(UPLOAD)), UploadBusy)
+            told.append(other)
+
+        self.assertIsNone(self.successResultOf(self.receive_and_begin(self.store, begin)))
+        self.assertEqual((1, {STAGED}), (len(told), self.left()))
+        other = self.upload("an-upload-0000000000")
+        for _ in range(2):
+            self.assertIsNotNone(self.successResultOf(self.receive(other, CONTENT)))
+            other = self.upload("an-upload-0000000000")
 
     def test_no_name(self) -> None:
         """Where the object can not be begun a staging file has the bytes, and is committed if that can be done."""
