@@ -19,6 +19,8 @@ from typing import Any, NoReturn
 
 from twisted.internet.process import Process
 
+#: What a program has under :data:`tests.commands.BEGIN` for this.
+BEGINS = f"{__name__}:begin"
 _MOST_BYTES = 1024 * 1024
 #: More descriptors than a worker is given, and numbers that none of them has.
 _MOST, _FREE = 100, 200

@@ -18,6 +18,7 @@ import attrs
 from dockreg.config import LogSettings
 from dockreg.testing.ports import free_port
 from tests.commands import BEGIN, Fork, Source, run_command
+from tests.forkedworkers import BEGINS
 
 _START_SECONDS = 90.0
 #: The settings of ``[log]`` that are files.
@@ -166,4 +167,4 @@ class PreparedDaemon(Daemon):
 
     def _forking(self) -> dict[str, str]:
         several = self.forks_workers and tomllib.loads(self._config.read_text()).get("workers", 1) != 1
-        return {BEGIN: "tests.forkedworkers:begin"} if several else {}
+        return {BEGIN: BEGINS} if several else {}

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.commands import BEGIN
+from tests.forkedworkers import BEGINS
 from tests.integration.daemon import write_certificate
 from tests.integration.processes import DaemonProcess, ask
 
@@ -24,6 +26,9 @@ MEBIBYTE = 1024 * 1024
 class WorkersCase(SynchronousTestCase):
     """Starts a daemon with two workers."""
 
+    #: Whether the workers are forks, and no programs.
+    forks = False
+
     def setUp(self) -> None:
         self.data = Path(self.mktemp())
 
@@ -34,12 +39,15 @@ class WorkersCase(SynchronousTestCase):
         config = Path(self.mktemp()).with_suffix(".toml")
         config.write_text(f"workers = 2\n{text}")
         descriptor = None if passed is None else (passed.fileno(), "dockreg")
-        return DaemonProcess.start(self, self.data, f"--config={config}", passed=descriptor, listen=listen)
+        env = {BEGIN: BEGINS} if self.forks else None
+        return DaemonProcess.start(self, self.data, f"--config={config}", passed=descriptor, listen=listen, env=env)
 
     def children(self, daemon: DaemonProcess) -> list[int]:
         """The processes of the workers."""
         pid = daemon.running.pid
-        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        children = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        # The first one is what workers that are forks come from.
+        return children[1:] if self.forks else children
 
     def holder(self, daemon: DaemonProcess, connection: HTTPConnection) -> int:
         """The worker that has accepted a connection, once one has."""
@@ -164,6 +172,8 @@ class ServingTests(WorkersCase):
 class ListeningTests(WorkersCase):
     """Every kind of listener."""
 
+    forks = True
+
     def test_tls(self) -> None:
         """TLS is served by the workers, and reloaded by all of them."""
         folder = Path(self.mktemp())
@@ -220,6 +230,8 @@ class ListeningTests(WorkersCase):
 
 class FailingTests(WorkersCase):
     """A daemon that can not start says why, and ends with status 1."""
+
+    forks = True
 
     def test_port_in_use(self) -> None:
         """A port that another daemon has is not shared with it."""
