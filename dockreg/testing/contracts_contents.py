@@ -2,12 +2,13 @@
 
 from attrs import evolve
 
-from dockreg.model.blobs import IN_METADATA, Recorded, StoredBlob
+from dockreg.model.blobs import IN_METADATA, DerivedBlob, Recorded, StoredBlob
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
-from dockreg.model.v1 import LayerFacts
+from dockreg.model.v1 import LayerFacts, TagClient
 from dockreg.testing.contracts_metadata import MetadataContract, some_blob
+from dockreg.testing.contracts_repositories import BUSYBOX, LATEST, push, some_id, some_manifest
 
 ONE, TWO = RepositoryName("small/one"), RepositoryName("small/two")
 #: More than fits into a page of any database.
@@ -74,6 +75,21 @@ class ContentContract(MetadataContract):
         self.assertEqual(b"small", await blobs.content(small_blob(name="last")))
         found = await blobs.find(again.digest)
         self.assertEqual((small_blob(name="last"), None), (found, found and found.lost))
+
+    async def test_derived(self) -> None:
+        """They take the place of what was uncompressed from another blob."""
+        metadata = await self.opened()
+        await metadata.repositories.create(BUSYBOX, None, 1.0)
+        await metadata.blobs.record(some_blob(b"config"), None, 1000.0)
+        facts = LayerFacts("xz", Digest.sha256(b"tar"), 3, 1)
+        image = await push(metadata, some_id(2), content=b"tar.xz", facts=facts)
+        manifest = some_manifest([Digest.sha256(b"tar")])
+        await metadata.repositories.tag_image(BUSYBOX, LATEST, image, manifest, TagClient(), 5.0)
+        blob = small_blob(b"tar")
+        self.assertIsInstance(await metadata.blobs.find_in(BUSYBOX, blob.digest), DerivedBlob)
+        self.assertEqual(blob, await metadata.blobs.record_in(BUSYBOX, blob, None, None, 2.0, 50.0))
+        self.assertEqual(blob, await metadata.blobs.find_in(BUSYBOX, blob.digest))
+        self.assertEqual(b"tar", await metadata.blobs.content(blob))
 
     async def test_lease(self) -> None:
         """They stay when something else of the row changes."""
