@@ -274,7 +274,8 @@ class FileUpload(Appending):
     def _has_no_file(self) -> bool:
         """Whether all bytes are yet to come, and nobody else writes to the same upload; who begins later will find it ended."""
         untouched = self._opening is not None and not self._dropping and self._failure is None
-        return untouched and not self.size and not self._observers and not os.access(self._path, os.F_OK)
+        alone = untouched and self._shop.under_way.get(self.upload_id, self) is self
+        return alone and not self.size and not self._observers and not os.access(self._path, os.F_OK)
 
     def _commit_whole(self, expected: Digest | None, chunks: Sequence[Piece], small_bytes: int) -> StoredBlob:
         """All bytes at once, which need no staging file: with an error there is no upload, or it is as it was."""

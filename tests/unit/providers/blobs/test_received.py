@@ -140,6 +140,11 @@ class ReceivedTests(SynchronousTestCase):
         def begin(other: IUpload) -> None:
             self.failureResultOf(Deferred.fromCoroutine(other.write([b"other"])), UploadBusy)
             self.failureResultOf(self.receive(other, CONTENT), UploadBusy)
+            # Also who has all bytes, and would need no file.
+            self.failureResultOf(Deferred.fromCoroutine(other.commit(DIGEST, [CONTENT])), UploadBusy)
+            self.failureResultOf(
+                Deferred.fromCoroutine(other.commit(DIGEST, [CONTENT], None, len(CONTENT))), UploadBusy
+            )
             self.failureResultOf(Deferred.fromCoroutine(self.store.drop_upload(UPLOAD)), UploadBusy)
             told.append(other)
 
