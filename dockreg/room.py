@@ -107,7 +107,15 @@ class Room:
         self.free = nan if free is None else free
         self._left = None if free is None else free - self._reserve
         if self._free_for_rows is not None:
-            self._left_for_rows = await self._free_for_rows() - self._reserve
+            had_rows, left = self.has_rows(), await self._free_for_rows() - self._reserve
+            self._left_for_rows = left
+            # Where both are on one disk, all is refused.
+            if self._reserve and had_rows and left <= 0 and (self._left is None or self._left > 0):
+                log.warn(
+                    "small blobs are kept with the others, and not in the database: less is free on its disk than the"
+                    " {reserve} of blobs.reserve_bytes; make room there",
+                    reserve=self._reserve,
+                )
 
     def _judge(self, length: int) -> None:
         if self._left is None or self._left >= length:

@@ -149,13 +149,26 @@ class RowsTests(RoomTests):
 
     def test_rows(self) -> None:
         """While that disk has less than is to stay free nothing more is kept there, and nothing is refused for that."""
-        room = self.make(100 * GIB)
+        room, told = self.make(100 * GIB), []
         self.assertTrue(room.has_rows())
         for free, expected in ((GIB + 1, True), (GIB, False), (0, False), (2 * GIB, True)):
             self.free_for_rows = free
             self.clock.advance(1)
-            self.take(room, 1)
+            with capturedLogs() as events:
+                self.take(room, 1)
+            told.append(len(events))
             self.assertEqual(expected, room.has_rows())
+        # Once, and not for each blob.
+        self.assertEqual([0, 1, 0, 0], told)
+
+    def test_rows_on_the_same_disk(self) -> None:
+        """Where blobs have no room either, that alone is told."""
+        self.free_for_rows = GIB
+        room = self.make(GIB)
+        with capturedLogs() as events:
+            self.refused(room, 1)
+        self.assertEqual(["uploads are refused"], [each["log_format"][:19] for each in events])
+        self.assertFalse(room.has_rows())
 
     def test_rows_without_reserve(self) -> None:
         """Where nothing is to stay free, nothing is asked."""
