@@ -12,8 +12,10 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
 from dockreg.model.access import Principal
+from dockreg.web.heads import LONGEST_BYTES
 
-#: People in one second, with all their credentials.
+#: People in one second, with all their credentials: each may be written in many ways, so that they are no longer than heads that
+#: are kept.
 _MOST = 1024
 
 #: What was shown, to which host, whether over TLS, and from where.
@@ -58,7 +60,13 @@ class Identified:
     def keep(self, shown: Shown, principal: Principal, asked: tuple[int, object | None]) -> None:
         """Remember who it is, if nothing has changed since it was asked."""
         second, version = now = self.now()
-        if version is None or version is not asked[1] or second != asked[0] or not is_stored(principal):
+        if (
+            len(shown[0]) > LONGEST_BYTES
+            or version is None
+            or version is not asked[1]
+            or second != asked[0]
+            or not is_stored(principal)
+        ):
             return
         if self._as_of[1] is not version or self._as_of[0] != second or len(self._found) >= _MOST:
             self._found.clear()

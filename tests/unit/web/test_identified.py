@@ -125,4 +125,7 @@ class KeptTests(SynchronousTestCase):
         for number in range(5000):
             self.known.keep((b"Basic %d" % number, *SHOWN[1:]), ANNA, asked)
         self.assertLessEqual(len(self.known._found), 1024)
+        for number in range(1024):
+            self.known.keep((b"Basic %d" % number + b" " * 16_000, *SHOWN[1:]), ANNA, asked)
+        self.assertLess(sum(len(shown[0]) for shown in self.known._found), 5_000_000)
         self.assertNotIn("Basic", repr(self.known))
