@@ -7,6 +7,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from dockreg.errors import RegistryError, StorageFull, StoreUnavailable
+
 log = Logger()
 T = TypeVar("T")
 
@@ -15,7 +17,7 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
     """
     Await ``work``; when the awaiting coroutine is cancelled, ``work`` runs on to its end.
 
-    What it raises after that is logged.
+    What it raises after that is logged, unless it is a refusal, of which nobody waits to be told.
     """
     try:
         waits_for = work.send(None)
@@ -58,7 +60,15 @@ class _Rest(Generic[T]):
         if self._is_wanted:
             self.outcome.callback(ended)  # a Failure starts the errbacks
         elif isinstance(ended, Failure):
-            log.failure("work failed after its client had gone", ended)
+            _note(ended)
+
+
+def _note(failure: Failure) -> None:
+    problem = failure.value
+    if not isinstance(problem, RegistryError):
+        log.failure("work failed after its client had gone", failure)
+    elif isinstance(problem, StorageFull | StoreUnavailable):
+        log.warn("work failed after its client had gone: {problem}", problem=str(problem))
 
 
 def detached(work: Coroutine[Any, Any, object]) -> None:

@@ -6,6 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from dockreg.errors import DigestInvalid, StorageFull
 from dockreg.shield import shielded
 
 
@@ -84,3 +85,14 @@ class ShieldedTests(SynchronousTestCase):
             self.wait.errback(KeyError("x"))
         self.assertEqual([LogLevel.critical], [event["log_level"] for event in events])
         self.flushLoggedErrors(KeyError)
+
+    def test_refusal_after_cancellation(self) -> None:
+        """A mistake of a client that has gone is no failure of ours; a disk that is full is for the operator."""
+        for problem, levels in ((DigestInvalid("x", "another"), []), (StorageFull(), [LogLevel.warn])):
+            self.wait = Deferred()
+            outer = Deferred.fromCoroutine(shielded(self.work()))
+            outer.cancel()
+            self.failureResultOf(outer, CancelledError)
+            with capturedLogs() as logged:
+                self.wait.errback(problem)
+            self.assertEqual(levels, [each["log_level"] for each in logged])
