@@ -15,15 +15,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
 from threading import Lock
 from types import ModuleType
 from typing import IO, Any, NoReturn, Self
+
+from tests.forks import run_and_end
 
 #: A command that takes longer is killed.
 _PATIENCE_SECONDS = 300.0
@@ -234,7 +236,10 @@ def _wait_for(order: Sequence[Any], descriptors: Sequence[int]) -> NoReturn:
     pid = os.fork()
     if pid == 0:
         os.close(teller)
-        _become(order, standard)
+        for target, descriptor in enumerate(standard):
+            os.dup2(descriptor, target)
+        os.closerange(len(standard), 100)
+        run_and_end(partial(_become, order, is_given_socket=len(standard) > 3))
     for descriptor in standard:
         os.close(descriptor)
     if order[2] == "dockreg":
@@ -247,43 +252,25 @@ def _wait_for(order: Sequence[Any], descriptors: Sequence[int]) -> NoReturn:
     os._exit(0)
 
 
-def _become(order: Sequence[Any], standard: Sequence[int]) -> NoReturn:
-    for target, descriptor in enumerate(standard):
-        os.dup2(descriptor, target)
-    os.closerange(len(standard), 100)
-    status = 1
-    try:
-        environ, folder, *command = order
-        os.environ.clear()
-        os.environ.update(environ)
-        if len(standard) > 3:
-            os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
-            # Twisted has looked for it when it was imported.
-            passed = resolve_name("twisted.python.systemd:ListenFDs").fromEnvironment()
-            resolve_name("twisted.internet.endpoints:_SystemdParser")._sddaemon = passed
-        os.chdir(folder)
-        if BEGIN in environ:
-            resolve_name(environ[BEGIN])()
-        sys.argv[:] = command
-        if command[0] == "dockreg":
-            resolve_name("dockreg.cli.command:main")(prog_name="dockreg")
-        elif Path(command[0]).name == "twistd":
-            resolve_name("twisted.scripts.twistd:run")()
-        else:
-            import_module(command[0]).main(command[1:])
-        status = 0
-    except SystemExit as end:
-        if isinstance(end.code, str):
-            sys.stderr.write(f"{end.code}\n")
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001  # nobody else would tell
-        traceback.print_exc()
-    finally:
-        # An interpreter would take longer to end, for all that it has imported.
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+def _become(order: Sequence[Any], *, is_given_socket: bool) -> None:
+    environ, folder, *command = order
+    os.environ.clear()
+    os.environ.update(environ)
+    if is_given_socket:
+        os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+        # Twisted has looked for it when it was imported.
+        passed = resolve_name("twisted.python.systemd:ListenFDs").fromEnvironment()
+        resolve_name("twisted.internet.endpoints:_SystemdParser")._sddaemon = passed
+    os.chdir(folder)
+    if BEGIN in environ:
+        resolve_name(environ[BEGIN])()
+    sys.argv[:] = command
+    if command[0] == "dockreg":
+        resolve_name("dockreg.cli.command:main")(prog_name="dockreg")
+    elif Path(command[0]).name == "twistd":
+        resolve_name("twisted.scripts.twistd:run")()
+    else:
+        import_module(command[0]).main(command[1:])
 
 
 if __name__ == "__main__":

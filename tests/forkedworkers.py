@@ -5,19 +5,20 @@ A worker is started as ``python -m dockreg.worker`` otherwise, and imports every
 daemon, which sends it what Twisted would start a program with.
 """
 
-import atexit
 import ctypes
 import fcntl
 import json
 import os
 import socket
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pkgutil import resolve_name
 from typing import Any, NoReturn
 
 from twisted.internet.process import Process
+
+from tests.forks import run_and_end
 
 #: What a program has under :data:`tests.commands.BEGIN` for this.
 BEGINS = f"{__name__}:begin"
@@ -69,7 +70,7 @@ def _serve(orders: socket.socket) -> NoReturn:
         if middle == 0:
             pid = os.fork()
             if pid == 0:
-                _become(json.loads(order), descriptors)
+                run_and_end(partial(_become, json.loads(order), descriptors))
             os.write(teller, b"%d" % pid)
             os._exit(0)
         # Once the one between has ended, the daemon has a child.
@@ -79,26 +80,14 @@ def _serve(orders: socket.socket) -> NoReturn:
             os.close(descriptor)
 
 
-def _become(order: Sequence[Any], descriptors: Sequence[int]) -> NoReturn:
+def _become(order: Sequence[Any], descriptors: Sequence[int]) -> None:
     environ, *targets = order
-    status = 1
-    try:
-        moved = [fcntl.fcntl(each, fcntl.F_DUPFD, _FREE) for each in descriptors]
-        for target, descriptor in zip(targets, moved, strict=True):
-            os.dup2(descriptor, target)
-        for each in {*range(3, _FREE + _MOST)} - {*targets}:
-            os.closerange(each, each + 1)
-        os.environ.clear()
-        os.environ.update(environ)
-        sys.argv[:] = ["dockreg.worker"]
-        resolve_name("dockreg.worker:main")()
-        status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001  # nobody else would tell
-        traceback.print_exc()
-    finally:
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+    moved = [fcntl.fcntl(each, fcntl.F_DUPFD, _FREE) for each in descriptors]
+    for target, descriptor in zip(targets, moved, strict=True):
+        os.dup2(descriptor, target)
+    for each in {*range(3, _FREE + _MOST)} - {*targets}:
+        os.closerange(each, each + 1)
+    os.environ.clear()
+    os.environ.update(environ)
+    sys.argv[:] = ["dockreg.worker"]
+    resolve_name("dockreg.worker:main")()
