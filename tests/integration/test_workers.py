@@ -76,7 +76,6 @@ class WorkersCase(SynchronousTestCase):
         digest = hashlib.sha256(content).hexdigest()
         return ask(f"{url}{location}?digest=sha256:{digest}", "PUT", content)[0]
 
-
     def answered(self, watched: str, method: str) -> float:
         """How many requests were answered well, as both workers count them."""
         counted = f'dockreg_requests_total{{door="v2",method="{method}",status="2xx"}} '
