@@ -11,11 +11,10 @@ from twisted.cred import strcred
 from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.interfaces import IReactorTime
-from zope.interface import Invalid
-from zope.interface.verify import verifyObject
 
 from dockreg.callables import InThread
 from dockreg.config import Config, ConfigError
+from dockreg.foreign import require
 from dockreg.interfaces_access import IAccountStore
 from dockreg.providers.auth.accounts import AccountsChecker
 from dockreg.providers.auth.hashing import PasswordHasher
@@ -148,10 +147,7 @@ def _of_twistd(factory: strcred.ICheckerFactory, kind: str, argument: str) -> IC
     except Exception as error:  # noqa: BLE001  # plugins raise what they like
         reason = f"{kind} does not take what stands behind it ({type(error).__name__}): {factory.argStringFormat}"
         raise ConfigError("", _KEY, reason) from None
-    try:
-        verifyObject(ICredentialsChecker, checker)
-    except Invalid as error:
-        raise ConfigError("", _KEY, f"{kind} does not provide what it should: {error}") from error
+    require(_KEY, kind, ICredentialsChecker, checker)
     if not _takes_passwords(checker.credentialInterfaces):
         raise ConfigError("", _KEY, f"{kind} checks no user names and passwords, so it would never be asked")
     if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):

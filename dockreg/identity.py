@@ -17,6 +17,7 @@ from dockreg.checkers import Means, make_checkers
 from dockreg.config import Config
 from dockreg.configuredpeople import attempt_limits, policy_of
 from dockreg.credentials import ClientCertificate
+from dockreg.foreign import require
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_access import IAuthenticator, IAuthorizer, IStoredPeople
 from dockreg.interfaces_v1 import IImageList
@@ -106,8 +107,12 @@ def make_identity(
 
     :param means: what checkers are made with.
     :param authenticator: the application's.
-    :raises ConfigError: a provider of others can not be imported or made.
+    :raises ConfigError: a provider of others can not be imported or made, or ``authenticator`` lacks something.
     """
+    if authenticator is not None:
+        is_checker = ICredentialsChecker.providedBy(authenticator)
+        kind = ICredentialsChecker if is_checker else IAuthenticator
+        require("authenticator", type(authenticator).__name__, kind, authenticator, declared=False)
     tokens = TokenSigner(metadata.keys, reactor, new_id, secrets.token_bytes, int(config.auth.token_seconds))
     if config.role == "registry" and authenticator is None:
         from dockreg.providers.auth.index import IndexAuthorizer, RemoteIndex
@@ -122,8 +127,8 @@ def make_identity(
     if authenticator is None:
         every = make_checkers(config, means)
         checkers, openers = every.checkers, every.openers
-    elif ICredentialsChecker.providedBy(authenticator):
-        checkers = [authenticator]
+    elif is_checker:
+        checkers = [cast("ICredentialsChecker", authenticator)]
     if checkers is not None:
         known = CredAuthenticator(checkers, metadata.accounts, tokens)
         checked = AccessTokenAuthenticator(make_access_tokens(metadata, reactor), known)

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from dockreg.callables import IdentifierFactory
 from dockreg.config import Config
+from dockreg.foreign import require
 from dockreg.interfaces import IMetadataStore
 from dockreg.interfaces_people import IAuditLog
 from dockreg.lifecycle import Job
@@ -58,7 +59,13 @@ def make_keeping(
     new_id: IdentifierFactory,
     audit: IAuditLog | None,
 ) -> Keeping:
-    """Keep what the rules say; without rules nothing is noted, and nothing is removed."""
+    """
+    Keep what the rules say; without rules nothing is noted, and nothing is removed.
+
+    :raises ConfigError: ``audit`` lacks something.
+    """
+    if audit is not None:
+        require("audit", type(audit).__name__, IAuditLog, audit, declared=False)
     quotas = Quotas(metadata, clock, new_id)
     if not config.retention.rules:
         return Keeping(quotas)

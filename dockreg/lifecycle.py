@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFacto
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from dockreg.config import ConfigError
 from dockreg.errors import RegistryError, explained
 from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.providers.listening import Judge, ListenFailed, Proxying, open_port, place_of
@@ -231,7 +232,7 @@ class RegistryService(StartingService):
     async def _start(self) -> None:
         try:
             await self._open()
-        except (RegistryError, ListenFailed, OSError) as error:
+        except (ConfigError, RegistryError, ListenFailed, OSError) as error:
             self._failure = StartFailed(explained(error))
             if self._reactor.running:
                 log.critical("dockreg can not start: {problem}", problem=explained(error))

@@ -7,12 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.interfaces import IReactorTime
-from zope.interface import Interface, Invalid
-from zope.interface.verify import verifyObject
+from zope.interface.interface import InterfaceClass
 
 from dockreg.callables import InThread
 from dockreg.collector import Collector, CollectorLimits
 from dockreg.config import Config, ConfigError
+from dockreg.foreign import METADATA_PARTS, ForeignBlobStore, require
 from dockreg.interfaces import IBlobStore, IMetadataStore
 from dockreg.providers.threads import IThreadReactor
 from dockreg.room import Room
@@ -38,7 +38,8 @@ def make_metadata_store(config: Config, in_thread: InThread, clock: IReactorTime
             arguments["private"] = True
         if config.quotas.default_bytes:
             arguments["quota"] = config.quotas.default_bytes
-        return cast("IMetadataStore", made("metadata.provider", settings.provider, IMetadataStore, arguments))
+        path = settings.provider
+        return cast("IMetadataStore", made("metadata.provider", path, IMetadataStore, arguments, METADATA_PARTS))
     from dockreg.providers.metadata.sql import SQLMetadataStore
 
     return SQLMetadataStore(config.metadata_url, in_thread, private=private, quota=config.quotas.default_bytes)
@@ -69,7 +70,7 @@ def make_blob_store(
     if settings.provider != "files":
         arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
         store = cast("IBlobStore", made("blobs.provider", settings.provider, IBlobStore, arguments))
-        return DividedBlobStore(store, metadata.blobs.content)
+        return ForeignBlobStore(store, metadata.blobs.content, "blobs.provider", settings.provider)
     from dockreg.providers.blobs.filesystem import FilesystemBlobStore
 
     begin = None if beside is None else beside.begin
@@ -97,16 +98,23 @@ def make_collector(config: Config, metadata: IMetadataStore, blobs: IBlobStore, 
     return Collector(metadata.collection, blobs, clock, settings.policy, new_id(), limits)
 
 
-def made(key: str, path: str, interface: type[Interface], arguments: Mapping[str, Any]) -> Any:
-    """What the third-party factory at ``path`` returns."""
+def made(
+    key: str,
+    path: str,
+    interface: InterfaceClass,
+    arguments: Mapping[str, Any],
+    parts: Mapping[str, InterfaceClass] | None = None,
+) -> Any:
+    """
+    What the third-party factory at ``path`` returns.
+
+    :raises ConfigError: it can not be called, or what it returns lacks something; see :func:`.require`.
+    """
     try:
         made = pkgutil.resolve_name(path)(**arguments)
     except (ImportError, AttributeError) as error:
         raise ConfigError("", key, f"{path} can not be imported: {error}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError("", key, f"{path} does not take these options: {error}") from error
-    try:
-        verifyObject(interface, made)
-    except Invalid as error:
-        raise ConfigError("", key, f"{path} does not provide what it should: {error}") from error
+    require(key, path, interface, made, parts)
     return made

@@ -1,6 +1,6 @@
 """
-The composition root: it, :mod:`dockreg.tokens`, :mod:`dockreg.identity`, :mod:`dockreg.checkers` and
-:mod:`dockreg.providing` alone name concrete providers.
+The composition root: it, :mod:`dockreg.tokens`, :mod:`dockreg.identity`, :mod:`dockreg.checkers`, :mod:`dockreg.foreign`
+and :mod:`dockreg.providing` alone name concrete providers.
 
 :func:`make_registry_service` is all of dockreg as a service, ports included. :func:`registry_resource` is a resource for
 a site that an application has. Constructors touch no disk and open nothing; services do, when they start.
@@ -360,7 +360,7 @@ def registry_resource(
     :param apis: what it speaks.
     :param audit: where it is written down who did what.
     :raises ValueError: everybody could push, and ``allow_anonymous`` is not set.
-    :raises ConfigError: a provider of others can not be imported or made.
+    :raises ConfigError: a provider of others can not be imported or made, or it or an argument lacks something.
     """
     if everybody_pushes(config, authenticator) and not allow_anonymous:
         if authenticator is None:

@@ -7,18 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.checkers import ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
+from zope.interface import directlyProvides
 
-from dockreg.config import Config, read_config
+from dockreg.config import Config, ConfigError, read_config
 from dockreg.service import registry_resource
 from tests.integration.test_service import IMAGE, RawClient, make_client
 
 MIB = 1024 * 1024
+
+
+class _NoChecker:
+    """Says that it is a checker."""
+
+    credentialInterfaces = (IUsernamePassword,)
 
 
 class EmbeddingTests(TestCase):
@@ -178,6 +186,19 @@ class EmbeddingTests(TestCase):
         self.serve(self.mount(self.make(allow_anonymous=True)))
         await self.start()
         self.assertEqual(404, (await self.ask("/v1/repositories/demo/x/images"))[0])
+
+    def test_lacks_something(self) -> None:
+        """What is handed in and lacks a method is refused, and it is said which one."""
+        no_checker = _NoChecker()
+        directlyProvides(no_checker, ICredentialsChecker)
+        for arguments, more, expected in (
+            ([no_checker], {}, r"^authenticator: _NoChecker .*: requestAvatarId\(credentials\) is missing \("),
+            ([object()], {}, r"^authenticator: object .*redeem\(token\) is missing \(The bearer of a v1 token"),
+            ([], {"audit": object(), "allow_anonymous": True}, r"^audit: object .*: record\(event\) is missing \("),
+        ):
+            error = self.assertRaises(ConfigError, self.make, *arguments, **more)
+            self.assertRegex(str(error), expected)
+        self.assertEqual([], list(self.parent))
 
     def test_nobody_decided(self) -> None:
         """A registry through which everybody could push is refused until somebody says that this is meant."""

@@ -270,6 +270,32 @@ class ProviderTests(ServiceTestCase):
             error = self.assertRaises(ConfigError, self.make, settings)
             self.assertEqual(key, error.key, settings)
 
+    def test_old_metadata(self) -> None:
+        """A metadata store that lacks what was added is refused with a sentence that says what, and what for."""
+        error = self.assertRaises(
+            ConfigError, self.make, "[metadata]\nprovider = 'tests.integration.thirdparty.old_metadata'"
+        )
+        self.assertEqual(
+            "metadata.provider: tests.integration.thirdparty.old_metadata does not provide what it should: "
+            "blobs.content(blob) is missing (The bytes of an object that was recorded with its content; "
+            "None when the metadata does not name it, or has no bytes of it)",
+            str(error),
+        )
+
+    async def test_old_blobs(self) -> None:
+        """A blob store whose uploads do not take what was added does not start; nothing is left open."""
+        service = self.make("[blobs]\nprovider = 'tests.integration.thirdparty.old_blobs'")
+        await self.turn()
+        service.startService()
+        with self.assertRaises(StartFailed) as failed:
+            await service.when_started()
+        self.assertIn(
+            "blobs.provider: tests.integration.thirdparty.old_blobs does not provide what it should: "
+            "commit(expected=None, last=(), then=None, small_bytes=0) can not be called so, for it",
+            str(failed.exception),
+        )
+        self.assertEqual([], service.addresses)
+
 
 class WatchTests(ServiceTestCase):
     """Logs and figures."""

@@ -1,15 +1,20 @@
 """Providers of somebody else, as a configuration would name them."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from dockreg.callables import InThread
-from dockreg.interfaces import IBlobStore, IMetadataStore, IRepositoryStore
+from dockreg.callables import ByteObserver, InThread
+from dockreg.interfaces import IBlobIndex, IBlobStore, IMetadataStore, IRepositoryStore
 from dockreg.interfaces_access import IAuthorizer
+from dockreg.interfaces_blobs import IUpload
 from dockreg.model.access import Access, Action, Principal
+from dockreg.model.blobs import StoredBlob
 from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.testing.authorizers import OneByOne
@@ -33,6 +38,43 @@ def sqlite_elsewhere(in_thread: InThread, clock: IReactorTime, file: str) -> IMe
     """A metadata store, as ``metadata.provider`` names it."""
     CALLS.append(("metadata", file))
     return SQLMetadataStore(f"sqlite:///{Path(file).absolute()}", in_thread)
+
+
+class _OldUpload:
+    """Another upload, but its ``commit`` is what it was before small blobs were rows."""
+
+    def __init__(self, upload: IUpload) -> None:
+        self._upload = upload
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._upload, name)
+
+    async def commit(self, expected: object = None, last: object = (), then: object = None) -> StoredBlob:
+        """Without ``small_bytes``."""
+        raise AssertionError
+
+
+@implementer(IBlobStore)
+class OldBlobs(MemoryBlobStore):
+    """A blob store that was written for an older version."""
+
+    async def start_upload(self, observers: Sequence[ByteObserver] = (), algorithm: str = "sha256") -> Any:
+        """An upload of that version."""
+        return _OldUpload(await super().start_upload(observers, algorithm))
+
+
+def old_blobs(in_thread: InThread, clock: IReactorTime) -> IBlobStore:
+    """That store."""
+    return OldBlobs()
+
+
+def old_metadata(in_thread: InThread, clock: IReactorTime) -> IMetadataStore:
+    """A metadata store that was written for an older version, which kept no blobs there."""
+    store: Any = SQLMetadataStore("sqlite://", in_thread)
+    names = [name for name in IBlobIndex.names(all=True) if name != "content"]
+    store.blobs = SimpleNamespace(**{name: getattr(store.blobs, name) for name in names})
+    made: IMetadataStore = store
+    return made
 
 
 def not_a_blob_store(in_thread: InThread, clock: IReactorTime) -> object:
