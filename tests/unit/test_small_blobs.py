@@ -25,30 +25,16 @@ from dockreg.room import Room
 from dockreg.scrub import Scrub, ScrubLimits
 from tests.unit.statements import statements
 from tests.unit.v1case import ONE, TWO
-from tests.unit.v2case import JANE, JOE, ThreadedTestCase
-
-CONTENT = b"0123456789"
-DIGEST = Digest.sha256(CONTENT)
+from tests.unit.v2case import CONTENT, DIGEST, JANE, JOE, RecordingTestCase
 
 
-class SmallCase(ThreadedTestCase):
+class SmallCase(RecordingTestCase):
     """With a limit of ten bytes."""
-
-    #: How many others are recording.
-    others = 0
 
     def setUp(self) -> None:
         super().setUp()
         self.use(DividedBlobStore(self.registry.blobs, self.metadata.blobs.content))
         self.registry.small_bytes = 10
-        self.registry.recording_here = self.others
-        self.addCleanup(lambda: self.assertEqual(self.others, self.registry.recording_here))
-
-    def find(self, digest: Digest = DIGEST) -> StoredBlob:
-        """The object that is recorded."""
-        found = self.result(self.metadata.blobs.find(digest))
-        assert isinstance(found, StoredBlob)
-        return found
 
     def stored(self) -> list[str]:
         """All files, finished or not."""

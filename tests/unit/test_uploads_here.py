@@ -13,32 +13,15 @@ from dockreg.model.digest import Digest
 from dockreg.model.uploads import UploadLimits
 from dockreg.quotas import Quotas
 from tests.unit.v1case import ONE, TWO
-from tests.unit.v2case import JOE, ThreadedTestCase
-
-CONTENT = b"0123456789"
-DIGEST = Digest.sha256(CONTENT)
+from tests.unit.v2case import CONTENT, DIGEST, JOE, RecordingTestCase, ThreadedTestCase
 
 
-class HereTests(ThreadedTestCase):
+class HereTests(RecordingTestCase):
     """What becomes of a blob whose bytes are all there."""
-
-    #: How many others are recording.
-    others = 0
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.registry.recording_here = self.others
-        self.addCleanup(lambda: self.assertEqual(self.others, self.registry.recording_here))
 
     def objects(self) -> int:
         """How many objects there are, wherever they belong to."""
         return sum(path.is_file() for path in (self.folder / "sha256").rglob("*"))
-
-    def find(self) -> StoredBlob:
-        """The object that is recorded."""
-        found = self.result(self.metadata.blobs.find(DIGEST))
-        assert isinstance(found, StoredBlob)
-        return found
 
     def test_new(self) -> None:
         """It is recorded, and nothing unfinished is left."""
@@ -145,16 +128,8 @@ class HereTests(ThreadedTestCase):
         self.assertIn(jobs, range(1, 19))
 
 
-class SuspendingTests(ThreadedTestCase):
+class SuspendingTests(RecordingTestCase):
     """What becomes of bytes when their request ends."""
-
-    #: How many others are recording.
-    others = 0
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.registry.recording_here = self.others
-        self.addCleanup(lambda: self.assertEqual(self.others, self.registry.recording_here))
 
     def noted(self, upload_id: str) -> Received:
         """What is noted of a session."""

@@ -15,6 +15,7 @@ from dockreg.bridge.negotiation import parse_accept
 from dockreg.interfaces import IBlobStore
 from dockreg.manifests import Manifests, PushedManifest
 from dockreg.model.access import Principal
+from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.model.mediatypes import (
     OCI_CONFIG,
@@ -38,6 +39,8 @@ from tests.unit.providers.blobs.threads import Threads
 from tests.unit.statements import statements
 from tests.unit.v1case import ONE, V1ImagesTestCase
 
+CONTENT = b"0123456789"
+DIGEST = Digest.sha256(CONTENT)
 JOE, JANE, NOBODY = Principal("joe"), Principal("jane"), Principal(None)
 ENGINE_1_9 = "docker/1.9.1 go/go1.4.2"
 
@@ -274,3 +277,21 @@ class ThreadedTestCase(V2TestCase):
     def files(self) -> list[str]:
         """What is unfinished in the folder of blobs."""
         return sorted(path.name for path in (self.folder / "staging").glob("*"))
+
+
+class RecordingTestCase(ThreadedTestCase):
+    """With others who record blobs in the threads of the blob store, who are as many before each test as behind it."""
+
+    #: How many they are.
+    others = 0
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.registry.recording_here = self.others
+        self.addCleanup(lambda: self.assertEqual(self.others, self.registry.recording_here))
+
+    def find(self, digest: Digest = DIGEST) -> StoredBlob:
+        """The object that is recorded."""
+        found = self.result(self.metadata.blobs.find(digest))
+        assert isinstance(found, StoredBlob)
+        return found
