@@ -55,7 +55,8 @@ def begin() -> None:
         process.pid = int(ours.recv(100))
         return True
 
-    # Twisted asks here whether something else than a fork of this process has started the program.
+    # Twisted asks here whether something else than a fork of this process has started the program. Should it no longer, a
+    # test of tests.integration.test_workers fails.
     kind: Any = Process
     kind._trySpawnInsteadOfFork = spawn
 
