@@ -33,6 +33,13 @@ class StartFailed(Exception):
     """The registry could not start; the text is a sentence for the operator."""
 
 
+class StartStopped(StartFailed):
+    """The registry was stopped before it was open, as somebody wished: nothing is wrong with it."""
+
+    def __init__(self) -> None:
+        super().__init__("dockreg was stopped while it started")
+
+
 class Drainable(Protocol):
     """Something that has requests under way."""
 
@@ -150,7 +157,7 @@ class StartingService(MultiService):
 
     def when_started(self) -> "Deferred[None]":
         """
-        Fires once everything is open, or fails with :class:`StartFailed`.
+        Fires once everything is open, or fails with :class:`StartFailed`; with :class:`StartStopped` if it was stopped before.
 
         Before :meth:`startService` was called, and after :meth:`stopService`, it waits for the next start.
         """
@@ -202,6 +209,12 @@ class StartingService(MultiService):
                 self._starting.cancel()
             await self._starting
 
+    def _stopped(self) -> StartStopped:
+        """What a start that was broken off ends with."""
+        stopped = StartStopped()
+        log.info("{outcome}", outcome=str(stopped))
+        return stopped
+
     def _tell(self, _: None) -> None:
         # Not from within _start: who is told may stop the service, which waits for _start to end.
         waiting, self._waiting = self._waiting, []
@@ -234,10 +247,13 @@ class RegistryService(StartingService):
             await self._open()
         except (ConfigError, RegistryError, ListenFailed, OSError) as error:
             self._failure = StartFailed(explained(error))
-            if self._reactor.running:
+            if not self._opening:
+                # It was broken off, and this came of it.
+                self._failure = self._stopped()
+            elif self._reactor.running:
                 log.critical("dockreg can not start: {problem}", problem=explained(error))
         except CancelledError:
-            self._failure = StartFailed("dockreg was stopped while it started")
+            self._failure = self._stopped()
         except Exception as error:  # noqa: BLE001
             # It must reach the operator, and whoever waits, by every way there is.
             self._failure = error

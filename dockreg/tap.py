@@ -14,7 +14,7 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from dockreg.config import Config, ConfigError, load_config
-from dockreg.lifecycle import RegistryService, StartFailed
+from dockreg.lifecycle import RegistryService, StartFailed, StartStopped
 from dockreg.providers.threads import IThreadReactor
 from dockreg.starting import forget_sources, loading, settle, share_arena
 
@@ -87,6 +87,8 @@ class Daemon(MultiService):
         self._reactor.callFromThread(self._registry.reload)
 
     def _failed(self, failure: Failure) -> None:
+        if failure.check(StartStopped) is not None:
+            return  # the process ends already, as it was told to
         # twistd has no way to end with another status than 0, once its reactor has run.
         atexit.register(_end_in_failure)
         log.critical("the daemon ends: {problem}", problem=failure.getErrorMessage())

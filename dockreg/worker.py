@@ -9,14 +9,17 @@ import os
 import pickle
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import FileLogObserver, LogEvent, eventAsText, globalLogBeginner
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dockreg.config import ConfigError
+from dockreg.lifecycle import StartStopped
 from dockreg.starting import forget_sources, loading, settle, share_arena
 from dockreg.workers import EVENTS, FAILED, NEWS, ORDER, READY, Order
 
@@ -47,8 +50,13 @@ class _Parent:
 
     def connectionLost(self, _reason: object) -> None:
         self._reactor.removeReader(self)
-        if self._reactor.running:  # else it is ending already
-            self._reactor.stop()
+        _end(self._reactor)
+
+
+def _end(reactor: Any) -> None:
+    """Stop in an orderly way; harmless where that was begun: it may be told by its parent, and by systemd as well."""
+    with suppress(ReactorNotRunning):
+        reactor.stop()
 
 
 def _tell(news: bytes) -> None:
@@ -82,8 +90,10 @@ def main() -> None:
         sys.exit(1)
 
     def failed(failure: Failure) -> None:
+        if failure.check(StartStopped) is not None:
+            return  # it ends already
         _tell(FAILED + failure.getErrorMessage().encode("utf-8", "replace"))
-        running.callWhenRunning(running.stop)
+        running.callWhenRunning(_end, running)
 
     def ready(_started: object) -> None:
         settle()
@@ -92,9 +102,15 @@ def main() -> None:
     def reload(_number: int, _frame: object) -> None:
         running.callFromThread(service.reload)
 
+    def end(_number: int, _frame: object) -> None:
+        running.callFromThread(_end, running)
+
     def begin() -> None:
         running.addReader(_Parent(running))
         signal.signal(signal.SIGHUP, reload)
+        # In place of the handlers of Twisted, which log a failure when they are called twice.
+        signal.signal(signal.SIGTERM, end)
+        signal.signal(signal.SIGINT, end)
         service.startService()
         _ = service.when_started().addCallbacks(ready, failed)
 

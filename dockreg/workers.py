@@ -18,6 +18,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorProcess
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
 from twisted.logger import InvalidLogLevelError, Logger, LogLevel
 from twisted.python.failure import Failure
 
@@ -40,6 +41,9 @@ _LONGEST_PAUSE = 10.0
 _LIFE_SECONDS = 60.0
 #: How long workers may take to end after the time for their requests is over.
 _MORE_SECONDS = 10.0
+#: How much later than a worker this process may be told to stop.
+_STOP_SECONDS = 0.2
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 _MAX_LINE = 1024 * 1024
 
 
@@ -139,6 +143,12 @@ class _Worker(ProcessProtocol):
         with suppress(ProcessExitedAlready):
             transport.signalProcess(number)
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether it has ended because it was told to, by a signal."""
+        # By itself it ends with status 1, or serves.
+        return getattr(self.why.value, "exitCode", None) == 0 or getattr(self.why.value, "signal", None) in _STOPS
+
     def processEnded(self, reason: Failure) -> None:
         self.why = reason
         if self._news.startswith(FAILED):
@@ -215,21 +225,20 @@ class Supervisor(StartingService):
                 )
             await self._running()
             # One first: it makes the folder and the database, where there are none.
-            await self._spawn(0).ready
-            await gatherResults([self._spawn(number).ready for number in range(1, self._count)], consumeErrors=True)
+            await self._serves(self._spawn(0))
+            others = [self._spawn(number) for number in range(1, self._count)]
+            await gatherResults([Deferred.fromCoroutine(self._serves(each)) for each in others], consumeErrors=True)
         except (ListenFailed, OSError) as error:
             self._failure = StartFailed(str(error))
-        except StartFailed as error:
-            self._failure = error
-        except CancelledError:
-            self._failure = StartFailed("dockreg was stopped while it started")
         except Exception as error:  # noqa: BLE001 - it must reach whoever waits
             first = getattr(error, "subFailure", None)
             self._failure = first.value if first is not None else error
+        if isinstance(self._failure, CancelledError):
+            self._failure = self._stopped()
+        elif self._failure is not None and self._reactor.running:
+            log.critical("dockreg can not start: {problem}", problem=str(self._failure))
         self._opening = False
         if self._failure is not None:
-            if self._reactor.running:
-                log.critical("dockreg can not start: {problem}", problem=str(self._failure))
             await self._close()
             return
         self._is_open = True
@@ -244,6 +253,15 @@ class Supervisor(StartingService):
         running: Deferred[None] = Deferred()
         self._reactor.callWhenRunning(running.callback, None)
         await running
+
+    async def _serves(self, worker: _Worker) -> None:
+        try:
+            await worker.ready
+        except StartFailed:
+            if worker.was_stopped:
+                # Whoever stops all processes of a service, as systemd does, and Ctrl-C, stops this one as well.
+                await deferLater(self._reactor, _STOP_SECONDS)
+            raise
 
     def _spawn(self, number: int) -> _Worker:
         ports = {_FIRST_PORT + at: port.descriptor(number) for at, port in enumerate(self._held)}

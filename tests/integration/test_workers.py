@@ -212,6 +212,89 @@ class StartedTests(WorkersCase):
         self.assertEqual([before[1]], [each for each in self.children(daemon) if each in before])
 
 
+class StoppedTests(WorkersCase):
+    """A daemon that is stopped while it starts ends as any that is stopped: nothing is wrong with it."""
+
+    forks = True
+
+    def starting(self, text: str = "") -> DaemonProcess:
+        """One that will never have started."""
+        daemon = self.start(f"{text}[blobs]\nprovider = 'tests.integration.thirdparty.endless_blobs'\n")
+        daemon.wait_for(re.compile("recovering for ever"))
+        return daemon
+
+    def ended_well(self, daemon: DaemonProcess) -> None:
+        """A plain line says so."""
+        status, output = daemon.rest()
+        self.assertEqual(-signal.SIGTERM, status)
+        self.assertRegex(output, r"dockreg\.(lifecycle|workers)#info\] dockreg was stopped while it started")
+        for wrong in ("critical", "#error", "warn", "can not start", "the daemon ends", "Traceback"):
+            self.assertNotIn(wrong, output)
+
+    def test_stopped(self) -> None:
+        """One with workers is told to stop."""
+        daemon = self.starting()
+        daemon.running.send_signal(signal.SIGTERM)
+        self.ended_well(daemon)
+
+    def test_alone(self) -> None:
+        """So is one without."""
+        text = "[blobs]\nprovider = 'tests.integration.thirdparty.endless_blobs'\n"
+        config = Path(self.mktemp()).with_suffix(".toml")
+        config.write_text(text)
+        daemon = DaemonProcess.start(self, self.data, f"--config={config}")
+        daemon.wait_for(re.compile("recovering for ever"))
+        daemon.running.send_signal(signal.SIGTERM)
+        self.ended_well(daemon)
+
+    def test_later_worker(self) -> None:
+        """One of whose workers the first one serves."""
+        daemon = self.start()
+        daemon.wait_for(_STARTED)
+        while len(self.children(daemon)) < 2:
+            time.sleep(0.001)
+        daemon.running.send_signal(signal.SIGTERM)
+        status, output = daemon.rest()
+        self.assertEqual(-signal.SIGTERM, status)
+        # It may have come to serve in that very moment.
+        self.assertNotIn("critical", output)
+
+    def test_serving(self) -> None:
+        """Workers that serve may be told twice, by their parent as well."""
+        daemon = self.start()
+        self.serving(daemon)
+        for each in (daemon.running.pid, *self.children(daemon)):
+            os.kill(each, signal.SIGTERM)
+        status, output = daemon.rest()
+        self.assertEqual(-signal.SIGTERM, status)
+        self.assertNotIn("critical", output)
+
+    def test_all_processes(self) -> None:
+        """All processes are told, as systemd does, the workers first."""
+        daemon = self.starting()
+        for each in (*self.children(daemon), daemon.running.pid):
+            os.kill(each, signal.SIGTERM)
+        self.ended_well(daemon)
+
+    def test_at_once(self) -> None:
+        """So they are when a worker has just been started, and knows nothing of signals."""
+        self.forks = False
+        daemon = self.start()
+        while not (children := self.children(daemon)):
+            time.sleep(0.001)
+        for each in (*children, daemon.running.pid):
+            os.kill(each, signal.SIGTERM)
+        self.ended_well(daemon)
+
+    def test_only_a_worker(self) -> None:
+        """Where only a worker was told, the daemon could not start, and says so."""
+        daemon = self.starting()
+        os.kill(self.children(daemon)[0], signal.SIGTERM)
+        status, output = daemon.rest()
+        self.assertEqual(1, status)
+        self.assertIn("#critical] dockreg can not start: worker 0 ended before it served", output)
+
+
 class ListeningTests(WorkersCase):
     """Every kind of listener."""
 

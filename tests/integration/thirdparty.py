@@ -6,7 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from dockreg.callables import ByteObserver, InThread
@@ -18,6 +21,8 @@ from dockreg.model.blobs import StoredBlob
 from dockreg.providers.blobs.memory import MemoryBlobStore
 from dockreg.providers.metadata.sql import SQLMetadataStore
 from dockreg.testing.authorizers import OneByOne
+
+log = Logger()
 
 #: What the factories below were called with, newest last.
 CALLS: list[tuple[str, object]] = []
@@ -66,6 +71,26 @@ class OldBlobs(MemoryBlobStore):
 def old_blobs(in_thread: InThread, clock: IReactorTime) -> IBlobStore:
     """That store."""
     return OldBlobs()
+
+
+class _EndlessBlobs(MemoryBlobStore):
+    """A blob store that does not get ready."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        super().__init__()
+        self._reactor = clock
+
+    async def recover(self, *_arguments: object) -> int:
+        """Never, which it says once the reactor runs and knows of signals."""
+        await deferLater(self._reactor, 0)
+        log.info("recovering for ever")
+        await Deferred()
+        raise AssertionError
+
+
+def endless_blobs(in_thread: InThread, clock: IReactorTime) -> IBlobStore:
+    """That store."""
+    return _EndlessBlobs(clock)
 
 
 def old_metadata(in_thread: InThread, clock: IReactorTime) -> IMetadataStore:

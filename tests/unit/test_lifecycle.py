@@ -7,10 +7,11 @@ from typing import Any, cast
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.errors import StoreUnavailable
-from dockreg.lifecycle import Job, Plan, RegistryService, StartFailed
+from dockreg.lifecycle import Job, Plan, RegistryService, StartFailed, StartStopped
 from dockreg.providers.threads import Workers
 
 
@@ -222,15 +223,31 @@ class RegistryServiceTests(SynchronousTestCase):
         self.assertNotEqual([], self.flushLoggedErrors(KeyError))
 
     def test_stopped_while_starting(self) -> None:
-        """A service that is stopped while it starts tells who waits for the start."""
+        """A service that is stopped while it starts tells who waits for the start, and the log, that this is what happened."""
         self.part.opening = Deferred
+        self.part.drained = succeed(None)
+        with capturedLogs() as logged:
+            self.service.startService()
+            waiting = self.service.when_started()
+            self.successResultOf(self.service.stopService())
+        stopped = self.failureResultOf(waiting, StartStopped).value
+        self.assertEqual("dockreg was stopped while it started", str(stopped))
+        self.assertEqual([(LogLevel.info, str(stopped))], [(each["log_level"], formatEvent(each)) for each in logged])
+        self.assertNotIn("ready", self.events)
+        self.assertNotIn("stopping", self.events)
+
+    def test_stopped_and_fails(self) -> None:
+        """So does one that fails because it is broken off."""
+
+        def problem(opening: Deferred[None]) -> None:
+            opening.errback(StoreUnavailable("the work was given up"))
+
+        self.part.opening = lambda: Deferred(problem)
         self.part.drained = succeed(None)
         self.service.startService()
         waiting = self.service.when_started()
         self.successResultOf(self.service.stopService())
-        self.failureResultOf(waiting, StartFailed)
-        self.assertNotIn("ready", self.events)
-        self.assertNotIn("stopping", self.events)
+        self.failureResultOf(waiting, StartStopped)
 
     def test_stopped_twice(self) -> None:
         """A start that is broken off, or fails, closes all that it has opened, however often it is stopped meanwhile."""
