@@ -352,6 +352,11 @@ class BlobUpload:
         except QuotaExceeded:
             await self._drop()
             raise
+        except UploadUnknown:
+            # Another request has ended it meanwhile: with other bytes, or with the same.
+            if self.upload_id is not None:
+                await drop_ended(registry, self.upload_id)
+            raise
         except (StorageFull, StoreUnavailable):
             with suppress(RegistryError):
                 await (self._drop() if self.upload_id is None else self._have_row())

@@ -168,6 +168,7 @@ class IBlobIndex(Interface):
 
         :param create: whether the repository is created if it is not there.
         :raises NameUnknown: it is not, and ``create`` is False.
+        :raises UploadUnknown: another request has ended the session meanwhile, and its id proves itself; nothing is changed.
         """
 
     def recorder(

@@ -6,6 +6,7 @@ from dockreg.errors import BlobInUse, BlobUnknown, UploadUnknown
 from dockreg.interfaces import IBlobIndex
 from dockreg.interfaces_uploads import IUploadStore
 from dockreg.model.blobs import NOTHING_RECEIVED, Received, Recorded
+from dockreg.model.collection import Kind, LeaseWanted
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Digest
 from dockreg.model.names import RepositoryName
@@ -154,9 +155,35 @@ class UploadStoreContract(MetadataContract):
             session = some_session(proven_id(end))
             if end == 200:
                 await metadata.uploads.record(session.upload_id, FIVE, 2.0, 300.0, proven=session)
-            for _ in range(2):
-                await metadata.blobs.record_in(BUSYBOX, some_blob(), None, None, 1.0, 9.0, upload_id=session.upload_id)
+            await metadata.blobs.record_in(BUSYBOX, some_blob(), None, None, 1.0, 9.0, upload_id=session.upload_id)
             await self.check_ended(metadata.uploads, session)
+
+    async def test_ends_once(self) -> None:
+        """Of two requests that bring the blob of one session at once the second finds it ended, and changes nothing."""
+        metadata = await self.opened()
+        for number, counting in enumerate((False, True)):
+            if counting:
+                await metadata.quotas.set_quota(BUSYBOX.namespace, 1 << 20)
+                await metadata.quotas.settle()
+            session, ended = some_session(proven_id(200 + number)), some_session(proven_id(300 + number))
+            if counting:
+                await metadata.uploads.start(session, 300.0, 7)
+            await metadata.uploads.end(ended.upload_id)
+            first, second = some_blob(b"%d" % number), some_blob(b"other %d" % number)
+            again = some_blob(b"%d" % number, generation="second")
+            record = metadata.blobs.recorder(BUSYBOX, None, None, 1.0, 9.0, session.upload_id)
+            self.assertEqual(Recorded(first), record(first))
+            usage = await metadata.quotas.usage(BUSYBOX.namespace)
+            for late in (second, again):
+                self.assertRaises(UploadUnknown, record, late)
+                for each in (session, ended):
+                    recording = metadata.blobs.record_in(BUSYBOX, late, None, None, 1.0, 900.0, each.upload_id)
+                    await self.raises(UploadUnknown, recording)
+            self.assertIsNone(await metadata.blobs.find(second.digest))
+            self.assertEqual(first, await metadata.blobs.find_in(BUSYBOX, first.digest))
+            wanted = LeaseWanted(Kind.BLOB, BUSYBOX, str(first.digest))
+            self.assertEqual(9.0, await metadata.leases.leased_until(wanted))
+            self.assertEqual(usage, await metadata.quotas.usage(BUSYBOX.namespace))
 
     async def test_end_with_blob(self) -> None:
         """The transaction that records a blob ends its session, and makes the repository."""

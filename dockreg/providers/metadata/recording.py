@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, TextClause, bindparam, delete, text, update
 
+from dockreg.errors import UploadUnknown
 from dockreg.model.blobs import Recorded, StoredBlob
 from dockreg.model.v1 import LayerFacts
 from dockreg.providers.metadata import ledger
@@ -9,7 +10,7 @@ from dockreg.providers.metadata.collectionqueue import queue_link
 from dockreg.providers.metadata.links import link_blobs
 from dockreg.providers.metadata.rows import AnyRow, facts_columns, stored_of
 from dockreg.providers.metadata.tables import blobs, uploads
-from dockreg.providers.metadata.uploads import end_sessions, remember_ended
+from dockreg.providers.metadata.uploads import drop_rows, remember_ended
 
 _FACTS = ("compression", "diff_id", "uncompressed_size", "entries")
 
@@ -49,19 +50,20 @@ def record_in(
     leased_until: float,
     upload_id: str | None,
 ) -> Recorded:
-    """Make a blob part of a locked repository."""
+    """Make a blob part of a locked repository. :raises UploadUnknown: the session has ended already."""
     recorded, row = _record_blob(connection, blob, facts, leased_until, repository, upload_id)
     digest = str(blob.digest)
     # Who pushes a manifest to this repository has its lock until he is done.
     link_blobs(connection, repository, (digest,), may_be_missed=row.is_missed)
     if upload_id is not None:
+        if not remember_ended(connection, upload_id):
+            # By another request, here or in another process, since this one was let in.
+            raise UploadUnknown(upload_id)
         if ledger.is_counted(connection, repository):
-            end_sessions(connection, [upload_id])
-        else:
-            remember_ended(connection, [upload_id])
-            if row.has_session or connection.dialect.name == "postgresql":
-                # There somebody else may have made the row before it was this one's turn.
-                connection.execute(_END_UPLOAD, {"wanted": upload_id})
+            drop_rows(connection, [upload_id])
+        elif row.has_session or connection.dialect.name == "postgresql":
+            # There somebody else may have made the row before it was this one's turn.
+            connection.execute(_END_UPLOAD, {"wanted": upload_id})
     queue_link(connection, repository, digest, leased_until)
     return recorded
 

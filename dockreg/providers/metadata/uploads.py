@@ -174,12 +174,17 @@ def _reserve(
     return granted
 
 
-def remember_ended(connection: Connection, upload_ids: Sequence[str]) -> None:
-    """Those of the sessions that end here whose ids prove themselves are not to be taken for new ones."""
-    for upload_id in upload_ids:
-        if proven_end(upload_id) is not None:
-            _take_turns(connection, upload_id)
-            connection.execute(_REMEMBER, {"ended": upload_id})
+def remember_ended(connection: Connection, upload_id: str) -> bool:
+    """
+    A session that ends here whose id proves itself is not to be taken for a new one.
+
+    :return: False when it was known to have ended; of one whose id proves nothing that is not known.
+    """
+    if proven_end(upload_id) is None:
+        return True
+    _take_turns(connection, upload_id)
+    remembered: int = connection.execute(_REMEMBER, {"ended": upload_id}).rowcount
+    return remembered > 0
 
 
 def _take_turns(connection: Connection, upload_id: str) -> None:
@@ -189,8 +194,14 @@ def _take_turns(connection: Connection, upload_id: str) -> None:
 
 
 def end_sessions(connection: Connection, upload_ids: Sequence[str]) -> int:
-    """Forget sessions, and what is reserved for them; return how many had rows."""
-    remember_ended(connection, upload_ids)
+    """End sessions, and forget what is reserved for them; return how many had rows."""
+    for upload_id in upload_ids:
+        remember_ended(connection, upload_id)
+    return drop_rows(connection, upload_ids)
+
+
+def drop_rows(connection: Connection, upload_ids: Sequence[str]) -> int:
+    """Forget the rows of sessions, and what is reserved for them; return how many there were."""
     these = delete(uploads).where(uploads.c.upload_id.in_(upload_ids))
     rows = connection.execute(these.returning(uploads.c.repository, uploads.c.reserved)).all()
     for row in rows:
