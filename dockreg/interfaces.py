@@ -168,7 +168,8 @@ class IBlobIndex(Interface):
 
         :param create: whether the repository is created if it is not there.
         :raises NameUnknown: it is not, and ``create`` is False.
-        :raises UploadUnknown: another request has ended the session meanwhile, and its id proves itself; nothing is changed.
+        :raises UploadUnknown: another request has ended the session, whose id proves itself; nothing is changed. If it has
+            expired meanwhile the blob is recorded all the same.
         """
 
     def recorder(

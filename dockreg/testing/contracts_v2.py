@@ -185,6 +185,19 @@ class UploadStoreContract(MetadataContract):
             self.assertEqual(9.0, await metadata.leases.leased_until(wanted))
             self.assertEqual(usage, await metadata.quotas.usage(BUSYBOX.namespace))
 
+    async def test_expired_before_its_end(self) -> None:
+        """A blob whose session has expired while its last bytes came is recorded, and the session stays ended."""
+        metadata = await self.opened()
+        for end, written in ((200, False), (400, True)):
+            session = some_session(proven_id(end))
+            if written:
+                await metadata.uploads.record(session.upload_id, FIVE, 2.0, end, proven=session)
+            await metadata.uploads.expire(end + 1.0, 10)
+            blob = some_blob(b"%d" % end)
+            await metadata.blobs.record_in(BUSYBOX, blob, None, None, 1.0, 9.0, upload_id=session.upload_id)
+            self.assertEqual(blob, await metadata.blobs.find_in(BUSYBOX, blob.digest))
+            await self.check_ended(metadata.uploads, session)
+
     async def test_end_with_blob(self) -> None:
         """The transaction that records a blob ends its session, and makes the repository."""
         metadata = await self.opened()

@@ -10,7 +10,7 @@ from dockreg.providers.metadata.collectionqueue import queue_link
 from dockreg.providers.metadata.links import link_blobs
 from dockreg.providers.metadata.rows import AnyRow, facts_columns, stored_of
 from dockreg.providers.metadata.tables import blobs, uploads
-from dockreg.providers.metadata.uploads import drop_rows, remember_ended
+from dockreg.providers.metadata.uploads import drop_rows, may_have_expired, remember_ended
 
 _FACTS = ("compression", "diff_id", "uncompressed_size", "entries")
 
@@ -56,8 +56,8 @@ def record_in(
     # Who pushes a manifest to this repository has its lock until he is done.
     link_blobs(connection, repository, (digest,), may_be_missed=row.is_missed)
     if upload_id is not None:
-        if not remember_ended(connection, upload_id):
-            # By another request, here or in another process, since this one was let in.
+        if not remember_ended(connection, upload_id) and not may_have_expired(connection, upload_id):
+            # Another request has ended it, here or in another process, since this one was let in.
             raise UploadUnknown(upload_id)
         if ledger.is_counted(connection, repository):
             drop_rows(connection, [upload_id])

@@ -187,6 +187,11 @@ def remember_ended(connection: Connection, upload_id: str) -> bool:
     return remembered > 0
 
 
+def may_have_expired(connection: Connection, upload_id: str) -> bool:
+    """Whether a session that has ended, whose id proves itself, may have ended because it had lasted for too long."""
+    return (proven_end(upload_id) or 0) <= _begins_after(connection)
+
+
 def _take_turns(connection: Connection, upload_id: str) -> None:
     """Let nobody else begin or end this session before this transaction is over; a writer of SQLite is alone already."""
     if connection.dialect.name == "postgresql":
