@@ -9,6 +9,7 @@ import socket
 import ssl
 import sys
 import time
+from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException, RemoteDisconnected
 from pathlib import Path
 
@@ -231,6 +232,16 @@ class StoppedTests(WorkersCase):
         for wrong in ("critical", "#error", "warn", "can not start", "the daemon ends", "Traceback"):
             self.assertNotIn(wrong, output)
 
+    def terminate_all(self, daemon: DaemonProcess, children: Sequence[int]) -> None:
+        """Tell all processes, so that the daemon hears that its workers have ended and that it is to end in one moment."""
+        os.kill(daemon.running.pid, signal.SIGSTOP)
+        for each in children:
+            os.kill(each, signal.SIGTERM)
+        while {Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[0] for each in children} != {"Z"}:
+            time.sleep(0.001)
+        os.kill(daemon.running.pid, signal.SIGTERM)
+        os.kill(daemon.running.pid, signal.SIGCONT)
+
     def test_stopped(self) -> None:
         """One with workers is told to stop."""
         daemon = self.starting()
@@ -264,7 +275,9 @@ class StoppedTests(WorkersCase):
         daemon = self.start()
         self.serving(daemon)
         for each in (daemon.running.pid, *self.children(daemon)):
-            os.kill(each, signal.SIGTERM)
+            # It may have ended already.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGTERM)
         status, output = daemon.rest()
         self.assertEqual(-signal.SIGTERM, status)
         self.assertNotIn("critical", output)
@@ -272,8 +285,7 @@ class StoppedTests(WorkersCase):
     def test_all_processes(self) -> None:
         """All processes are told, as systemd does, the workers first."""
         daemon = self.starting()
-        for each in (*self.children(daemon), daemon.running.pid):
-            os.kill(each, signal.SIGTERM)
+        self.terminate_all(daemon, self.children(daemon))
         self.ended_well(daemon)
 
     def test_at_once(self) -> None:
@@ -282,8 +294,7 @@ class StoppedTests(WorkersCase):
         daemon = self.start()
         while not (children := self.children(daemon)):
             time.sleep(0.001)
-        for each in (*children, daemon.running.pid):
-            os.kill(each, signal.SIGTERM)
+        self.terminate_all(daemon, children)
         self.ended_well(daemon)
 
     def test_only_a_worker(self) -> None:
