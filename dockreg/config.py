@@ -147,6 +147,7 @@ class BlobSettings:
     reserve_bytes: int = field(default=256 * _MIB, validator=valid.number(0))
     verify_reads: bool = field(default=False, validator=valid.flag)
     small_bytes: int = field(default=16384, validator=valid.number(0, 65536))
+    direct_io: bool = field(default=True, validator=valid.flag)
     options: Mapping[str, Any] = field(factory=dict, validator=valid.options, repr=False)
 
 

@@ -64,8 +64,10 @@ class IUpload(Interface):
 
         :param fetch: called where it may take a while, and not once the upload has ended. Where its attribute ``decrypts`` is
             true, calls are work for a processor, and are better made beside the other work; its pieces are there until
-            the third call. Where it has a method ``reuse``, a store calls it that from then on
-            needs each of them until the next call only.
+            the third call. Where it has a method ``reuse``, a store calls it that from then on needs each of them until the
+            next call only. Where it has a method ``align``, a store may call that before the first of them, with the number
+            of bytes that the upload has: from then on each byte that is handed out as a view lies in memory as in a file,
+            with the same remainder of its place by 4096 bytes; and where much comes, all but the last piece end with such a block.
         :raises StorageFull: as for :meth:`write`, or for :meth:`commit`. :raises DigestInvalid: as for :meth:`commit`.
         """
 

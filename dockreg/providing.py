@@ -71,10 +71,12 @@ def make_blob_store(
         arguments = {**settings.options, "in_thread": in_thread, "clock": clock}
         store = cast("IBlobStore", made("blobs.provider", settings.provider, IBlobStore, arguments))
         return ForeignBlobStore(store, metadata.blobs.content, "blobs.provider", settings.provider)
+    from dockreg.providers.blobs.direct import DirectIO
     from dockreg.providers.blobs.filesystem import FilesystemBlobStore
 
     begin = None if beside is None else beside.begin
-    store = FilesystemBlobStore(config.blob_folder, in_thread, new_id, beside, begin)
+    direct = DirectIO(beside.writers, clock.seconds) if beside is not None and settings.direct_io else None
+    store = FilesystemBlobStore(config.blob_folder, in_thread, new_id, beside, begin, direct)
     return RememberingBlobStore(DividedBlobStore(store, metadata.blobs.content))
 
 

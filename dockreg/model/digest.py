@@ -54,6 +54,13 @@ class Hasher:
         self._hash = hashlib.new(algorithm)
         self.update = self._hash.update
 
+    def copy(self) -> "Hasher":
+        """Another one that has seen the same bytes."""
+        copy = object.__new__(Hasher)
+        copy._algorithm, copy._hash = self._algorithm, self._hash.copy()
+        copy.update = copy._hash.update
+        return copy
+
     @property
     def digest(self) -> Digest:
         """The digest of all bytes seen so far."""

@@ -4,6 +4,7 @@ What every blob store promises of uploads that fetch their bytes, or have them a
 They are a part of :class:`dockreg.testing.contracts_uploads.UploadContract`.
 """
 
+import mmap
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,35 @@ from dockreg.testing.contracts import Contract, content_of, pages_of
 def fetching(pieces: Sequence[Piece]) -> Callable[[], Piece]:
     """Gives these, and then nothing."""
     return iter([*pieces, b""]).__next__
+
+
+class InPlace:
+    """
+    Gives the bytes of some content, which lie in memory as in the file where a store wants that.
+
+    :param sizes: of the pieces, the last of which has all that is left.
+    """
+
+    def __init__(self, content: bytes, sizes: Sequence[int]) -> None:
+        self._content = content
+        self._sizes = deque(sizes)
+        self._position = 0
+        self._buffers = deque(mmap.mmap(-1, len(content) + mmap.PAGESIZE) for _ in range(2))
+
+    def align(self, position: int) -> None:
+        """See :meth:`.IUpload.receive`."""
+        self._position = position
+
+    def __call__(self) -> memoryview:
+        """The next piece."""
+        self._buffers.rotate()
+        begin = self._position % mmap.PAGESIZE
+        size = self._sizes.popleft() if self._sizes else len(self._content)
+        piece, self._content = self._content[:size], self._content[size:]
+        self._buffers[0][:] = bytes(len(self._buffers[0]))
+        self._buffers[0][begin : begin + len(piece)] = piece
+        self._position += len(piece)
+        return memoryview(self._buffers[0])[begin : begin + len(piece)]
 
 
 class ReceivingContract(Contract):
@@ -48,6 +78,24 @@ class ReceivingContract(Contract):
         await upload.write([b"1"])
         blob = await upload.commit(Digest.sha256(expected + b"1"))
         self.assertEqual(expected + b"1", await content_of(blobs, blob))
+
+    async def test_received_in_place(self) -> None:
+        """The same of bytes that lie in memory as in a file, wherever they begin, of whichever sizes they are."""
+        blobs = self.make_blob_store()
+        content = bytes(range(256)) * 4096
+        for before, sizes in (
+            (b"", [1 << 19, 1 << 18]),
+            (b"0", [300_000, 300_001, 1, 262_144]),
+            (b"0" * 4096, [4095, 270_000]),
+            (b"0" * 5000, [262_143, 400_000]),
+        ):
+            upload = await blobs.start_upload()
+            await upload.write([before])
+            await upload.receive(InPlace(content, sizes))
+            self.assertEqual(len(before) + len(content), upload.size)
+            await upload.receive(InPlace(content, sizes))
+            blob = await upload.commit(Digest.sha256(before + content + content))
+            self.assertEqual(before + content + content, await content_of(blobs, blob))
 
     async def test_received_to_the_end(self) -> None:
         """When all bytes have come that are awaited they are the blob at once, behind what was there."""

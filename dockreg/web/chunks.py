@@ -5,6 +5,7 @@ Each byte of a body is where the kernel has put it until it is hashed: a piece t
 rules are those of Twisted's decoder, and not one of them is looser; ``tests/unit/web/test_chunks.py`` feeds both the same.
 """
 
+import mmap
 from collections.abc import Callable
 from typing import Final
 
@@ -87,33 +88,33 @@ class ChunkedDecoder:
         begun, self._partial = self._partial, b""
         return begun
 
-    def compact(self, buffer: bytearray, size: int) -> tuple[int, int, bool]:
+    def compact(self, buffer: mmap.mmap, begin: int, end: int) -> tuple[int, int, bool]:
         """
-        Take the first ``size`` bytes of a buffer, and move what they carry to its beginning.
+        Take the bytes of a buffer between two places, and move what they carry to the first of them.
 
         It takes chunks, and plain lines between two of them. Where it stops, :meth:`dataReceived` goes on; or another
         call, with the same bytes and those behind them.
 
-        :return: how many bytes of the body there are now, how many were taken for that, and whether nothing but more bytes
-            is missing to go on.
+        :return: how many bytes of the body there are now, where those end that were taken for that, and whether nothing but
+            more bytes is missing to go on.
         """
-        at = carried = 0
+        at = carried = begin
         plain, left = True, self._left
         # Nearly all chunks are of one size: the line before the last one, with the end of the chunk before that.
         line, line_left, alike = b"", 0, 0
         with memoryview(buffer) as view:
-            while at < size:
+            while at < end:
                 if not left:
-                    if line and buffer.startswith(line, at, size):
+                    if line and buffer[at : min(at + len(line), end)] == line:
                         at, left, alike = at + len(line), line_left, alike + 1
                     else:
-                        following, plain = self._next_chunk(buffer, at, size)
+                        following, plain = self._next_chunk(buffer, at, end)
                         if not following:
                             break
                         left = self._left
-                        line, line_left, alike = bytes(buffer[at:following]) if at else b"", left, 0
+                        line, line_left, alike = buffer[at:following] if at > begin else b"", left, 0
                         at = following
-                count = min(left, size - at)
+                count = min(left, end - at)
                 if at != carried:
                     view[carried : carried + count] = view[at : at + count]
                 at += count
@@ -125,7 +126,7 @@ class ChunkedDecoder:
             self._even = EvenChunks(line, line_left)
         elif self._even is not None and line not in (b"", self._even.line):
             self._even = None
-        return carried, at, plain
+        return carried - begin, at, plain
 
     def scatter(self, room: memoryview, most: int) -> Scatter | None:
         """
@@ -156,18 +157,18 @@ class ChunkedDecoder:
             self._surprises += 1
         return carried, rest, plain
 
-    def _next_chunk(self, buffer: bytearray, at: int, size: int) -> tuple[int, bool]:
+    def _next_chunk(self, buffer: mmap.mmap, at: int, end: int) -> tuple[int, bool]:
         """Where the bytes of the next chunk begin, 0 where that can not be told; and whether more bytes would tell."""
         first = at
         if self._in_end:
             first += len(_LINE_END)
-            if not _LINE_END.startswith(buffer[at : min(first, size)]):
+            if not _LINE_END.startswith(buffer[at : min(first, end)]):
                 return 0, False
-        found = buffer.find(_LINE_END, first, min(size, first + _MAX_SIZE_LINE + len(_LINE_END)))
+        found = buffer.find(_LINE_END, first, min(end, first + _MAX_SIZE_LINE + len(_LINE_END)))
         if found < 0:
-            return 0, size - first <= _MAX_SIZE_LINE
+            return 0, end - first <= _MAX_SIZE_LINE
         try:
-            left = _chunk_size(bytes(buffer[first:found]))
+            left = _chunk_size(buffer[first:found])
         except ChunksMalformed:
             return 0, False
         if not left:

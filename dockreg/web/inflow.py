@@ -5,8 +5,13 @@ While a large body arrives quickly, the thread that digests and writes it also r
 and again, and without telling anybody of each piece. The thread has its turn of some megabytes, during which the reactor
 does not read. What is not in the middle of a body (its beginning, its end, what is between two chunks and is no plain
 size) is left to the ordinary path, and so is a client that keeps a thread waiting.
+
+Who writes past the page cache of the kernel has the bytes lie in memory as they will lie in the file: a position in the file
+and the address of its byte have the same remainder by :data:`BLOCK_BYTES`. What comes is gathered to pieces that are worth a
+write of their own, and end where a block ends; the bytes behind that begin the next piece.
 """
 
+import mmap
 import os
 import select
 from collections import deque
@@ -36,6 +41,13 @@ _END_BYTES: Final = 64 * 1024
 _PIECE_BYTES: Final = 512 * 1024
 #: The same where the memory of one piece is all that is needed.
 _SINGLE_BYTES: Final = 1024 * 1024
+#: The same where the device takes it from there: while one piece is written another one is digested, and for each of them
+#: threads wait for each other.
+_DIRECT_BYTES: Final = 2 * 1024 * 1024
+#: What a device takes at once; a page of memory has as many bytes, or several times as many.
+BLOCK_BYTES: Final = 4096
+#: With less room than that in a piece of chunks no more is read into it: the lines between them need some, too.
+_LEAST_ROOM_BYTES: Final = 16 * 1024
 #: How long a thread waits for a client that has sent nothing more, and how often in one turn.
 _WAIT_MILLISECONDS: Final = 3
 _MOST_WAITS: Final = 8
@@ -68,7 +80,7 @@ class Inflows:
     _turns: int = field(factory=lambda: min(os.cpu_count() or 1, _MOST_TURNS))
     _waiting: deque[Deferred[None]] = field(factory=deque, init=False)
     _hands_over: bool = field(default=False, init=False)
-    _spare: deque[bytearray] = field(factory=deque, init=False)
+    _spare: deque[mmap.mmap] = field(factory=deque, init=False)
 
     @property
     def most_bytes(self) -> int:
@@ -103,14 +115,14 @@ class Inflows:
         finally:
             self._hands_over = False
 
-    def take_buffer(self) -> bytearray:
-        """Memory for one turn; may be called in any thread."""
+    def take_buffer(self) -> mmap.mmap:
+        """Memory for one turn, which begins with a page; may be called in any thread."""
         try:
             return self._spare.pop()
         except IndexError:
-            return bytearray(_SINGLE_BYTES)
+            return mmap.mmap(-1, _DIRECT_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
-    def give_back(self, buffer: bytearray) -> None:
+    def give_back(self, buffer: mmap.mmap) -> None:
         """Nobody looks at this any more."""
         if len(self._spare) < _SPARE:
             self._spare.append(buffer)
@@ -157,10 +169,12 @@ class Inflow:
         #: Whether the turn ended because nothing more was there, or something that is for the reactor.
         self.dry = False
         # What was read into last is at the end, what is read into next at the beginning.
-        self._buffers: deque[bytearray] = deque()
-        self._buffer: bytearray | None = None
+        self._buffers: deque[mmap.mmap] = deque()
         self._most_buffers = _BUFFERS if self.decrypts else _PLAIN_BUFFERS
         self._piece_bytes = _PIECE_BYTES
+        # Where in a file the next byte to be given is to be, if that matters; and what was read behind the end of a block.
+        self._position: int | None = None
+        self._left = b""
         self._waits = 0
         self._begun = False
         self._socket = connection
@@ -183,22 +197,10 @@ class Inflow:
 
     def fetch(self) -> Piece:
         """The next bytes of the body, in a thread; none at the end of the turn. How long they are there is in :meth:`.IUpload.receive`."""
-        if self._first and not (self._short and len(self._first) <= _FIRST_BYTES):
-            first, self._first = self._first, b""
-            return first
-        with self._lock:
-            if self._closed:
-                # What the reactor has read is the upload's all the same.
-                first, self._first = self._first, b""
-                return first
-            self._running = True
-        try:
-            return self._fetch()
-        finally:
-            with self._lock:
-                self._running = False
-                if self._closed:
-                    os.close(self._socket)
+        piece = self._begun_piece() or self._received_piece()
+        if self._position is not None:
+            self._position += len(piece)
+        return piece
 
     __call__ = fetch
 
@@ -208,6 +210,16 @@ class Inflow:
         if not self._short:
             # Of a short body the client is to send the rest while its first piece is written.
             self._piece_bytes = _SINGLE_BYTES
+
+    def align(self, position: int) -> None:
+        """
+        Bytes lie in memory as in a file, of which the next byte has this position; see :meth:`.IUpload.receive`.
+
+        Before the first of them is fetched.
+        """
+        self._position = position
+        if not self._short:
+            self._piece_bytes = _DIRECT_BYTES
 
     def end(self, *, resting: bool) -> None:
         """
@@ -227,39 +239,81 @@ class Inflow:
                 self._owner.give_back(each)
             self._buffers.clear()
 
-    def _fetch(self) -> Piece:
+    @property
+    def _gathers(self) -> bool:
+        """Whether pieces are to be large, and not only soon there."""
+        return self._short or self._position is not None
+
+    def _begun_piece(self) -> Piece:
+        """What the reactor has read, unless that is copied to where the rest comes to."""
+        if self._gathers and len(self._first) <= _FIRST_BYTES:
+            return b""
+        first, self._first = self._first, b""
+        return first
+
+    def _received_piece(self) -> Piece:
+        with self._lock:
+            if self._closed:
+                # What was read before is the upload's all the same.
+                begun, self._first, self._left = self._first or self._left, b"", b""
+                return begun
+            self._running = True
+        try:
+            return self._receive_piece()
+        finally:
+            with self._lock:
+                self._running = False
+                if self._closed:
+                    os.close(self._socket)
+
+    def _receive_piece(self) -> Piece:
         if len(self._buffers) < self._most_buffers:
             self._buffers.append(self._owner.take_buffer())
         else:
             self._buffers.rotate(-1)
-        self._buffer = self._buffers[-1]
-        view = memoryview(self._buffer)[: self._piece_bytes]
-        if self._short:
-            return self._fill(view)
-        while not self.dry and self.taken < self._most and not self._is_enough():
-            scatter = None if self.rest else self._scatter(view)
-            kept = len(self.rest)
-            view[:kept] = self.rest
-            came = self._read(view[kept : kept + self._most - self.taken], scatter)
-            self.taken += came
-            carried = self._carried(view, kept + came, scatter) if came else 0
-            self.carried += carried
-            if carried:
-                return view[:carried]
-        return b""
+        buffer = self._buffers[-1]
+        begin = 0 if self._position is None else self._position % BLOCK_BYTES
+        end = self._fill(buffer, begin)
+        return memoryview(buffer)[begin:end] if begin < end else b""
 
-    def _fill(self, view: memoryview) -> Piece:
-        """All that is left of a short body, or what there is room for, so that it is written in few steps."""
-        at = len(self._first)
-        view[:at], self._first = self._first, b""
-        while at < len(view) and self.taken < self._most and not self.dry:
-            came = self._read(view[at : at + self._most - self.taken], None)
-            at += came
-            self.taken += came
-            self.carried += came
-        return view[:at]
+    def _fill(self, buffer: mmap.mmap, begin: int) -> int:
+        """Read into a buffer, behind ``begin``; where the bytes of the body end that are to be given now."""
+        view, end = memoryview(buffer)[: self._piece_bytes], begin
+        for begun in (self._first, self._left):
+            view[end : end + len(begun)] = begun
+            end += len(begun)
+        self._first = self._left = b""
+        # With so much nobody waits for more: all of a short body, for that is written in few steps.
+        enough = len(view) if self._short else begin + LEAST_BYTES if self._gathers else begin + 1
+        room_bytes = 0 if self._decoder is None else _LEAST_ROOM_BYTES
+        while len(view) - end > room_bytes and self.taken < self._most and not (self.dry or self._has_share()):
+            carried = self._read_on(buffer, view, end, waits=end < enough)
+            if carried is None:
+                break
+            end += carried
+            if end >= enough and not self._gathers:
+                break
+        if self._position is not None and end - begin >= LEAST_BYTES and self.taken < self._most and not self.dry:
+            block = end - end % BLOCK_BYTES
+            self._left = bytes(view[block:end])
+            return block
+        return end
 
-    def _is_enough(self) -> bool:
+    def _read_on(self, buffer: mmap.mmap, view: memoryview, end: int, *, waits: bool) -> int | None:
+        """One read behind what is there: how many bytes of the body it has brought, None where nothing has come."""
+        room = view[end:]
+        scatter = None if self.rest else self._scatter(room)
+        kept = len(self.rest)
+        room[:kept] = self.rest
+        came = self._read(room[kept : kept + self._most - self.taken], scatter, waits=waits)
+        if not came:
+            return None
+        self.taken += came
+        carried = self._carried(buffer, end, kept + came, scatter)
+        self.carried += carried
+        return carried
+
+    def _has_share(self) -> bool:
         return self.taken >= _SHARE_BYTES and self._owner.crowded()
 
     def _scatter(self, view: memoryview) -> Scatter | None:
@@ -268,12 +322,14 @@ class Inflow:
             return None
         return self._decoder.scatter(view, self._most - self.taken)
 
-    def _read(self, room: memoryview, scatter: Scatter | None) -> int:
+    def _read(self, room: memoryview, scatter: Scatter | None, *, waits: bool) -> int:
         receive = self._receive if scatter is None else scatter.read
         while True:
             try:
                 came = receive(self._socket, room)
             except BlockingIOError:
+                if not waits:
+                    return 0
                 self._waits += 1
                 if self._waits <= _MOST_WAITS and not self._owner.crowded() and self._wait():
                     continue
@@ -284,15 +340,15 @@ class Inflow:
             self.dry = not came
             return came
 
-    def _carried(self, view: memoryview, size: int, scatter: Scatter | None) -> int:
-        """Where the bytes of the body end that are at the beginning of the buffer."""
-        if self._decoder is None or self._buffer is None:
+    def _carried(self, buffer: mmap.mmap, begin: int, size: int, scatter: Scatter | None) -> int:
+        """How many bytes of the body are in a buffer, of what was read behind ``begin``."""
+        if self._decoder is None:
             return size
         if scatter is not None:
             carried, self.rest, plain = self._decoder.scattered(scatter, size)
         else:
-            carried, at, plain = self._decoder.compact(self._buffer, size)
-            self.rest = bytes(view[at:size])
+            carried, at, plain = self._decoder.compact(buffer, begin, begin + size)
+            self.rest = buffer[at : begin + size]
         self.dry = not plain
         return carried
 

@@ -26,6 +26,7 @@ from dockreg.callables import InThread
 from dockreg.errors import StoreUnavailable
 from dockreg.interfaces_readers import IBlobFile
 from dockreg.interfaces_transports import ISealedTransport, SendSealed
+from dockreg.web.readahead import ReadAhead
 from dockreg.web.sockets import unsent_bytes
 
 #: Less is sent with its head by the ordinary path: one packet is better than two.
@@ -145,6 +146,7 @@ class _Stream:
         except BaseException:
             os.close(self.socket)
             raise
+        self._ahead = ReadAhead(self._file, self._position, self._position + length)
         self._lock = Lock()
         self._running = False
         self._closed = False
@@ -176,6 +178,8 @@ class _Stream:
         turn = min(self.left, _TURN_BYTES)
         while turn and not self._closed:
             try:
+                if self._position >= self._ahead.next:
+                    self._ahead.look(self._position)
                 sent = self._send(turn)
             except BlockingIOError:
                 if crowded() or not self._wait():

@@ -37,6 +37,7 @@ class Scenarios:
             "commit a small blob": (self._nothing, self.commit_small),
             "commit a layer": (self._nothing, self.commit_layer),
             "append to a session": (self.begin_session, self.append),
+            "append much to a session": (self.begin_session, self.append_much),
             "close a session": (self.begin_session, self.close_session),
             "cancel a session": (self.begin_session, self.cancel),
             "push a manifest with a tag": (self.deliver, self.tag),
@@ -86,6 +87,14 @@ class Scenarios:
         ((where, (_, content)),) = self.sessions.items()
         await self.customer.append(where, 5_000, content[5_000:7_000])
         self.sessions[where] = (7_000, content)
+
+    async def append_much(self) -> None:
+        """So many bytes, where no block of the disk begins, that a thread receives them."""
+        ((where, (_, content)),) = self.sessions.items()
+        content += self._content() * 60
+        self.sessions[where] = (5_000, content)
+        await self.customer.append(where, 5_000, content[5_000:600_000])
+        self.sessions[where] = (600_000, content)
 
     async def close_session(self) -> None:
         """The last part, and the blob."""

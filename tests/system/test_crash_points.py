@@ -111,6 +111,10 @@ class CrashPointTests(CrashCase):
         """A session has what was acknowledged, goes on where it says, and its blob is made of the right bytes."""
         self.kill_everywhere("append to a session", Kind.WRITE, Kind.SYNC, Kind.XATTR)
 
+    def test_append_much(self) -> None:
+        """The same of bytes that a thread receives, and the disk takes from where they are."""
+        self.kill_everywhere("append much to a session", Kind.WRITE, Kind.SYNC, Kind.XATTR)
+
     def test_close(self) -> None:
         """A session is closed or goes on."""
         self.kill_everywhere("close a session", Kind.WRITE, Kind.SYNC, Kind.RENAME)

@@ -257,6 +257,7 @@ ROWS: Mapping[str, Row] = {
     ),
     "blobs.folder": Row("'/b'", lambda parts: parts.plan.blobs._store._store._folders.staging, Path("/b/staging")),
     "blobs.reserve_bytes": Row("7", lambda parts: parts.core.registry.room._reserve, 7),
+    "blobs.direct_io": Row("false", lambda parts: parts.plan.blobs._store._store._shop.direct, None),
     "blobs.small_bytes": Row("77", lambda parts: parts.core.registry.small_bytes, 77),
     "blobs.verify_reads": Row("true", lambda parts: parts.core.registry.soundness.verify, True),
     "blobs.options": Row(

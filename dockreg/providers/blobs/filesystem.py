@@ -19,6 +19,7 @@ from dockreg.model.collection import Page
 from dockreg.model.conditions import Condition
 from dockreg.model.digest import Hasher
 from dockreg.providers.blobs.digesting import KeptHashers
+from dockreg.providers.blobs.direct import DirectIO
 from dockreg.providers.blobs.disk import (
     create_locked,
     disk_errors,
@@ -60,18 +61,22 @@ class FilesystemBlobStore:
         new_id: Callable[[], str],
         beside: Beside | None = None,
         begin: Begin | None = None,
+        direct: DirectIO | None = None,
     ) -> None:
         """
         :param folder: made with mode 0700 when it is first written to.
         :param new_id: makes unguessable names of 16 to 24 characters ``A-Z``, ``a-z``, ``0-9``, ``_`` and ``-``.
         :param beside: for digests beside that of a blob; without it, the store has threads of its own.
         :param begin: see :class:`.Folders`.
+        :param direct: for large bodies, if they are to be written past the page cache.
         """
         self._folders = Folders(folder, new_id, begin)
         self._kept = KeptHashers()
         self._in_thread = in_thread
         self._new_id = new_id
-        self._shop = Workshop(self._folders, self._kept, SmallObjects(new_id), in_thread, beside=beside or Helpers())
+        self._shop = Workshop(
+            self._folders, self._kept, SmallObjects(new_id), in_thread, beside=beside or Helpers(), direct=direct
+        )
 
     async def start_upload(self, observers: Sequence[ByteObserver] = (), algorithm: str = "sha256") -> IUpload:
         """See :class:`~dockreg.interfaces.IBlobStore`."""

@@ -133,7 +133,7 @@ class FileUpload(Appending):
             if may_be_object and self._shop.under_way.setdefault(self.upload_id, self) is not self:
                 raise UploadBusy(self.upload_id)
             try:
-                first = fetch() if may_be_object else b""
+                first = self._first_of(fetch) if may_be_object else b""
                 # Of which much has not come at once, the rest may never come.
                 if ending is not None and first and len(first) >= min(ending.size, _MUCH_BYTES):
                     blob = self._receive_object(first, fetch, ending)

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 from twisted.application.service import Service
 
 from dockreg.callables import ByteObserver, Piece
-from dockreg.providers.blobs.flushing import Flusher
+from dockreg.providers.blobs.meanwhile import Companion, Companions
 
 T = TypeVar("T")
 
@@ -39,9 +39,11 @@ class Helpers(Service):
     def __init__(self) -> None:
         self._lock = Lock()
         self._threads: ThreadPoolExecutor | None = None
-        self._flusher = Flusher()
-        #: As :meth:`.Flusher.begin`. Whoever does this is to end before the service is stopped.
+        self._flusher = Companion("dockreg flushes")
+        #: As :meth:`.Companion.begin`. Whoever does this is to end before the service is stopped.
         self.begin = self._flusher.begin
+        #: Who writes while others digest. Whoever has one lent is to end before the service is stopped.
+        self.writers = Companions("dockreg writes")
 
     def submit(self, job: Callable[..., T], /, *args: Any) -> "Future[T]":
         """See :class:`Beside`. Whoever does this is to end before the service is stopped."""
@@ -58,6 +60,7 @@ class Helpers(Service):
         if threads is not None:
             threads.shutdown()
         self._flusher.stop()
+        self.writers.stop()
 
 
 class Receivers:

@@ -45,7 +45,7 @@ from dockreg.model.blobs import StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.digesting import seal
 from dockreg.providers.blobs.disk import flush_folder, make_folder, remove, write_all
-from dockreg.providers.blobs.flushing import Flush
+from dockreg.providers.blobs.meanwhile import Begun
 from dockreg.providers.blobs.series import AllSeries, Series, drop_empty, series_of
 
 STAGING = "staging"
@@ -57,7 +57,7 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 #: For who stores nothing, or does not care.
 _random_name = partial(secrets.token_urlsafe, 16)
 #: Begins with a flush that somebody will wait for.
-Begin = Callable[[Callable[[], object]], Flush]
+Begin = Callable[[Callable[[], object]], Begun]
 
 
 @define(eq=False)

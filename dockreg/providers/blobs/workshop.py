@@ -10,6 +10,7 @@ from dockreg.errors import UploadUnknown
 from dockreg.model.blobs import Received
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs.digesting import KeptHashers, sealed
+from dockreg.providers.blobs.direct import DirectIO
 from dockreg.providers.blobs.observing import Beside, Helpers, Receivers
 from dockreg.providers.blobs.small import SmallObjects
 from dockreg.providers.blobs.staging import Folders
@@ -28,6 +29,8 @@ class Workshop:
     receivers: Receivers = field(factory=Receivers)
     #: For digests beside that of the blob.
     beside: Beside = field(factory=Helpers)
+    #: For large bodies that are written past the page cache; None: none are.
+    direct: DirectIO | None = None
     #: Who writes the bytes of a session under the name of an object, by its id: no lock tells others of this process.
     under_way: dict[str, object] = field(factory=dict)
 

@@ -45,6 +45,10 @@ class Writeback:
         self._begun = size
         self._begin = begin
 
+    def passed(self, size: int) -> None:
+        """The file has ``size`` bytes now, and the kernel need not be told of the last of them."""
+        self._begun = size
+
     def grew(self, descriptor: int, size: int) -> None:
         """The file has ``size`` bytes now. What the disk refuses is told by its flush."""
         coming = size - self._begun

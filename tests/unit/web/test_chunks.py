@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import _ChunkedTransferDecoder, _MalformedChunkedDataError
 
 from dockreg.web.chunks import ChunkedDecoder, ChunksMalformed
+from tests.unit.web.memory import mapped
 
 MALFORMED = "malformed"
 
@@ -177,10 +178,11 @@ class CompactTests(SynchronousTestCase):
             data, at = stream[at : at + size], at + size
             begun = decoder.begin_compact() if compacts and not ended else None
             if begun is not None:
-                buffer = bytearray(begun + data)
-                carried, end, _ = decoder.compact(buffer, len(buffer))
-                taken.append(bytes(buffer[:carried]))
-                data = bytes(buffer[end:])
+                # Somewhere in a buffer.
+                buffer, first, last = mapped(begun + data, at), at, at + len(begun + data)
+                carried, end, _ = decoder.compact(buffer, first, last)
+                taken.append(buffer[first : first + carried])
+                data = buffer[end:last]
             if ended:
                 ended[0] += data
                 continue
@@ -197,6 +199,7 @@ class CompactTests(SynchronousTestCase):
 def compacted(stream: bytes) -> tuple[bytes, int, bool]:
     """What is at the beginning of a buffer that had this, how much of it was taken, and whether it was plain."""
     decoder = ChunkedDecoder(lambda _: None, lambda _: None)
-    buffer = bytearray(b"" if (begun := decoder.begin_compact()) is None else begun) + bytearray(stream)
-    carried, taken, plain = decoder.compact(buffer, len(buffer))
-    return bytes(buffer[:carried]), taken, plain
+    content = (decoder.begin_compact() or b"") + stream
+    buffer = mapped(content)
+    carried, taken, plain = decoder.compact(buffer, 0, len(content))
+    return buffer[:carried], taken, plain

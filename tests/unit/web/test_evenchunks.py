@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dockreg.web.chunks import ChunkedDecoder
 from dockreg.web.evenchunks import EvenChunks, Scatter
+from tests.unit.web.memory import mapped
 
 _SIZE = 4096
 _LINE = b"\r\n1000\r\n"
@@ -137,10 +138,11 @@ class ScatteredTests(SynchronousTestCase):
                 carried, rest, _ = decoder.scattered(scatter, came)
                 at += came
             else:
-                buffer = bytearray(begun + stream[at : at + size])
+                data = begun + stream[at : at + size]
                 at += size
-                carried, end, _ = decoder.compact(buffer, len(buffer))
-                rest = bytes(buffer[end:])
+                pages = mapped(data)
+                carried, end, _ = decoder.compact(pages, 0, len(data))
+                rest, buffer = pages[end : len(data)], bytearray(pages)
             taken.append(bytes(buffer[:carried]))
             decoder.dataReceived(rest)
         return b"".join(taken), ended[0], scattered

@@ -347,7 +347,7 @@ class WhoTests(SynchronousTestCase):
 
     def test_audit(self) -> None:
         """Not where each request has an id of its own."""
-        lines: Any = SimpleNamespace(write=lambda _: None)
+        lines: Any = SimpleNamespace(record=lambda _event: None)
         self.assertEqual(0, Opened(audit=lines).kept())
 
     def test_tokens(self) -> None:

@@ -13,7 +13,7 @@ from dockreg.errors import StoreUnavailable
 from dockreg.model.blobs import NOTHING_RECEIVED, StoredBlob
 from dockreg.model.digest import Digest
 from dockreg.providers.blobs.filesystem import FilesystemBlobStore
-from dockreg.providers.blobs.flushing import Flush, Flusher
+from dockreg.providers.blobs.meanwhile import Begun, Companion
 from dockreg.providers.blobs.observing import Helpers
 from tests.unit.providers.blobs.recorder import DiskRecorder
 from tests.unit.providers.blobs.test_filesystem import all_files_in
@@ -30,11 +30,11 @@ def own_threads() -> list[Thread]:
     return [each for each in all_threads() if each.name == "dockreg flushes"]
 
 
-class FlusherTests(SynchronousTestCase):
+class CompanionTests(SynchronousTestCase):
     """The thread."""
 
     def setUp(self) -> None:
-        self.flusher = Flusher()
+        self.flusher = Companion("dockreg flushes")
         self.addCleanup(self.flusher.stop)
 
     def test_beside(self) -> None:
@@ -101,13 +101,13 @@ class StoreTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
-        self.flusher = Flusher()
+        self.flusher = Companion("dockreg flushes")
         self.addCleanup(self.flusher.stop)
         self.waited: list[int] = []
         self.store = FilesystemBlobStore(self.folder, at_once, lambda: "series-00000000001", begin=self.begin)
         self.disk = DiskRecorder(self, self.folder)
 
-    def begin(self, job: object) -> Flush:
+    def begin(self, job: object) -> Begun:
         """Notes how many lines there were when somebody began to wait."""
         assert callable(job)
         begun = self.flusher.begin(job)

@@ -1,0 +1,271 @@
+"""Bodies that are written past the page cache."""
+
+import errno
+import fcntl
+import mmap
+import os
+from functools import partial
+from pathlib import Path
+from threading import Barrier, Event, Thread, get_ident
+from threading import enumerate as all_threads
+from unittest.mock import patch
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from dockreg.errors import StorageFull
+from dockreg.interfaces import IBlobStore
+from dockreg.model.digest import Digest, Hasher
+from dockreg.providers.blobs import direct as direct_module
+from dockreg.providers.blobs.direct import REST_SECONDS, DirectFile, DirectIO
+from dockreg.providers.blobs.filesystem import FilesystemBlobStore
+from dockreg.providers.blobs.meanwhile import Companions
+from dockreg.providers.blobs.observing import Helpers
+from dockreg.testing import contracts
+from dockreg.testing.contracts_receiving import InPlace
+from tests.unit.providers.blobs.test_filesystem import files_in, limit_files, new_id
+from tests.unit.providers.blobs.threads import at_once
+
+CONTENT = os.urandom(1 << 20)
+SHORT = (1 << 20) - 4096
+
+
+def pages(content: bytes) -> memoryview:
+    """Memory that begins with a page."""
+    memory = mmap.mmap(-1, len(content))
+    memory[:] = content
+    return memoryview(memory)
+
+
+def writers() -> int:
+    """How many threads there are that write."""
+    return sum(each.name == "dockreg writes" for each in all_threads())
+
+
+class Written:
+    """Stands in for ``os.write``: notes what is written past the page cache, and the thread that does it."""
+
+    def __init__(self, case: SynchronousTestCase) -> None:
+        self.sizes: list[int] = []
+        self.threads: set[int] = set()
+        #: What the system says of such a write.
+        self.problem: int | None = None
+        #: What is taken of one at most.
+        self.most = 1 << 30
+        self._write = os.write
+        case.patch(os, "write", self.write)
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        """See :func:`os.write`."""
+        if not fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
+            return self._write(descriptor, data)
+        if self.problem is not None:
+            raise OSError(self.problem, os.strerror(self.problem))
+        written = self._write(descriptor, data[: self.most])
+        self.sizes.append(written)
+        self.threads.add(get_ident())
+        return written
+
+
+class DirectStoreTests(contracts.BlobStoreContract):
+    """The promises of every blob store, by one that writes past the page cache."""
+
+    def make_blob_store(self) -> IBlobStore:
+        return self.store(Path(self.mktemp()))
+
+    def make_full_blob_store(self) -> IBlobStore:
+        limit_files(self, 1 << 20)
+        return self.store(Path(self.mktemp()))
+
+    def store(self, folder: Path) -> FilesystemBlobStore:
+        """A store whose threads end with the test."""
+        self.helpers = Helpers()
+        self.addCleanup(self.helpers.stopService)
+        self.direct = DirectIO(self.helpers.writers, Clock().seconds)
+        return FilesystemBlobStore(folder, at_once, new_id, self.helpers, self.helpers.begin, self.direct)
+
+    async def test_blocks(self) -> None:
+        """Whole blocks go past the cache, in a thread beside where a processor is free; the rest does not."""
+        for processors in (1, 2, 4):
+            self.patch(os, "cpu_count", lambda processors=processors: processors)
+            written = Written(self)
+            upload = await self.store(Path(self.mktemp())).start_upload()
+            await upload.write([b"0" * 1000])
+            await upload.receive(InPlace(CONTENT * 3, [len(CONTENT), len(CONTENT) - 1]))
+            await upload.commit(Digest.sha256(b"0" * 1000 + CONTENT * 3))
+            self.assertEqual([SHORT, SHORT, SHORT], written.sizes)
+            self.assertEqual(processors == 1, written.threads == {get_ident()}, processors)
+
+    async def test_ordinary(self) -> None:
+        """What is little, or does not lie in memory as in the file, is written in the ordinary way; so is all where that is wanted."""
+        written = Written(self)
+        store = self.store(Path(self.mktemp()))
+        ordinary = FilesystemBlobStore(Path(self.mktemp()), at_once, new_id)
+        for each, fetch in (
+            (store, InPlace(CONTENT, [200_000] * 10)),
+            (store, iter([CONTENT, b""]).__next__),
+            (ordinary, InPlace(CONTENT, [])),
+        ):
+            upload = await each.start_upload()
+            await upload.receive(fetch)
+            await upload.commit(Digest.sha256(CONTENT))
+        self.assertEqual([], written.sizes)
+
+    async def test_refused(self) -> None:
+        """A file system that does not take the flag is not asked again; one that did once is."""
+        written = Written(self)
+        for before, possible in ((False, False), (True, True)):
+            store = self.store(Path(self.mktemp()))
+            for problem in ([None] if before else []) + [errno.EINVAL, errno.EINVAL, None]:
+                written.problem, written.sizes = problem, []
+                upload = await store.start_upload()
+                await upload.receive(InPlace(CONTENT * 2, [len(CONTENT)]))
+                await upload.commit(Digest.sha256(CONTENT * 2))
+            self.assertEqual(possible, self.direct.is_useful)
+            self.assertEqual([len(CONTENT)] * 2 if possible else [], written.sizes)
+
+    async def test_little_at_a_time(self) -> None:
+        """A disk that takes a part is given the rest, also when that is not a whole block."""
+        written = Written(self)
+        for most in (8192, 300_001):
+            written.most = most
+            upload = await self.store(Path(self.mktemp())).start_upload()
+            await upload.receive(InPlace(CONTENT * 2, [len(CONTENT)]))
+            await upload.commit(Digest.sha256(CONTENT * 2))
+
+    async def test_no_room(self) -> None:
+        """Of blocks for which there is no room what was taken counts, and the upload goes on behind it."""
+        limit_files(self, (1 << 20) + 5000)
+        for before in (b"", b"0" * 100):
+            folder = Path(self.mktemp())
+            store = self.store(folder)
+            upload = await store.start_upload()
+            await upload.write([before])
+            await self.raises(StorageFull, upload.receive(InPlace(CONTENT * 3, [len(CONTENT)] * 2)))
+            self.assertEqual((1 << 20) + 5000, upload.size)
+            received = await upload.suspend()
+            self.assertEqual(Digest.sha256((before + CONTENT * 2)[: received.size]), received.digest)
+            await store.drop_upload(upload.upload_id)
+            self.assertEqual(set(), files_in(folder))
+
+    async def test_no_room_for_others(self) -> None:
+        """Others who were told of bytes that found no room can not forget them: the upload must not become content."""
+        limit_files(self, (1 << 20) + 5000)
+        upload = await self.store(Path(self.mktemp())).start_upload([Hasher()])
+        await self.raises(StorageFull, upload.receive(InPlace(CONTENT * 3, [len(CONTENT)] * 2)))
+        await self.raises(StorageFull, upload.commit())
+        await upload.abort()
+
+    async def test_resumed(self) -> None:
+        """What another process goes on with is digested from the file, where it is."""
+        folder = Path(self.mktemp())
+        upload = await self.store(folder).start_upload()
+        await upload.receive(InPlace(CONTENT[:-1], []))
+        received = await upload.suspend()
+        store = self.store(folder)
+        again = await store.resume_upload(upload.upload_id, received)
+        await again.receive(InPlace(CONTENT, []))
+        blob = await again.commit(Digest.sha256(CONTENT[:-1] + CONTENT))
+        self.assertEqual(CONTENT[:-1] + CONTENT, await contracts.content_of(store, blob))
+
+
+class DirectFileTests(SynchronousTestCase):
+    """One file."""
+
+    def setUp(self) -> None:
+        self.companions = Companions("dockreg writes")
+        self.addCleanup(self.companions.stop)
+        self.owner = DirectIO(self.companions, lambda: 0.0)
+        self.path = Path(self.mktemp())
+        self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT)
+        self.addCleanup(os.close, self.descriptor)
+
+    def flags(self) -> int:
+        return fcntl.fcntl(self.descriptor, fcntl.F_GETFL)
+
+    def test_meanwhile(self) -> None:
+        """Nobody waits for what is written before it is asked for."""
+        begun, may_write = Event(), Event()
+        write = os.write
+
+        def slow(descriptor: int, data: bytes | memoryview) -> int:
+            begun.set()
+            may_write.wait(30)
+            return write(descriptor, data)
+
+        self.patch(os, "write", slow)
+        file = DirectFile(self.owner, self.descriptor, alone=True)
+        file.begin(pages(CONTENT))
+        begun.wait(30)
+        self.assertEqual(0, self.path.stat().st_size)
+        may_write.set()
+        self.assertIsNone(file.settle())
+        self.assertIsNone(file.settle())
+        file.end()
+        self.assertEqual(CONTENT, self.path.read_bytes())
+
+    def test_flag(self) -> None:
+        """The descriptor is as it was when somebody else writes to it, and at the end."""
+        flags = self.flags()
+        for leave in (DirectFile.rest, DirectFile.end):
+            file = DirectFile(self.owner, self.descriptor, alone=False)
+            file.begin(pages(CONTENT))
+            self.assertTrue(self.flags() & os.O_DIRECT)
+            leave(file)
+            self.assertEqual(flags, self.flags())
+            file.end()
+
+    def test_threads(self) -> None:
+        """A thread serves one file after the other, several at the same time; there is none after the end."""
+        before = writers()
+        for count in (1, 1, 2, 2):
+            files = [DirectFile(self.owner, self.descriptor, alone=True) for _ in range(count)]
+            for each in files:
+                each.begin(pages(CONTENT))
+                self.assertIsNone(each.settle())
+            for each in files:
+                each.end()
+            self.assertEqual(before + count, writers())
+        self.companions.stop()
+        self.assertEqual(before, writers())
+
+    def test_slow_disk(self) -> None:
+        """A disk that takes little in a second is left to the cache for a while; if many write to it, each gets a part of it."""
+        for count, seconds, useful in ((1, 0.006, False), (1, 0.005, True), (4, 0.020, True), (4, 0.022, False)):
+            clock = [0.0]
+            owner = DirectIO(self.companions, partial(clock.__getitem__, 0))
+            begun = Barrier(count)
+
+            def write(
+                _: int, data: memoryview, seconds: float = seconds, clock: list[float] = clock, begun: Barrier = begun
+            ) -> int:
+                # All of them have begun before the time goes on, which it does for all of them together.
+                if begun.wait(30) == 0:
+                    clock[0] += seconds
+                begun.wait(30)
+                return len(data)
+
+            with patch.object(os, "write", write):
+                threads = [Thread(target=self.write_much, args=(owner, 256 // count)) for _ in range(count)]
+                for each in threads:
+                    each.start()
+                for each in threads:
+                    each.join()
+            self.assertEqual(useful, owner.is_useful, (count, seconds))
+            clock[0] += REST_SECONDS
+            self.assertTrue(owner.is_useful)
+
+    def write_much(self, owner: DirectIO, times: int) -> None:
+        """So many MiB."""
+        for _ in range(times):
+            owner.write(self.descriptor, memoryview(CONTENT))
+
+    def test_no_flag(self) -> None:
+        """Where the system has no such flag nothing is written so."""
+        self.patch(direct_module, "_FLAG", 0)
+        self.assertFalse(DirectIO(self.companions, lambda: 0.0).is_useful)
+
+    def test_other_problems(self) -> None:
+        """What the disk says of its own is no sign that it does not take the flag."""
+        self.owner.failed(OSError(errno.EIO, "broken"))
+        self.assertTrue(self.owner.is_useful)
