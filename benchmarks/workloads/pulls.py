@@ -10,7 +10,7 @@ from benchmarks.exchanges import Steps, in_turn, repeated, single
 from benchmarks.messages import LoadFailed, Request
 from benchmarks.samples import Measure, Sample
 from benchmarks.stage import Scale, Stage
-from benchmarks.workloads.base import Workload, size_text
+from benchmarks.workloads.base import PUSH, Workload, size_text
 
 _REPOSITORY = "bench/pull"
 #: One pull alone is over too soon to be measured well.
@@ -22,6 +22,13 @@ CONNECTIONS = 32
 
 def workloads() -> Iterator[Workload]:
     """All of them."""
+    yield Workload(
+        "pull-first",
+        lambda scale: f"pull {size_text(scale.size(GIB))} for the first time after its push",
+        Measure.THROUGHPUT,
+        _pull_first,
+        needs=PUSH,
+    )
     yield _large("pull", 1, _IN_A_ROW)
     yield _large("pull-6", 6, 1)
     yield _large("pull-8", 8, 1)
@@ -39,6 +46,14 @@ def _provide_large(stage: Stage) -> Blob:
     blob = stage.content.source(stage.scale.size(GIB)).blob()
     stage.provide_blob(_REPOSITORY, blob)
     return blob
+
+
+def _pull_first(stage: Stage, _: object) -> Sample:
+    blob = _provide_large(stage)
+    request = stage.client.pull_blob(_REPOSITORY, blob)
+    sample = stage.measure(lambda: [single(request)])
+    require_digest(stage, request, blob)
+    return sample
 
 
 def _large(name: str, clients: int, in_a_row: int) -> Workload:
