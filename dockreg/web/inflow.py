@@ -39,7 +39,7 @@ _FIRST_BYTES: Final = 128 * 1024
 _END_BYTES: Final = 64 * 1024
 #: What is read, digested and written at once: so much that the steps for it take little beside, so little that caches hold it.
 _PIECE_BYTES: Final = 512 * 1024
-#: The same where the memory of one piece is all that is needed.
+#: The same where the memory of one piece is all that is needed, or where all that comes is a few of them.
 _SINGLE_BYTES: Final = 1024 * 1024
 #: The same where the device takes it from there: while one piece is written another one is digested, and for each of them
 #: threads wait for each other.
@@ -218,8 +218,7 @@ class Inflow:
         Before the first of them is fetched.
         """
         self._position = position
-        if not self._short:
-            self._piece_bytes = _DIRECT_BYTES
+        self._piece_bytes = _SINGLE_BYTES if self._short else _DIRECT_BYTES
 
     def end(self, *, resting: bool) -> None:
         """

@@ -59,18 +59,22 @@ class DirectIO:
         self._writers = 0
         self._bytes = 0
         self._seconds = 0.0
-        self._rests_until = now()
+        # Since when the disk is left to the cache.
+        self._rests_since: float | None = None
 
     @property
     def is_useful(self) -> bool:
         """Whether the file system may take it, as far as is known, and the disk is fast."""
-        return self._works is not False and self._now() >= self._rests_until
+        since = self._rests_since
+        # A clock that was set back makes nobody wait.
+        rests = since is not None and 0 <= self._now() - since < REST_SECONDS
+        return self._works is not False and not rests
 
     def write(self, descriptor: int, blocks: memoryview) -> int:
         """
         Write to a descriptor that has the flag.
 
-        :return: how many bytes were written. :raises OSError: none.
+        :return: how many bytes were written. :raises OSError: as write(2) says; none were.
         """
         with self._lock:
             self._writers += 1
@@ -92,7 +96,7 @@ class DirectIO:
         if self._bytes < _JUDGED_BYTES:
             return
         if self._bytes < LEAST_RATE * self._seconds:
-            self._rests_until = self._now() + REST_SECONDS
+            self._rests_since = self._now()
         self._bytes, self._seconds = 0, 0.0
 
     def failed(self, problem: OSError) -> None:

@@ -134,8 +134,8 @@ class AlignedTests(SynchronousTestCase):
 
     def test_short(self) -> None:
         """A short body is given to its end, behind what the reactor has read of it."""
-        given, inflow = self.pieces(CONTENT[100:MIB], 0, first=CONTENT[:100], short=True)
-        self.assertEqual([(0, CONTENT[: MIB // 2]), (0, CONTENT[MIB // 2 : MIB])], given)
+        given, inflow = self.pieces(CONTENT[100 : 2 * MIB], 0, first=CONTENT[:100], short=True)
+        self.assertEqual([(0, CONTENT[:MIB]), (0, CONTENT[MIB : 2 * MIB])], given)
         self.assertTrue(inflow.is_whole)
 
     def test_cut(self) -> None:

@@ -252,8 +252,25 @@ class DirectFileTests(SynchronousTestCase):
                 for each in threads:
                     each.join()
             self.assertEqual(useful, owner.is_useful, (count, seconds))
-            clock[0] += REST_SECONDS
+            clock[0] += REST_SECONDS - 1
+            self.assertEqual(useful, owner.is_useful)
+            clock[0] += 1
             self.assertTrue(owner.is_useful)
+
+    def test_clock_set_back(self) -> None:
+        """A disk does not rest for as long as a clock was set back."""
+        clock = [1e9]
+        owner = DirectIO(self.companions, partial(clock.__getitem__, 0))
+
+        def write(_: int, data: memoryview) -> int:
+            clock[0] += 1
+            return len(data)
+
+        with patch.object(os, "write", write):
+            self.write_much(owner, 256)
+        self.assertFalse(owner.is_useful)
+        clock[0] = 0.0
+        self.assertTrue(owner.is_useful)
 
     def write_much(self, owner: DirectIO, times: int) -> None:
         """So many MiB."""
