@@ -26,7 +26,6 @@ from dockreg.callables import InThread
 from dockreg.errors import StoreUnavailable
 from dockreg.interfaces_readers import IBlobFile
 from dockreg.interfaces_transports import ISealedTransport, SendSealed
-from dockreg.web.readahead import ReadAhead
 from dockreg.web.sockets import unsent_bytes
 
 #: Less is sent with its head by the ordinary path: one packet is better than two.
@@ -146,7 +145,9 @@ class _Stream:
         except BaseException:
             os.close(self.socket)
             raise
-        self._ahead = ReadAhead(self._file, self._position, self._position + length)
+        # What is not in the cache is read in larger pieces, while those before them are sent.
+        with suppress(OSError):
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         self._lock = Lock()
         self._running = False
         self._closed = False
@@ -178,8 +179,6 @@ class _Stream:
         turn = min(self.left, _TURN_BYTES)
         while turn and not self._closed:
             try:
-                if self._position >= self._ahead.next:
-                    self._ahead.look(self._position)
                 sent = self._send(turn)
             except BlockingIOError:
                 if crowded() or not self._wait():

@@ -142,6 +142,19 @@ class StreamTests(SynchronousTestCase):
         self.addCleanup(stream.close)
         return stream
 
+    def test_order(self) -> None:
+        """The kernel is told that the file is sent from its beginning to its end; one that can not be told so is sent all the same."""
+        told: list[int] = []
+
+        def advise(_file: int, _first: int, _size: int, advice: int) -> None:
+            told.append(advice)
+            raise OSError(errno.ESPIPE, "it has no order")
+
+        self.patch(os, "posix_fadvise", advise)
+        with socket.socket() as connection:
+            _Stream(connection.fileno(), Reader(), 100).close()
+        self.assertEqual([os.POSIX_FADV_SEQUENTIAL], told)
+
     def test_pieces(self) -> None:
         """The kernel is asked for a piece at a time, and for no more than is left."""
         asked: list[int] = []
