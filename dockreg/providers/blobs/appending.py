@@ -149,6 +149,9 @@ class Appending:
         if direct.has_failed:
             self._append_cached(descriptor, blocks)
             return
+        # A thread may still digest what is there, and what comes before these blocks counts without them, too.
+        if self._behind is not None:
+            self._when_told(self._behind.settle)
         self._before = self._hasher.copy() if self._hasher is not None else None
         direct.begin(blocks)
         self.size += len(blocks)
@@ -202,10 +205,12 @@ class Appending:
             raise
 
     def _settle_observers(self) -> None:
-        if self._behind is None:
-            return
+        if self._behind is not None:
+            self._when_told(self._behind.end)
+
+    def _when_told(self, settle: Callable[[], None]) -> None:
         try:
-            self._behind.end()
+            settle()
         except BaseException as failure:
             self._failure = failure
             raise

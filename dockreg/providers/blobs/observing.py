@@ -123,9 +123,9 @@ class Behind:
         return cls(receivers, beside, elsewhere=elsewhere) if enough else None
 
     def observe(self, chunks: Sequence[Piece], observers: Sequence[ByteObserver]) -> None:
-        """As :func:`observe`, but what is raised of the last bytes is raised by the next call, or by :meth:`end`."""
+        """As :func:`observe`, but what is raised of the last bytes is raised by the next call, by :meth:`settle` or by :meth:`end`."""
         if self._followers:
-            self._settle()
+            self.settle()
         processors = self._receivers.processors
         for_first = processors >= self._for_first
         if processors < _FOR_OTHERS or not (for_first or observers[1:]) or sum(map(len, chunks)) < LEAST_BYTES:
@@ -144,13 +144,14 @@ class Behind:
     def end(self) -> None:
         """Return when all observers have been told of all bytes, and no thread is at it any more."""
         try:
-            self._settle()
+            self.settle()
         finally:
             followers, self._followers = self._followers, ()
             for each in followers:
                 each.end()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Return when all observers have been told of all bytes; see :meth:`observe`."""
         failures = [failure for each in self._followers if (failure := each.settle()) is not None]
         if failures:
             raise failures[0]

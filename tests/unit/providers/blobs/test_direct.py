@@ -4,10 +4,13 @@ import errno
 import fcntl
 import mmap
 import os
+from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from threading import Barrier, Event, Thread, get_ident
 from threading import enumerate as all_threads
+from typing import TypeVar
 from unittest.mock import patch
 
 from twisted.internet.task import Clock
@@ -20,7 +23,7 @@ from dockreg.providers.blobs import direct as direct_module
 from dockreg.providers.blobs.direct import REST_SECONDS, DirectFile, DirectIO
 from dockreg.providers.blobs.filesystem import FilesystemBlobStore
 from dockreg.providers.blobs.meanwhile import Companions
-from dockreg.providers.blobs.observing import Helpers
+from dockreg.providers.blobs.observing import Beside, Helpers
 from dockreg.testing import contracts
 from dockreg.testing.contracts_receiving import InPlace
 from tests.unit.providers.blobs.test_filesystem import files_in, limit_files, new_id
@@ -28,6 +31,7 @@ from tests.unit.providers.blobs.threads import at_once
 
 CONTENT = os.urandom(1 << 20)
 SHORT = (1 << 20) - 4096
+T = TypeVar("T")
 
 
 def pages(content: bytes) -> memoryview:
@@ -67,6 +71,14 @@ class Written:
         return written
 
 
+class BusyThreads:
+    """Threads that come to nothing: all is done by whom it is for, when he needs it."""
+
+    def submit(self, _job: Callable[..., T], /, *_: object) -> "Future[T]":
+        """See :class:`.Beside`."""
+        return Future()
+
+
 class DirectStoreTests(contracts.BlobStoreContract):
     """The promises of every blob store, by one that writes past the page cache."""
 
@@ -77,12 +89,12 @@ class DirectStoreTests(contracts.BlobStoreContract):
         limit_files(self, 1 << 20)
         return self.store(Path(self.mktemp()))
 
-    def store(self, folder: Path) -> FilesystemBlobStore:
-        """A store whose threads end with the test."""
+    def store(self, folder: Path, beside: Beside | None = None) -> FilesystemBlobStore:
+        """A store whose threads end with the test. :param beside: threads to digest in; None: those that there are."""
         self.helpers = Helpers()
         self.addCleanup(self.helpers.stopService)
         self.direct = DirectIO(self.helpers.writers, Clock().seconds)
-        return FilesystemBlobStore(folder, at_once, new_id, self.helpers, self.helpers.begin, self.direct)
+        return FilesystemBlobStore(folder, at_once, new_id, beside or self.helpers, self.helpers.begin, self.direct)
 
     async def test_blocks(self) -> None:
         """Whole blocks go past the cache, in a thread beside where a processor is free; the rest does not."""
@@ -147,6 +159,16 @@ class DirectStoreTests(contracts.BlobStoreContract):
             self.assertEqual(Digest.sha256((before + CONTENT * 2)[: received.size]), received.digest)
             await store.drop_upload(upload.upload_id)
             self.assertEqual(set(), files_in(folder))
+
+    async def test_no_room_digested_later(self) -> None:
+        """The same where bytes are digested as late as that can be: they were digested before those of which not all count."""
+        self.patch(os, "cpu_count", lambda: 4)
+        limit_files(self, (1 << 20) + 5000)
+        store = self.store(Path(self.mktemp()), BusyThreads())
+        upload = await store.start_upload()
+        await self.raises(StorageFull, upload.receive(InPlace(CONTENT * 3, [len(CONTENT)] * 2)))
+        received = await upload.suspend()
+        self.assertEqual(Digest.sha256((CONTENT * 2)[: (1 << 20) + 5000]), received.digest)
 
     async def test_no_room_for_others(self) -> None:
         """Others who were told of bytes that found no room can not forget them: the upload must not become content."""
