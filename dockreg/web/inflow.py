@@ -48,7 +48,8 @@ _DIRECT_BYTES: Final = 2 * 1024 * 1024
 BLOCK_BYTES: Final = 4096
 #: With less room than that in a piece of chunks no more is read into it: the lines between them need some, too.
 _LEAST_ROOM_BYTES: Final = 16 * 1024
-#: How long a thread waits for a client that has sent nothing more, and how often in one turn.
+#: How long a thread waits for a client that has sent nothing more, and how often in one turn; and once more for each
+#: :data:`FLOWING_BYTES` that have come.
 _WAIT_MILLISECONDS: Final = 3
 _MOST_WAITS: Final = 8
 #: So much one may take while others wait for a thread.
@@ -282,8 +283,8 @@ class Inflow:
             view[end : end + len(begun)] = begun
             end += len(begun)
         self._first = self._left = b""
-        # With so much nobody waits for more: all of a short body, for that is written in few steps.
-        enough = len(view) if self._short else begin + LEAST_BYTES if self._gathers else begin + 1
+        # With so much nobody waits for more: all of a short body, for that is written in few steps, as is what goes to the disk.
+        enough = len(view) if self._short else begin + _SINGLE_BYTES if self._gathers else begin + 1
         room_bytes = 0 if self._decoder is None else _LEAST_ROOM_BYTES
         while len(view) - end > room_bytes and self.taken < self._most and not (self.dry or self._has_share()):
             carried = self._read_on(buffer, view, end, waits=end < enough)
@@ -330,7 +331,11 @@ class Inflow:
                 if not waits:
                     return 0
                 self._waits += 1
-                if self._waits <= _MOST_WAITS and not self._owner.crowded() and self._wait():
+                if (
+                    self._waits <= _MOST_WAITS + self.taken // FLOWING_BYTES
+                    and not self._owner.crowded()
+                    and self._wait()
+                ):
                     continue
                 came = 0
             except OSError:

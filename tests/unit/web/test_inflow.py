@@ -315,6 +315,18 @@ class InflowTests(SynchronousTestCase):
         self.assertEqual(b"abc", self.all_of(inflow))
         self.assertFalse(inflow.is_whole)
 
+    def test_steady(self) -> None:
+        """Who sends again and again keeps his turn, if it is much each time."""
+        for size, whole in ((inflow_module.FLOWING_BYTES, True), (1000, False)):
+            for position in (None, 0):
+                inflow = self.turn()
+                if position is not None:
+                    inflow.align(position)
+                self.patch(Inflow, "_wait", lambda _, size=size: bool(self.client.send(bytes(size))))
+                found = self.all_of(inflow)
+                self.assertEqual((whole, not whole), (len(found) == MIB, inflow.dry))
+                self.assertEqual(inflow.taken, len(found))
+
     def test_end_of_body(self) -> None:
         """The end of a long body of known length is not for a thread."""
         self.assertEqual(100, most_of(None, 100))

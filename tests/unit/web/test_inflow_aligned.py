@@ -83,6 +83,7 @@ class AlignedTests(SynchronousTestCase):
         given = []
         # A machine may be busy: the sender has all the time that it needs.
         self.patch(inflow_module, "_WAIT_MILLISECONDS", 10_000)
+        self.patch(inflow_module, "_MOST_WAITS", 1_000_000)
         try:
             while piece := inflow.fetch():
                 place = address_of(piece) % BLOCK_BYTES if isinstance(piece, memoryview) else None
@@ -147,6 +148,7 @@ class AlignedTests(SynchronousTestCase):
         sending = Thread(target=client.sendall, args=(CONTENT[: LEAST_BYTES + 5],))
         sending.start()
         self.patch(inflow_module, "_WAIT_MILLISECONDS", 10_000)
+        self.patch(inflow_module, "_MOST_WAITS", 1_000_000)
         inflow = Inflow(self.inflows, os.dup(ours.fileno()), receive_plain, None, b"", b"", MIB)
         inflow.align(0)
         found = b""
