@@ -35,6 +35,8 @@ class Appending:
     _aligned: bool = False
     # The digest of what was there before the blocks that are being written.
     _before: Hasher | None = None
+    # Whether there may be bytes in the page cache that are not on the disk.
+    _caches: bool = True
 
     def _catch_up(self, descriptor: int) -> None:
         """Digest what is there, and was not seen."""
@@ -104,6 +106,7 @@ class Appending:
         if self._hasher is None:
             self._catch_up(descriptor)
         chunks = gathered(chunks)
+        self._caches = True
         with disk_errors():
             try:
                 write_all(descriptor, chunks)
@@ -134,6 +137,7 @@ class Appending:
         if self._direct is not None:
             self._settle_blocks(descriptor)
             self._direct.rest()
+        self._caches = True
         written = write_some(descriptor, piece) if self._hasher is not None else 0
         if written < len(piece):
             if written:
@@ -153,10 +157,22 @@ class Appending:
         if self._behind is not None:
             self._when_told(self._behind.settle)
         self._before = self._hasher.copy() if self._hasher is not None else None
+        self._finish_cached(descriptor)
         direct.begin(blocks)
         self.size += len(blocks)
         self._writeback.passed(self.size)
         self._show(blocks)
+
+    def _finish_cached(self, descriptor: int) -> None:
+        """
+        Return when the disk has what was written in the ordinary way.
+
+        The file becomes longer on the disk with the blocks: after a failure of power it would have a hole before them
+        otherwise, and the upload could not go on where it says that it is.
+        """
+        caches, self._caches = self._caches and self.size > 0, False
+        if caches and self._shop.finish_writing is not None:
+            self._shop.finish_writing(descriptor, 0, self.size)
 
     def _settle_blocks(self, descriptor: int) -> None:
         """Return when the last blocks are in the file. Whatever the reason why they were not written, an ordinary write tells it."""
@@ -165,6 +181,7 @@ class Appending:
         if direct is None or left is None:
             return
         direct.rest()
+        self._caches = True
         blocks, written = left
         try:
             with disk_errors():

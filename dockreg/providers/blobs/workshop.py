@@ -14,7 +14,7 @@ from dockreg.providers.blobs.direct import DirectIO
 from dockreg.providers.blobs.observing import Beside, Helpers, Receivers
 from dockreg.providers.blobs.small import SmallObjects
 from dockreg.providers.blobs.staging import Folders
-from dockreg.providers.blobs.writeback import Begin, begin_writing
+from dockreg.providers.blobs.writeback import Begin, begin_writing, finish_writing
 
 
 @frozen(eq=False)
@@ -26,6 +26,7 @@ class Workshop:
     small: SmallObjects
     in_thread: InThread
     begin_writing: Begin | None = begin_writing
+    finish_writing: Begin | None = finish_writing
     receivers: Receivers = field(factory=Receivers)
     #: For digests beside that of the blob.
     beside: Beside = field(factory=Helpers)

@@ -14,11 +14,13 @@ from typing import Final
 STEP_BYTES: Final = 8 * 1024 * 1024
 #: ``SYNC_FILE_RANGE_WRITE`` (sync_file_range(2)): begin to write what is dirty, do not wait for it.
 _BEGIN_ONLY: Final = 2
+#: The same with ``SYNC_FILE_RANGE_WAIT_BEFORE`` and ``SYNC_FILE_RANGE_WAIT_AFTER``: until it is written.
+_TO_THE_END: Final = 7
 
 Begin = Callable[[int, int, int], object]
 
 
-def _kernel_call() -> Begin | None:
+def _kernel_call(flags: int) -> Begin | None:
     """``sync_file_range(2)``, which Python has no name for; None where the C library does not have it."""
     try:
         call = ctypes.CDLL(None).sync_file_range
@@ -26,11 +28,13 @@ def _kernel_call() -> Begin | None:
         return None
     call.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
     call.restype = ctypes.c_int
-    return lambda descriptor, first, size: call(descriptor, first, size, _BEGIN_ONLY)
+    return lambda descriptor, first, size: call(descriptor, first, size, flags)
 
 
 #: Begins to write a part of a file: descriptor, first byte, size. None where that can not be had.
-begin_writing: Final = _kernel_call()
+begin_writing: Final = _kernel_call(_BEGIN_ONLY)
+#: Returns when a part of a file is written, as far as the disk does that without a flush. None as above.
+finish_writing: Final = _kernel_call(_TO_THE_END)
 
 
 class Writeback:

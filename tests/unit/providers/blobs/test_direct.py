@@ -14,16 +14,22 @@ from typing import TypeVar
 from unittest.mock import patch
 
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from dockreg.errors import StorageFull
 from dockreg.interfaces import IBlobStore
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs import direct as direct_module
+from dockreg.providers.blobs.digesting import KeptHashers
 from dockreg.providers.blobs.direct import REST_SECONDS, DirectFile, DirectIO
+from dockreg.providers.blobs.disk import create_locked
 from dockreg.providers.blobs.filesystem import FilesystemBlobStore
+from dockreg.providers.blobs.fileupload import FileUpload
 from dockreg.providers.blobs.meanwhile import Companions
 from dockreg.providers.blobs.observing import Beside, Helpers
+from dockreg.providers.blobs.small import SmallObjects
+from dockreg.providers.blobs.staging import Folders
+from dockreg.providers.blobs.workshop import Beginning, Workshop
 from dockreg.testing import contracts
 from dockreg.testing.contracts_receiving import InPlace
 from tests.unit.providers.blobs.test_filesystem import files_in, limit_files, new_id
@@ -189,6 +195,73 @@ class DirectStoreTests(contracts.BlobStoreContract):
         await again.receive(InPlace(CONTENT, []))
         blob = await again.commit(Digest.sha256(CONTENT[:-1] + CONTENT))
         self.assertEqual(CONTENT[:-1] + CONTENT, await contracts.content_of(store, blob))
+
+
+class OrderTests(TestCase):
+    """What the disk gets before what."""
+
+    def setUp(self) -> None:
+        self.written = Written(self)
+        self.events = self.written.sizes
+        helpers = Helpers()
+        self.addCleanup(helpers.stopService)
+        folders = Folders(Path(self.mktemp()))
+        folders.ensure(folders.staging)
+        direct = DirectIO(helpers.writers, Clock().seconds)
+        shop = Workshop(
+            folders,
+            KeptHashers(),
+            SmallObjects(new_id),
+            at_once,
+            finish_writing=self.finish,
+            beside=helpers,
+            direct=direct,
+        )
+        opened = create_locked(folders.staged("upload")), Beginning(0, 0, Hasher(), None)
+        self.upload = FileUpload(shop, "upload", lambda: opened, (), "sha256")
+        self.content = b""
+
+    def finish(self, descriptor: int, first: int, size: int) -> None:
+        """Stands in for the kernel's."""
+        self.assertEqual(first + size, os.fstat(descriptor).st_size)
+        self.events.append(-size)
+
+    async def received(self, count: int, problem: int | None = None) -> list[int]:
+        """
+        What happens when so many MiB come: positive is what was written past the cache, negative what had to be on the disk.
+
+        :param problem: what the system says of that.
+        """
+        self.written.problem = problem
+        self.events.clear()
+        # All but the last one end with a block.
+        sizes = [len(CONTENT) + -len(self.content) % 4096, *[len(CONTENT)] * count][: count - 1]
+        await self.upload.receive(InPlace(CONTENT * count, sizes))
+        self.content += CONTENT * count
+        return list(self.events)
+
+    async def test_cached_first(self) -> None:
+        """
+        What is in the cache only is on the disk before what is behind it is written past the cache.
+
+        After a failure of power the file could be longer than what there is of it otherwise.
+        """
+        self.assertEqual([len(CONTENT)] * 2, await self.received(2))
+        self.assertEqual([len(CONTENT)] * 2, await self.received(2))
+        await self.upload.write([b"0" * 1000])
+        self.content += b"0" * 1000
+        # The end of what one thread receives is written in the ordinary way, too.
+        for _ in range(2):
+            before = len(self.content)
+            self.assertEqual([-(before + -before % 4096), len(CONTENT), SHORT], await self.received(2))
+        blob = await self.upload.commit()
+        self.assertEqual(Digest.sha256(self.content), blob.digest)
+
+    async def test_refused_first(self) -> None:
+        """So is what was written in the ordinary way because the disk took it in no other."""
+        await self.received(1)
+        self.assertEqual([], await self.received(1, errno.EIO))
+        self.assertEqual([-len(CONTENT) * 2, len(CONTENT)], await self.received(1))
 
 
 class DirectFileTests(SynchronousTestCase):
