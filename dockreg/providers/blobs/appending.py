@@ -28,6 +28,8 @@ class Appending:
     _writeback: Writeback
     # Why what is in the file and what was digested may differ.
     _failure: BaseException | None
+    # Whether something that was written may not be on the disk, though nothing will tell that any more.
+    _unsure: bool
     # While something is received: who is told of bytes later than at once, and the way past the page cache. If that is there,
     # what is received lies in memory as in the file.
     _behind: Behind | None = None
@@ -170,9 +172,16 @@ class Appending:
         The file becomes longer on the disk with the blocks: after a failure of power it would have a hole before them
         otherwise, and the upload could not go on where it says that it is.
         """
-        caches, self._caches = self._caches and self.size > 0, False
-        if caches and self._shop.finish_writing is not None:
-            self._shop.finish_writing(descriptor, 0, self.size)
+        finish = self._shop.finish_writing
+        if self._caches and self.size and finish is not None:
+            try:
+                with disk_errors():
+                    finish(descriptor, 0, self.size)
+            except BaseException:
+                # The flush would not tell of it any more.
+                self._unsure = True
+                raise
+        self._caches = False
 
     def _settle_blocks(self, descriptor: int) -> None:
         """Return when the last blocks are in the file. Whatever the reason why they were not written, an ordinary write tells it."""

@@ -7,6 +7,8 @@ nothing is durable for it: that is the flush, which also tells of bytes that cou
 """
 
 import ctypes
+import errno
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +18,8 @@ STEP_BYTES: Final = 8 * 1024 * 1024
 _BEGIN_ONLY: Final = 2
 #: The same with ``SYNC_FILE_RANGE_WAIT_BEFORE`` and ``SYNC_FILE_RANGE_WAIT_AFTER``: until it is written.
 _TO_THE_END: Final = 7
+#: What a system or a file system says that does not know this.
+_REFUSALS: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.ESPIPE, errno.EOPNOTSUPP})
 
 Begin = Callable[[int, int, int], object]
 
@@ -23,7 +27,7 @@ Begin = Callable[[int, int, int], object]
 def _kernel_call(flags: int) -> Begin | None:
     """``sync_file_range(2)``, which Python has no name for; None where the C library does not have it."""
     try:
-        call = ctypes.CDLL(None).sync_file_range
+        call = ctypes.CDLL(None, use_errno=True).sync_file_range
     except (AttributeError, OSError, TypeError):
         return None
     call.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
@@ -31,10 +35,22 @@ def _kernel_call(flags: int) -> Begin | None:
     return lambda descriptor, first, size: call(descriptor, first, size, flags)
 
 
+def _finishing(call: Begin | None) -> Begin | None:
+    if call is None:
+        return None
+
+    def finish(descriptor: int, first: int, size: int) -> None:
+        if call(descriptor, first, size) and (problem := ctypes.get_errno()) not in _REFUSALS:
+            raise OSError(problem, os.strerror(problem))
+
+    return finish
+
+
 #: Begins to write a part of a file: descriptor, first byte, size. None where that can not be had.
 begin_writing: Final = _kernel_call(_BEGIN_ONLY)
 #: Returns when a part of a file is written, as far as the disk does that without a flush. None as above.
-finish_writing: Final = _kernel_call(_TO_THE_END)
+#: :raises OSError: something could not be written. That is told once for each descriptor: no flush of it tells it again.
+finish_writing: Final = _finishing(_kernel_call(_TO_THE_END))
 
 
 class Writeback:

@@ -16,8 +16,9 @@ from unittest.mock import patch
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from dockreg.errors import StorageFull
+from dockreg.errors import StorageFull, StoreUnavailable
 from dockreg.interfaces import IBlobStore
+from dockreg.model.blobs import NOTHING_RECEIVED
 from dockreg.model.digest import Digest, Hasher
 from dockreg.providers.blobs import direct as direct_module
 from dockreg.providers.blobs.digesting import KeptHashers
@@ -201,6 +202,7 @@ class OrderTests(TestCase):
     """What the disk gets before what."""
 
     def setUp(self) -> None:
+        self.is_broken = False
         self.written = Written(self)
         self.events = self.written.sizes
         helpers = Helpers()
@@ -225,6 +227,8 @@ class OrderTests(TestCase):
         """Stands in for the kernel's."""
         self.assertEqual(first + size, os.fstat(descriptor).st_size)
         self.events.append(-size)
+        if self.is_broken:
+            raise OSError(errno.EIO, "broken")
 
     async def received(self, count: int, problem: int | None = None) -> list[int]:
         """
@@ -235,7 +239,7 @@ class OrderTests(TestCase):
         self.written.problem = problem
         self.events.clear()
         # All but the last one end with a block.
-        sizes = [len(CONTENT) + -len(self.content) % 4096, *[len(CONTENT)] * count][: count - 1]
+        sizes = [len(CONTENT) + -self.upload.size % 4096, *[len(CONTENT)] * count][: count - 1]
         await self.upload.receive(InPlace(CONTENT * count, sizes))
         self.content += CONTENT * count
         return list(self.events)
@@ -256,6 +260,15 @@ class OrderTests(TestCase):
             self.assertEqual([-(before + -before % 4096), len(CONTENT), SHORT], await self.received(2))
         blob = await self.upload.commit()
         self.assertEqual(Digest.sha256(self.content), blob.digest)
+
+    async def test_broken_disk(self) -> None:
+        """A disk that could not take it tells that once: nothing of the upload is kept then, for its flush would not fail."""
+        await self.upload.write([b"0" * 1000])
+        self.is_broken = True
+        with self.assertRaises(StoreUnavailable):
+            await self.received(2)
+        self.assertEqual([-4096], self.events)
+        self.assertEqual(NOTHING_RECEIVED, await self.upload.suspend())
 
     async def test_refused_first(self) -> None:
         """So is what was written in the ordinary way because the disk took it in no other."""

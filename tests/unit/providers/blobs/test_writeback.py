@@ -13,7 +13,7 @@ from dockreg.providers.blobs.fileupload import FileUpload
 from dockreg.providers.blobs.small import SmallObjects
 from dockreg.providers.blobs.staging import Folders
 from dockreg.providers.blobs.workshop import Beginning, Workshop
-from dockreg.providers.blobs.writeback import STEP_BYTES, Begin, Writeback, begin_writing
+from dockreg.providers.blobs.writeback import STEP_BYTES, Begin, Writeback, begin_writing, finish_writing
 from tests.unit.providers.blobs.threads import at_once
 
 Begun = list[tuple[int, int]]
@@ -51,6 +51,20 @@ class WritebackTests(SynchronousTestCase):
             file.flush()
             self.assertEqual(0, begin_writing(file.fileno(), 0, 8192))
         self.assertEqual(-1, begin_writing(-1, 0, 8192))
+
+    def test_to_the_end(self) -> None:
+        """What waits for the disk raises what that says, and nothing where a file can not be asked so."""
+        assert finish_writing is not None or not sys.platform.startswith("linux")
+        if finish_writing is None:
+            return
+        with Path(self.mktemp()).open("wb") as file:
+            file.write(bytes(8192))
+            file.flush()
+            finish_writing(file.fileno(), 0, 8192)
+        self.assertRaises(OSError, finish_writing, -1, 0, 8192)
+        for end in os.pipe():
+            finish_writing(end, 0, 8192)
+            os.close(end)
 
 
 class UploadTests(SynchronousTestCase):
