@@ -186,8 +186,15 @@ class Appending:
     def _settle_blocks(self, descriptor: int) -> None:
         """Return when the last blocks are in the file. Whatever the reason why they were not written, an ordinary write tells it."""
         direct = self._direct
-        left = direct.settle() if direct is not None else None
-        if direct is None or left is None:
+        if direct is None:
+            return
+        try:
+            left = direct.settle()
+        except BaseException as failure:
+            # No error of the disk: nobody knows what is in the file.
+            self._failure = failure
+            raise
+        if left is None:
             return
         direct.rest()
         self._caches = True
