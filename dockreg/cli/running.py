@@ -1,5 +1,7 @@
 """Runs what a command does asynchronously, and turns its end into an exit status."""
 
+import os
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NoReturn
@@ -23,7 +25,7 @@ def run(work: Callable[[Any], Awaitable[object]]) -> NoReturn:
     """
     Run the reactor for ``work(reactor)``, and exit.
 
-    Status 0 is success, 1 a failure that was told in a sentence, 130 an interruption (Ctrl-C, SIGTERM); what the work
+    Status 0 is success, 1 a failure that was told in a sentence, or that nobody reads on what is told, 130 an interruption (Ctrl-C, SIGTERM); what the work
     cleans up in ``finally`` is cleaned up by then.
     """
     react(partial(_outcome, work))
@@ -52,6 +54,10 @@ async def _outcome(work: Callable[[Any], Awaitable[object]], reactor: Any) -> No
         raise SystemExit(failed.exit_code) from None
     except (ConfigError, RegistryError) as failed:
         CommandFailed(explained(failed)).show()
+        raise SystemExit(1) from None
+    except BrokenPipeError:
+        # Who reads what is told has enough of it, as ``head``. What is still to be written at the end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except CancelledError:
         raise SystemExit(INTERRUPTED) from None

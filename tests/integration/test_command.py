@@ -179,6 +179,17 @@ class ProgramTests(TestCase):
         outcome = json.loads(told.stdout)
         self.assertEqual((1, str(config), "blobs.provider"), (told.returncode, outcome["file"], outcome["key"]))
 
+    async def test_enough_read(self) -> None:
+        """Who reads a part of what is told, as ``head`` does, sees no failure of the program."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [sys.executable, "-m", "dockreg.cli", "check-config"]
+        done = await deferToThread(
+            subprocess.run, command, stdout=writing, stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=60, check=False
+        )
+        os.close(writing)
+        self.assertEqual((1, b""), (done.returncode, done.stderr))
+
     async def test_interrupted(self) -> None:
         """Ctrl-C ends a pull with status 130; nothing is left behind, and nothing is printed but what was."""
         await self.start()
