@@ -1,7 +1,7 @@
 """Functions and small objects that are handed in: threads, identifiers, observers of bytes."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from attrs import frozen
 
@@ -12,6 +12,9 @@ T = TypeVar("T")
 
 #: Some bytes on their way: as they came, or a view of what came.
 Piece = bytes | memoryview
+#: What positions in a file, addresses and sizes are multiples of where a disk takes bytes from memory: devices have blocks of
+#: 512 or 4096 bytes.
+BLOCK_BYTES: Final = 4096
 
 
 class InThread(Protocol):

@@ -7,7 +7,7 @@ does not read. What is not in the middle of a body (its beginning, its end, what
 size) is left to the ordinary path, and so is a client that keeps a thread waiting.
 
 Who writes past the page cache of the kernel has the bytes lie in memory as they will lie in the file: a position in the file
-and the address of its byte have the same remainder by :data:`BLOCK_BYTES`. What comes is gathered to pieces that are worth a
+and the address of its byte have the same remainder by :data:`.BLOCK_BYTES`. What comes is gathered to pieces that are worth a
 write of their own, and end where a block ends; the bytes behind that begin the next piece.
 """
 
@@ -22,7 +22,7 @@ from typing import Final
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from dockreg.callables import Piece
+from dockreg.callables import BLOCK_BYTES, Piece
 from dockreg.interfaces_transports import Receive
 from dockreg.web.chunks import ChunkedDecoder
 from dockreg.web.evenchunks import Scatter
@@ -44,8 +44,6 @@ _SINGLE_BYTES: Final = 1024 * 1024
 #: The same where the device takes it from there: while one piece is written another one is digested, and for each of them
 #: threads wait for each other.
 _DIRECT_BYTES: Final = 2 * 1024 * 1024
-#: What a device takes at once; a page of memory has as many bytes, or several times as many.
-BLOCK_BYTES: Final = 4096
 #: With less room than that in a piece of chunks no more is read into it: the lines between them need some, too.
 _LEAST_ROOM_BYTES: Final = 16 * 1024
 #: How long a thread waits for a client that has sent nothing more, and how often in one turn; and once more for each

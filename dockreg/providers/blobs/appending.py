@@ -3,10 +3,10 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from dockreg.callables import ByteObserver, Piece
+from dockreg.callables import BLOCK_BYTES, ByteObserver, Piece
 from dockreg.model.digest import Hasher
 from dockreg.providers.blobs.ahead import Ahead
-from dockreg.providers.blobs.direct import BLOCK_BYTES, LEAST_BYTES, DirectFile
+from dockreg.providers.blobs.direct import LEAST_BYTES, DirectFile
 from dockreg.providers.blobs.disk import beginning_of, disk_errors, gathered, write_all, write_some
 from dockreg.providers.blobs.observing import Behind, observe
 from dockreg.providers.blobs.workshop import Workshop

@@ -26,8 +26,6 @@ from dockreg.providers.blobs.meanwhile import Begun, Companions
 
 log = Logger()
 
-#: What positions, sizes and addresses are multiples of: devices have blocks of 512 or 4096 bytes.
-BLOCK_BYTES: Final = 4096
 #: Fewer bytes at once are left to the cache, which makes one write of many small ones.
 LEAST_BYTES: Final = 256 * 1024
 #: Bytes in a second that a disk takes at least, of all who write; slower ones are left to the cache, for so many seconds.

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from dockreg.callables import BLOCK_BYTES
 from dockreg.web import inflow as inflow_module
 from dockreg.web.chunks import ChunkedDecoder
-from dockreg.web.inflow import BLOCK_BYTES, LEAST_BYTES, Inflow, Inflows, receive_plain
+from dockreg.web.inflow import LEAST_BYTES, Inflow, Inflows, receive_plain
 
 MIB = 1024 * 1024
 CONTENT = os.urandom(3 * MIB)
