@@ -97,6 +97,7 @@ class Report:
 
     def _ratios(self) -> Sequence[str]:
         judged = self.judged and RIVAL in self.contenders
+        alone = self.options.get("workers") in (None, "1")
         head = ["workload", *(f"{OURS} / {peer}" for peer in self.peers), *(["goal", ""] if judged else [])]
         lines = [
             "## Ratios",
@@ -109,7 +110,7 @@ class Report:
         ]
         for result in self.results:
             cells = [result.title, *(_ratio_cell(result, peer) for peer in self.peers)]
-            lines.append(_row([*cells, *(_judgement(result) if judged else [])]))
+            lines.append(_row([*cells, *(_judgement(result, alone=alone) if judged else [])]))
         return lines
 
     def _figures(self, name: str) -> Sequence[str]:
@@ -139,10 +140,13 @@ def _ratio_cell(result: Result, peer: str) -> str:
     return f"**{ratio.median:.2f}** ({ratio.lowest:.2f}-{ratio.highest:.2f}){processor}"
 
 
-def _judgement(result: Result) -> Sequence[str]:
+def _judgement(result: Result, *, alone: bool) -> Sequence[str]:
     goal, ours = GOALS.get(result.name), result.samples.get(OURS)
     if goal is None:
         return ["", ""]
+    if not alone:
+        # What several processes share counts once for each of them.
+        goal = attrs.evolve(goal, peak=None)
     text = goal.text(result.measure)
     if not ours:
         return [text, "not measured"]

@@ -3,6 +3,7 @@
 import json
 import socket
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.comparison import Result
@@ -44,6 +45,14 @@ class MarkdownTests(SynchronousTestCase):
         self.assertIn("| ≥ 1.2 x, CPU ≤ 1 x | met |", text)
         self.assertIn("| the x | **1.00** (1.00-1.00), CPU 0.50 |  |  |", text)
         self.assertIn("**missed**", report(result("base", [100], [100])).markdown())
+
+    def test_memory_of_several(self) -> None:
+        """A peak of memory is one of one process, and not held against that of several."""
+        pushed = result("push-parallel", [300], [100])
+        pushed.samples["dockreg"] = [attrs.evolve(each, peak_bytes=200 * 2**20) for each in pushed.samples["dockreg"]]
+        for workers, met in ((None, False), ("1", False), ("auto", True), ("2", True)):
+            text = attrs.evolve(report(pushed), options={"workers": workers}).markdown()
+            self.assertEqual((met, not met), ("CPU ≤ 0.6 x | met |" in text, "peak ≤ 128 MiB | **missed** |" in text))
 
     def test_not_judged(self) -> None:
         """A short run prints ratios alone."""
