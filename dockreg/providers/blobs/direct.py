@@ -6,8 +6,8 @@ disk when it likes, or when a flush waits for it. A layer is flushed before it i
 whole blocks of a large one from where they were received, while another thread digests them: that takes a tenth of the
 processor time of the copy, and what is pulled stays in the cache.
 
-The first pull of such a blob reads it from the disk. On a fast one that takes hardly longer; of a slow one, which a push waits
-for in any case, the cache is of more use. So how fast it takes blocks is measured, and a slow one gets no more of them for a while.
+The first pull of such a blob reads it from the disk, and takes longer for it. With a slow disk, which a push waits for in any
+case, the cache is of more use: so how fast it takes blocks is measured, and a slow one gets no more of them for a while.
 
 Nothing is durable for it: that is the flush, as for all that is written. What is not a whole block (the beginning and the end of
 what one thread receives) is written in the ordinary way, and so is everything where a file system does not take the flag.

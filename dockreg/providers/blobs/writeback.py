@@ -2,8 +2,9 @@
 Writing to the disk while bytes still arrive, so that the flush at their end has little to do.
 
 The kernel keeps what is written to a file for some time before it begins to write it to the disk. A flush that has to write
-a gigabyte takes as long as the disk takes for it, and the client waits. Here the kernel is told to begin; nobody waits, and
-nothing is durable for it: that is the flush, which also tells of bytes that could not be written.
+a gigabyte takes as long as the disk takes for it, and the client waits. Here the kernel is told to begin; nobody waits, but for
+the little that has to be on the disk before what goes past the cache (:mod:`dockreg.providers.blobs.direct`). Nothing is durable for it:
+that is the flush, which also tells of bytes that could not be written, unless that was told before.
 """
 
 import ctypes
